@@ -1,0 +1,1 @@
+"""What runs inside Blender: the standard library, numpy and bpy only."""

@@ -1,0 +1,1 @@
+"""Thin operators: read the context, call scene and session, report."""

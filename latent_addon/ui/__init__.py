@@ -1,0 +1,1 @@
+"""Thin panels: draw what is known, compute nothing."""
