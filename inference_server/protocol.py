@@ -65,6 +65,8 @@ WRITE_FAILED = -32005
 OUT_OF_MEMORY = -32006
 SOURCE_MISSING = -32007
 """A shadow was ordered from a colour frame that is not there or cannot be read."""
+SERVER_GONE = -32010
+"""Never sent: the add-on's own answer to a request whose server stopped, or was not running."""
 
 
 class ProtocolError(Exception):
