@@ -1,0 +1,75 @@
+"""Every test in this folder runs inside the bpy wheel, with the built zip installed and enabled, from a factory start."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+import bpy
+import pytest
+
+from tools import blender_session
+
+NAME = "latent_lantern"
+
+
+class InstalledExtension:
+    """Import hook: `latent_lantern.a.b` is the very module `bl_ext.user_default.latent_lantern.a.b` of the installed zip."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name.partition(".")[0] == NAME else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(blender_session.EXTENSION + spec.name.removeprefix(NAME))
+        # importlib is about to write the alias's spec and loader over the module's own.
+        self._own = {key: getattr(module, key) for key in ("__spec__", "__loader__")}
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module).update(self._own)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install before collection, because test modules import from the extension at their top."""
+    blender_session.install_extension(Path(os.environ["LANTERN_ZIP"]), os.environ["LANTERN_SERVER_PYTHON"])
+    sys.meta_path.insert(0, InstalledExtension())
+
+
+@pytest.fixture(autouse=True)
+def clean_start() -> Iterator[None]:
+    """An unsaved factory file and the extension's default preferences, whatever the test before has left."""
+    blender_session.start_clean()
+    blender_session.set_preferences(os.environ["LANTERN_SERVER_PYTHON"])
+    yield
+
+
+@pytest.fixture
+def preferences() -> bpy.types.AddonPreferences:
+    """The extension's preferences."""
+    return bpy.context.preferences.addons[blender_session.EXTENSION].preferences
+
+
+@pytest.fixture(scope="session")
+def server_python() -> str:
+    """The Python that has torch, for tests that start the real inference server."""
+    return os.environ["LANTERN_SERVER_PYTHON"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave only now, when pytest has printed its summary."""
+    blender_session.leave(int(config.stash.get(EXIT_STATUS, pytest.ExitCode.INTERNAL_ERROR)))
+
+
+EXIT_STATUS = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the exit status for the end."""
+    session.config.stash[EXIT_STATUS] = exitstatus

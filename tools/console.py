@@ -1,0 +1,75 @@
+"""Talk to the person at the terminal, start other programs, and let one dev.py wait for another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+STRAY_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PIP_TARGET")
+
+
+class Problem(Exception):
+    """Something the person has to know and can do something about; the message says both."""
+
+
+def say(message: str) -> None:
+    """Print a line of progress, on stderr: stdout belongs to the program that dev.py hands over to."""
+    print(f"dev.py: {message}", file=sys.stderr, flush=True)
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Return this process's environment without what would lead another Python or Blender astray, and with `extra`."""
+    kept = {k: v for k, v in os.environ.items() if k not in STRAY_VARIABLES and not k.startswith("BLENDER_")}
+    return kept | {"PYTHONNOUSERSITE": "1"} | extra
+
+
+def run(command: Sequence[str | Path], *, stdout: int | None = None, quietly: bool = False, **extra: str) -> int:
+    """Run a program to its end and return its exit status. `quietly` sends stderr to where `stdout` goes."""
+    parts = [str(part) for part in command]
+    stderr = subprocess.STDOUT if quietly else None
+    return subprocess.run(parts, env=clean_environment(**extra), stdout=stdout, stderr=stderr, check=False).returncode
+
+
+def run_step(command: Sequence[str | Path], doing: str, *, quietly: bool = False) -> None:
+    """Run one step of a set-up, its output on stderr or, `quietly`, only shown when it fails; then raise `Problem`."""
+    with tempfile.TemporaryFile() as output:
+        status = run(command, stdout=output.fileno() if quietly else sys.stderr.fileno(), quietly=quietly)
+        if status and quietly:
+            output.seek(0)
+            sys.stderr.write(output.read().decode(errors="replace"))
+    if status:
+        line = " ".join(map(str, command))
+        raise Problem(f"{doing} failed (exit status {status}); the reason is printed above. Command: {line}")
+
+
+@contextlib.contextmanager
+def lock(path: Path, waiting_for: str) -> Iterator[None]:
+    """Hold the lock file `path`; the operating system lets go of it even when this process is killed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        if not _try_lock(file.fileno()):
+            say(f"waiting for another dev.py, which is busy with {waiting_for}")
+            while not _try_lock(file.fileno()):
+                time.sleep(0.5)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""The Python environments of the project: one per Blender, one for the inference server, one for checks.
+
+They lie in the user's cache folder. An environment's name carries a hash of its pins, so that another clone with the
+same pins shares it and a changed pin makes a new one. A file written at the very end tells a finished environment from
+one whose making was interrupted (environments do not survive being moved, so making it elsewhere is no way out).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import pythons, system_libraries
+from tools.console import Problem, lock, run_step, say
+
+ROOT = Path(__file__).resolve().parent.parent
+BLENDER_PYTHONS = {"5.2": "3.13", "5.1": "3.13", "5.0": "3.11", "4.5": "3.11"}
+TESTED_BLENDERS = ("4.5", "5.0", "5.2")
+RENDER_PROBE = """
+import bpy, sys, tempfile, os
+bpy.ops.wm.read_homefile(use_factory_startup=True)
+render = bpy.context.scene.render
+render.engine, render.resolution_x, render.resolution_y = "BLENDER_WORKBENCH", 16, 16
+with tempfile.TemporaryDirectory() as folder:
+    render.filepath = os.path.join(folder, "probe.png")
+    bpy.ops.render.render(write_still=True)
+    assert os.path.exists(render.filepath)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+class Missing(Problem):
+    """A part that this machine lacks, such as a Python of some version."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again, where this platform's users expect it."""
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return base / "latent-lantern" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "latent-lantern"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "latent-lantern"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment: what it is for, which Python it is made from, and the pin file it is filled from."""
+
+    label: str
+    version: str
+    pins: Path
+    on_top_of: Environment | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, made or not."""
+        pins = "\n".join(line for line in self.pins.read_text("utf-8").splitlines() if line and line[0] != "#")
+        base = self.on_top_of.folder.name if self.on_top_of else ""
+        digest = hashlib.sha256("\n".join([pins, self.version, platform.machine(), base]).encode()).hexdigest()
+        return cache_folder() / "environments" / f"{self.label}-py{self.version}-{digest[:10]}"
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+    @property
+    def site_packages(self) -> Path:
+        """Where its packages lie."""
+        library = "Lib" if sys.platform == "win32" else f"lib/python{self.version}"
+        return self.folder / library / "site-packages"
+
+    @property
+    def finished_mark(self) -> Path:
+        """The file that exists only once everything is installed."""
+        return self.folder / "finished.txt"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is finished, and the Python it was made from is still there."""
+        return self.finished_mark.is_file() and self.python.exists()
+
+
+def blender(version: str) -> Environment:
+    """Return the environment of a Blender version ("5.2")."""
+    return Environment(f"blender-{version}", BLENDER_PYTHONS[version], _pins(f"blender-{version}"))
+
+
+def newest_blender(named: tuple[str, ...]) -> Environment:
+    """Return the newest Blender that is set up already or that a Python of this machine fits."""
+    for version in BLENDER_PYTHONS:
+        environment = blender(version)
+        if wheel_exists(version) and (environment.ready or pythons.find(environment.version, named)):
+            return environment
+    raise Missing(_no_python(tuple(dict.fromkeys(BLENDER_PYTHONS.values()))))
+
+
+def wheel_exists(version: str) -> bool:
+    """Whether Blender publishes this version as a Python module for this kind of machine."""
+    intel = platform.machine().lower() in ("x86_64", "amd64")
+    if sys.platform.startswith("linux"):
+        return intel
+    return sys.platform != "darwin" or not intel or version == "4.5"
+
+
+def server(named: tuple[str, ...]) -> Environment:
+    """Return the inference server's environment: one that is ready, or else one for the first Python found."""
+    current = "{}.{}".format(*sys.version_info[:2])
+    versions = [current, *(version for version in pythons.KNOWN if version != current)]
+    choices = [Environment("server", version, _pins("server")) for version in versions if version in pythons.KNOWN]
+    ready = next((choice for choice in choices if choice.ready), None)
+    return ready or next(choice for choice in choices if pythons.find(choice.version, named))
+
+
+def checks(named: tuple[str, ...]) -> Environment:
+    """Return the environment of lint and the plain tests, which sees the server's packages too."""
+    base = server(named)
+    return Environment("checks", base.version, _pins("checks"), on_top_of=base)
+
+
+def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
+    """Make the environment unless it is there already, and return it."""
+    is_blender = environment.label.startswith("blender-")
+    if is_blender:
+        system_libraries.ensure()
+    if environment.on_top_of:
+        ensure(environment.on_top_of, named)
+    folder = environment.folder
+    if environment.ready:
+        say(f"reusing {environment.label} in {folder}")
+        return environment
+    with lock(folder.with_suffix(".lock"), environment.label):
+        if environment.ready:
+            return environment
+        if folder.exists():
+            say(f"{environment.label} was left unfinished; making it again")
+            shutil.rmtree(folder)
+        _make(environment, named)
+        if is_blender:
+            say(f"trying {environment.label}: a first picture of 16 by 16 pixels")
+            run_step([environment.python, "-c", RENDER_PROBE], f"Rendering in {environment.label}", quietly=True)
+        environment.finished_mark.write_text(environment.pins.read_text("utf-8"), "utf-8")
+    return environment
+
+
+def _make(environment: Environment, named: tuple[str, ...]) -> None:
+    python = pythons.find(environment.version, named)
+    if python is None:
+        raise Missing(_no_python((environment.version,)))
+    if not python.can_make_environments:
+        say(f"{python.executable} cannot make environments: its venv package is missing")
+        system_libraries.install([f"python{python.version}-venv"])
+    say(f"making {environment.label} in {environment.folder} (the first time this downloads some hundred megabytes)")
+    run_step([python.executable, "-I", "-m", "venv", environment.folder], "Making the environment")
+    if environment.on_top_of:
+        link = environment.site_packages / "server_packages.pth"
+        link.write_text(f"{environment.on_top_of.site_packages}\n", "utf-8")
+    pip = [environment.python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    run_step([*pip, "-r", environment.pins], f"Installing {environment.pins.name}")
+
+
+def _pins(name: str) -> Path:
+    return ROOT / "requirements" / f"{name}.txt"
+
+
+def _no_python(versions: tuple[str, ...]) -> str:
+    return (
+        f"no Python {' or '.join(versions)} was found on this machine. Install one (python.org, your system's packages, or "
+        "pyenv), or name one that dev.py did not find:\n  python3 dev.py --python /path/to/python ..."
+    )

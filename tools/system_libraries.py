@@ -1,0 +1,94 @@
+"""Check for the shared libraries that the bpy wheel expects of a Linux machine, and install them where that is allowed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+
+from tools.console import Problem, clean_environment, run, say
+
+DEBIAN_PACKAGES = {
+    "libX11.so.6": "libx11-6",
+    "libXext.so.6": "libxext6",
+    "libXfixes.so.3": "libxfixes3",
+    "libXi.so.6": "libxi6",
+    "libXrender.so.1": "libxrender1",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libSM.so.6": "libsm6",
+    "libICE.so.6": "libice6",
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "an EGL driver": "libegl-mesa0 libgl1-mesa-dri",
+}
+# Run in a process of its own, because without a working EGL driver the process may die instead of raising.
+PROBE = """
+import ctypes, sys
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        print(name)
+try:
+    egl = ctypes.CDLL("libEGL.so.1")
+except OSError:
+    sys.exit("no EGL")
+pointer, DEVICE, SURFACELESS = ctypes.c_void_p, 0x313F, 0x31DD
+for function in egl.eglGetDisplay, egl.eglGetPlatformDisplay, egl.eglGetProcAddress:
+    function.restype = pointer
+egl.eglGetPlatformDisplay.argtypes = [ctypes.c_int, pointer, pointer]
+egl.eglInitialize.argtypes = [pointer] * 3
+displays = [egl.eglGetDisplay(None), egl.eglGetPlatformDisplay(SURFACELESS, None, None)]
+if query := egl.eglGetProcAddress(b"eglQueryDevicesEXT"):
+    device, count = pointer(), ctypes.c_int()
+    ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, pointer, pointer)(query)(1, ctypes.addressof(device), ctypes.addressof(count))
+    displays.append(egl.eglGetPlatformDisplay(DEVICE, device, None))
+sys.exit(0 if any(display and egl.eglInitialize(display, None, None) for display in displays) else "no EGL driver")
+"""
+
+
+def missing() -> list[str]:
+    """Return what is missing of `DEBIAN_PACKAGES`' libraries; on macOS and Windows nothing ever is."""
+    if not sys.platform.startswith("linux"):
+        return []
+    names = [name for name in DEBIAN_PACKAGES if ".so." in name]
+    probe = subprocess.run(
+        [sys.executable, "-I", "-c", PROBE, *names],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return probe.stdout.split() + (["an EGL driver"] if probe.returncode else [])
+
+
+@functools.cache
+def ensure() -> None:
+    """Make sure that Blender can start and draw here, or raise a `Problem` that names what to install."""
+    lacking = missing()
+    if not lacking:
+        return
+    say(f"Blender needs from this system: {', '.join(lacking)}")
+    install(" ".join(DEBIAN_PACKAGES[name] for name in lacking).split())
+    if still := missing():
+        raise Problem(f"Blender still cannot find {', '.join(still)} on this system, although the packages are installed.")
+
+
+def install(packages: list[str]) -> None:
+    """Install Debian packages when root on Debian or Ubuntu; otherwise raise a `Problem` with the line to copy."""
+    may_install = shutil.which("apt-get") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
+    if not may_install:
+        raise Problem(
+            "these have to be installed by an administrator. On Debian or Ubuntu copy this line, then try again:\n"
+            f"  sudo apt-get update && sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
+        )
+    command = ["apt-get", "install", "-y", "--no-install-recommends", "-q", *packages]
+    say(f"installing {' '.join(packages)}")
+    if _apt(command) and (_apt(["apt-get", "update", "-q"]) or _apt(command)):
+        raise Problem(f"apt-get could not install {' '.join(packages)}; the reason is printed above.")
+
+
+def _apt(command: list[str]) -> int:
+    return run(command, stdout=sys.stderr.fileno(), DEBIAN_FRONTEND="noninteractive")
