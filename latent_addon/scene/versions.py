@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import bpy
-from bpy.types import ID, ImageStrip, Scene
+from bpy.types import ID, ImageStrip, Material, Scene
 
 # --- strips ----------------------------------------------------------------------------------------------------------
 # Blender 5.1 renamed a strip's frames and deprecated the old names.
@@ -81,3 +82,46 @@ def fcurves_of(owner: ID, ensure: bool = False) -> Any:
     """The F-curves of the Action that animates `owner`, or None; made if `ensure`. Assigning groups re-orders them."""
     bag = channelbag(owner, ensure)
     return bag.fcurves if bag else None
+
+
+# --- Grease Pencil ---------------------------------------------------------------------------------------------------
+# Until 4.5, `bpy.data.grease_pencils` held annotations. Up to 5.0 a stroke is filled if its material says so, since 5.1 if
+# it says so itself.
+
+
+def grease_pencils() -> Any:
+    """The collection of Grease Pencil data (version 3) of the open file."""
+    return bpy.data.grease_pencils_v3 if hasattr(bpy.data, "grease_pencils_v3") else bpy.data.grease_pencils
+
+
+def set_ink(material: Material, fill: bool) -> None:
+    """Make a Grease Pencil material draw fills without a line, or lines without a fill."""
+    style = material.grease_pencil
+    if "show_fill" in style.bl_rna.properties:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            style.show_stroke, style.show_fill = not fill, fill
+
+
+def set_fill(stroke: Any, fill: int) -> None:
+    """Let a stroke be a fill without a line. Strokes of one drawing with the same `fill` (from 1) make one shape."""
+    if hasattr(stroke, "fill_id"):
+        stroke.fill_id = fill
+        stroke.hide_stroke = True
+
+
+# --- rendering -------------------------------------------------------------------------------------------------------
+# Blender 5.0 sorted the file formats by kind of media, and offers only those of the kind that is set.
+
+
+def set_file_format(settings: Any, file_format: str) -> None:
+    """Choose the file format of a scene's `render.image_settings`: "PNG", or "FFMPEG" for a movie."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = "VIDEO" if file_format == "FFMPEG" else "IMAGE"
+    settings.file_format = file_format
+
+
+def file_format_fields(settings: Any) -> tuple[str, ...]:
+    """The attributes to save, and to restore in this order, round a `set_file_format`."""
+    fields = ("file_format", "color_mode", "color_depth", "compression", "quality")
+    return ("media_type", *fields) if hasattr(settings, "media_type") else fields

@@ -1,0 +1,273 @@
+"""The drawing side of a shot: camera, picture behind the drawing, Grease Pencil object and inks, aligned to the pixel.
+
+The picture lies in a plane that faces the camera, one of its pixels a hundredth of a unit. A drawing's own coordinates
+start at the middle of the picture, x to the right and z up, so a stroke at (0.01, 0, 0) is a pixel right of the middle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import bpy
+import numpy as np
+from bpy.types import CameraBackgroundImage, Context, GreasePencil, Image, ImageStrip, Material, Object, Scene
+
+from . import versions
+
+PIXEL = 0.01
+"""Length of a picture's pixel in Blender units."""
+
+FINE_SIDE = 1024
+"""The composite's shorter side has at least this many pixels, so that a line over a small picture is a fine one."""
+
+ROLE = "lantern_role"
+"""Custom property that tells what we made: names are the artist's to change."""
+
+# The plane lies away from the origin and the camera sees only 5 units past it: a start-up cube is not in the picture.
+PLANE_Y = -20.0
+CAMERA_DISTANCE = 5.0
+
+LAYERS = ("Colour", "Ink")
+"""From the bottom to the top: fills lie under the line."""
+
+
+class Ink(NamedTuple):
+    """A Grease Pencil material: sRGB colour 0..1; a fill or a line."""
+
+    name: str
+    colour: tuple[float, float, float]
+    fill: bool
+
+
+# White reads best over a black shadow, so it is the first and the active one. Black fills mend or extend a shadow.
+INKS = (
+    Ink("Ink White", (1.0, 1.0, 1.0), False),
+    Ink("Ink Black", (0.0, 0.0, 0.0), False),
+    Ink("Ink Warm", (0.93, 0.46, 0.20), False),
+    Ink("Fill White", (1.0, 1.0, 1.0), True),
+    Ink("Fill Black", (0.0, 0.0, 0.0), True),
+    Ink("Fill Warm", (0.98, 0.78, 0.42), True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What `set_up_drawing` made or found. `factor`: pixels of the composite to a pixel of the picture, each way."""
+
+    camera: Object
+    pencil: Object
+    width: int
+    height: int
+    factor: int
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Picture positions (n, 2), in pixels from the upper left corner, as the drawing's coordinates (n, 3)."""
+        points = np.asarray(points, dtype=np.float32)
+        placed = np.zeros((len(points), 3), dtype=np.float32)
+        placed[:, 0] = (points[:, 0] - self.width / 2) * PIXEL
+        placed[:, 2] = (self.height / 2 - points[:, 1]) * PIXEL
+        return placed
+
+
+def drawing_factor(width: int, height: int) -> int:
+    """How many times larger than the picture the composite is: a whole number that gives H.264 its even sizes."""
+    factor = max(1, math.ceil(FINE_SIDE / min(width, height)))
+    return factor + factor % 2 if width % 2 or height % 2 else factor
+
+
+def set_up_drawing(
+    scene: Scene, width: int, height: int, strips: Iterable[ImageStrip] = (), factor: int | None = None
+) -> Drawing:
+    """Make, or repair and use again, everything needed to draw over pictures of width x height pixels.
+
+    Strokes, and what the artist added or renamed, stay as they are. `strips` are scaled to fill the frame.
+    """
+    factor = factor or drawing_factor(width, height)
+    _set_render(scene, width * factor, height * factor)
+    camera = _camera(scene, width, height)
+    pencil = _pencil(scene)
+    scene.camera = camera
+    for strip in strips:
+        fit_strip(strip, width, height)
+    return Drawing(camera, pencil, width, height, factor)
+
+
+def fit_strip(strip: ImageStrip, width: int, height: int) -> None:
+    """Scale a strip of width x height pictures to fill its scene's frame, keeping its shape."""
+    render = strip.id_data.render
+    scale = min(render.resolution_x / width, render.resolution_y / height)
+    strip.transform.scale_x = strip.transform.scale_y = scale
+    # A spline through the pixels leaves neither steps nor the dark rims that sharper filters draw along a shadow.
+    strip.transform.filter = "NEAREST" if scale == 1 else "CUBIC_BSPLINE"
+
+
+def camera_of(scene: Scene) -> Object | None:
+    """The scene's camera that looks at the picture, or None."""
+    return _find(scene, "CAMERA", "camera", scene.camera)
+
+
+def pencil_of(scene: Scene) -> Object | None:
+    """The scene's Grease Pencil object for drawing over the picture, or None."""
+    return _find(scene, "GREASEPENCIL", "pencil", None)
+
+
+def show_background(scene: Scene, path: str | Path | None) -> None:
+    """Show the picture at `path` behind the drawing; hide it when `path` is None or the file is missing.
+
+    Meant for frame changes: nothing is touched, and so nothing is read again, while the path stays the same.
+    """
+    if bpy.app.is_job_running("RENDER"):  # a final render does not show it, and its thread must not change data
+        return
+    camera = camera_of(scene)
+    background = _background(camera) if camera else None
+    if background is None:
+        return
+    absolute = bpy.path.abspath(str(path)) if path else ""
+    found = bool(absolute) and Path(absolute).is_file()
+    if found:
+        image = background.image
+        if bpy.path.abspath(image.filepath) != absolute:
+            image.filepath = str(path)
+        elif not background.show_background_image:  # the file may have come back with other pixels
+            image.reload()
+    if background.show_background_image != found:
+        background.show_background_image = found
+
+
+def enter_draw_mode(context: Context, drawing: Drawing) -> None:
+    """Put the drawing under the artist's pen: active, seen through its camera, strokes kept in the picture's plane."""
+    if bpy.app.background:
+        return
+    pencil = drawing.pencil
+    if context.object and context.object.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    for other in context.selected_objects:
+        other.select_set(False)
+    pencil.hide_set(False)
+    pencil.select_set(True)
+    context.view_layer.objects.active = pencil
+    tools = context.scene.tool_settings
+    tools.gpencil_stroke_placement_view3d = "ORIGIN"
+    tools.gpencil_sculpt.lock_axis = "AXIS_Y"
+    tools.use_keyframe_insert_auto = True  # a stroke on a new frame starts a new drawing instead of changing an old one
+    bpy.ops.object.mode_set(mode="PAINT_GREASE_PENCIL")
+    for area in context.screen.areas:
+        if area.type == "VIEW_3D":
+            space = area.spaces.active
+            space.region_3d.view_perspective = "CAMERA"
+            area.tag_redraw()
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _find(scene: Scene, kind: str, role: str, first: Object | None) -> Object | None:
+    candidates = [first] if first else []
+    for ob in (*candidates, *scene.objects):
+        if ob.type == kind and ob.get(ROLE) == role:
+            return ob
+    return None
+
+
+def _set_render(scene: Scene, width: int, height: int) -> None:
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+    render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+    render.film_transparent = True
+    render.dither_intensity = 0.0  # flat ink on flat shadows stays flat
+    # Any other view transform changes the generated pixels on their way to the screen.
+    view = scene.view_settings
+    view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0.0, 1.0
+
+
+def _camera(scene: Scene, width: int, height: int) -> Object:
+    camera = camera_of(scene)
+    if camera is None:
+        camera = bpy.data.objects.new("Lantern Camera", bpy.data.cameras.new("Lantern Camera"))
+        camera[ROLE] = "camera"
+        scene.collection.objects.link(camera)
+        scene.render.engine = "BLENDER_WORKBENCH"  # draws Grease Pencil like any other engine, and ten times sooner
+    camera.location = (0.0, PLANE_Y - CAMERA_DISTANCE, 0.0)
+    camera.rotation_mode = "XYZ"
+    camera.rotation_euler = (math.pi / 2, 0.0, 0.0)
+    camera.scale = (1.0, 1.0, 1.0)
+    data = camera.data
+    data.type, data.sensor_fit = "ORTHO", "AUTO"
+    data.ortho_scale = max(width, height) * PIXEL
+    data.shift_x = data.shift_y = 0.0
+    data.clip_start, data.clip_end = 0.1, 2 * CAMERA_DISTANCE
+    data.show_background_images = True
+    if _background(camera) is None:
+        background = data.background_images.new()
+        background.image = _background_image(scene)
+        background.show_background_image = False
+        background.frame_method, background.display_depth, background.alpha = "STRETCH", "BACK", 1.0
+    return camera
+
+
+def _background(camera: Object) -> CameraBackgroundImage | None:
+    for background in camera.data.background_images:
+        if background.image and background.image.get(ROLE) == "background":
+            return background
+    return None
+
+
+def _background_image(scene: Scene) -> Image:
+    image = bpy.data.images.new(f"{scene.name} Picture", 1, 1)
+    image.source = "FILE"
+    image[ROLE] = "background"
+    return image
+
+
+def _pencil(scene: Scene) -> Object:
+    pencil = pencil_of(scene)
+    if pencil is None:
+        pencil = bpy.data.objects.new("Lantern Drawing", versions.grease_pencils().new("Lantern Drawing"))
+        pencil[ROLE] = "pencil"
+        scene.collection.objects.link(pencil)
+        pencil.location = (0.0, PLANE_Y, 0.0)
+    data = pencil.data
+    _ensure_layers(data, scene)
+    _ensure_inks(data)
+    return pencil
+
+
+def _ensure_layers(data: GreasePencil, scene: Scene) -> None:
+    missing = [name for name in LAYERS if name not in data.layers]
+    for name in missing:
+        layer = data.layers.new(name, set_active=False)
+        layer.use_lights = False  # ink keeps its colour whatever lights the scene has
+        layer.frames.new(scene.frame_start)  # without a keyframe there is nothing to draw on
+    if LAYERS[0] in missing and len(data.layers) > 1:
+        data.layers.move_bottom(data.layers[LAYERS[0]])
+    if missing:
+        data.layers.active = data.layers[LAYERS[-1]]
+
+
+def _ensure_inks(data: GreasePencil) -> None:
+    present = {material.get(ROLE) for material in data.materials if material}
+    for ink in INKS:
+        if ink.name not in present:
+            data.materials.append(_ink_material(ink))
+
+
+def _ink_material(ink: Ink) -> Material:
+    for material in bpy.data.materials:
+        if material.get(ROLE) == ink.name and material.is_grease_pencil:
+            return material
+    material = bpy.data.materials.new(ink.name)
+    material[ROLE] = ink.name
+    bpy.data.materials.create_gpencil_data(material)
+    versions.set_ink(material, ink.fill)
+    style = material.grease_pencil
+    colour = (*(_to_linear(channel) for channel in ink.colour), 1.0)
+    style.color = style.fill_color = colour
+    return material
+
+
+def _to_linear(channel: float) -> float:
+    return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4

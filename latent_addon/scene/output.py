@@ -1,0 +1,224 @@
+"""The Output scene: rendering it is the composite of the working scene's sequencer and of its camera.
+
+A Scene strip that shows its own scene renders nothing, so the composite lives in a second scene, whose sequencer holds
+two Scene strips of the working scene: its sequencer (pictures and sound) below, its camera (the drawing) over it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.types import Scene
+
+from . import versions
+
+WORKING_SCENE = "lantern_working_scene"
+"""Custom property of an Output scene that points at the scene it renders."""
+
+PICTURE_STRIP, DRAWING_STRIP = "Picture", "Drawing"
+MOVIE_SUFFIXES = (".mp4", ".m4v")
+_LAST_FRAME = 1048574  # Blender's own limit
+
+
+def output_scene_of(scene: Scene) -> Scene | None:
+    """The Output scene of a working scene, or None."""
+    for other in bpy.data.scenes:
+        if other.get(WORKING_SCENE) == scene and other != scene:
+            return other
+    return None
+
+
+def make_output_scene(scene: Scene) -> Scene:
+    """Make the Output scene of a working scene, or bring the one that exists back in step with it.
+
+    Size, frame rate, frame range and view transform are copied at each call. Strips that a person added to the Output
+    scene stay; the two that are ours are made again when they are gone.
+    """
+    output = output_scene_of(scene)
+    if output is None:
+        output = bpy.data.scenes.new("Output" if "Output" not in bpy.data.scenes else f"Output {scene.name}")
+        output[WORKING_SCENE] = scene
+        _set_movie_format(output)  # a scene made by a script has an encoder without any valid setting
+    _follow(output, scene)
+    editor = output.sequence_editor_create()
+    picture = _scene_strip(editor, scene, PICTURE_STRIP, "SEQUENCER")
+    drawing = _scene_strip(editor, scene, DRAWING_STRIP, "CAMERA")
+    if drawing.channel < picture.channel:
+        drawing.channel = max(strip.channel for strip in editor.strips) + 1
+    drawing.blend_type = "ALPHA_OVER"
+    drawing.volume = 0.0  # each Scene strip plays its scene's whole sound: two would be twice as loud
+    drawing.mute = scene.camera is None
+    for strip in (picture, drawing):
+        versions.set_content_start(strip, scene.frame_start)
+        versions.set_handles(strip, scene.frame_start, scene.frame_end + 1)
+    return output
+
+
+def refresh_output(scene: Scene) -> Scene:
+    """Bring the Output scene of a working scene up to date right before it is rendered, and return it.
+
+    Since Blender 5.0 Scene strips are cached, and miss edits made by scripts and by other scenes.
+    """
+    output = make_output_scene(scene)
+    for layer in scene.view_layers:
+        layer.update()
+    for owner in (scene, output):
+        for strip in owner.sequence_editor.strips_all if owner.sequence_editor else ():
+            strip.invalidate_cache("RAW")
+    return output
+
+
+def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
+    """Let `output` render to an H.264 movie in MP4 that every player reads, with AAC sound if there is any."""
+    render = output.render
+    if render.resolution_x % 2 or render.resolution_y % 2:
+        size = f"{render.resolution_x} x {render.resolution_y}"
+        raise ValueError(f"An H.264 movie needs an even width and height, and this one is {size} pixels.")
+    render.filepath = str(filepath)
+    _set_movie_format(output)
+    render.ffmpeg.audio_codec = "AAC" if _has_sound(output) else "NONE"
+
+
+def render_settings_for_frames(output: Scene, folder: str | Path) -> None:
+    """Let `output` render to numbered PNGs with alpha, `frame_0001.png` and on, in `folder`."""
+    render = output.render
+    render.filepath = str(Path(folder) / "frame_####")
+    render.use_file_extension = True
+    versions.set_file_format(render.image_settings, "PNG")
+    render.image_settings.color_mode, render.image_settings.color_depth = "RGBA", "8"
+    render.image_settings.compression = 15
+
+
+def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
+    """Render the composite of a working scene, and return when it is written.
+
+    A `path` ending in .mp4 becomes a movie, which is whole or not there at all; any other is a folder for PNGs.
+    `on_frame` is called with the number of each frame after it is rendered. Playheads and render settings are left as
+    they were. Raises ValueError for a size the movie cannot have, RuntimeError when Blender cannot render or write.
+    """
+    target = Path(bpy.path.abspath(str(path)))
+    is_movie = target.suffix.lower() in MOVIE_SUFFIXES
+    part = target.with_name(f"{target.stem}.part{target.suffix}")
+    (target.parent if is_movie else target).mkdir(parents=True, exist_ok=True)
+    output = refresh_output(scene)
+    with _settings_kept(output), _playheads_kept(scene, output), _called_for_each_frame(on_frame):
+        if is_movie:
+            render_settings_for_movie(output, part)
+        else:
+            render_settings_for_frames(output, target)
+        try:
+            done = bpy.ops.render.render(animation=True, scene=output.name)
+            if "FINISHED" not in done or (is_movie and not part.is_file()):
+                raise RuntimeError(f"Blender did not finish rendering {target}.")
+            if is_movie:
+                os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    return target
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _follow(output: Scene, scene: Scene) -> None:
+    fields = (
+        "resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base",
+        "dither_intensity",
+    )  # fmt: skip
+    _copy(scene.render, output.render, fields)
+    _copy(scene.display_settings, output.display_settings, ("display_device",))
+    _copy(scene.view_settings, output.view_settings, ("view_transform", "look", "exposure", "gamma"))
+    _copy(scene.sequencer_colorspace_settings, output.sequencer_colorspace_settings, ("name",))
+    if output.frame_start > scene.frame_end:  # the end may not come before the start on the way
+        _copy(scene, output, ("frame_start", "frame_end"))
+    else:
+        _copy(scene, output, ("frame_end", "frame_start"))
+    output.frame_step = 1
+    output.render.use_sequencer = True
+
+
+def _set_movie_format(output: Scene) -> None:
+    versions.set_file_format(output.render.image_settings, "FFMPEG")
+    output.render.image_settings.color_mode = "RGB"  # the encoder then writes yuv420p
+    movie = output.render.ffmpeg
+    movie.format, movie.codec, movie.audio_codec = "MPEG4", "H264", "AAC"
+    movie.constant_rate_factor, movie.ffmpeg_preset, movie.gopsize = "HIGH", "GOOD", 12
+    movie.audio_bitrate = 192
+
+
+def _copy(source: Any, target: Any, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        setattr(target, field, getattr(source, field))
+
+
+def _scene_strip(editor: Any, scene: Scene, name: str, scene_input: str) -> Any:
+    for strip in editor.strips:
+        if strip.type == "SCENE" and strip.scene == scene and strip.scene_input == scene_input:
+            return strip
+    used = {strip.channel for strip in editor.strips}
+    channel = 1 if scene_input == "SEQUENCER" else 2
+    while channel in used:
+        channel += 1
+    # A Scene strip's length is that of its scene when it is made. At full length, its handles alone follow the range.
+    end = scene.frame_end
+    scene.frame_end = _LAST_FRAME
+    try:
+        strip = editor.strips.new_scene(name, scene, channel, scene.frame_start)
+    finally:
+        scene.frame_end = end
+    strip.scene_input = scene_input
+    return strip
+
+
+def _has_sound(output: Scene) -> bool:
+    scenes = (output, output.get(WORKING_SCENE))
+    editors = [scene.sequence_editor for scene in scenes if scene and scene.sequence_editor]
+    return any(strip.type == "SOUND" and not strip.mute for editor in editors for strip in editor.strips_all)
+
+
+@contextmanager
+def _settings_kept(output: Scene) -> Iterator[None]:
+    render = output.render
+    movie = ("format", "codec", "constant_rate_factor", "ffmpeg_preset", "gopsize", "audio_codec", "audio_bitrate")
+    groups = (
+        (render, ("filepath", "use_file_extension")),
+        (render.ffmpeg, movie),
+        (render.image_settings, versions.file_format_fields(render.image_settings)),
+    )
+    saved = [(owner, field, getattr(owner, field)) for owner, fields in groups for field in fields]
+    try:
+        yield
+    finally:
+        for owner, field, value in saved:
+            setattr(owner, field, value)
+
+
+@contextmanager
+def _playheads_kept(*scenes: Scene) -> Iterator[None]:
+    saved = [(scene, scene.frame_current, scene.frame_subframe) for scene in scenes]
+    try:
+        yield
+    finally:
+        for scene, frame, subframe in saved:
+            scene.frame_set(frame, subframe=subframe)
+
+
+@contextmanager
+def _called_for_each_frame(on_frame: Callable[[int], None] | None) -> Iterator[None]:
+    if on_frame is None:
+        yield
+        return
+
+    def rendered(scene: Scene, *_: object) -> None:
+        on_frame(scene.frame_current)
+
+    bpy.app.handlers.render_write.append(rendered)
+    try:
+        yield
+    finally:
+        bpy.app.handlers.render_write.remove(rendered)
