@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - said in words, before the imports below fail
     sys.exit("dev.py: this is Python {}.{}; run dev.py with Python 3.11 or later.".format(*sys.version_info[:2]))
 
 import argparse

@@ -1,4 +1,4 @@
-"""Blender as a Python module with the built extension in it. Runs inside the bpy wheel; tests and the runner share it."""
+"""Blender as a Python module with the built extension in it. Runs in Blender; tests and the runner share it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ EXTENSION = "bl_ext.user_default.latent_lantern"
 def install_extension(archive: Path, server_python: str) -> None:
     """Install the zip into this Blender, enable it, and tell it which Python runs the inference server."""
     if not os.environ.get("BLENDER_USER_RESOURCES"):
-        raise RuntimeError("BLENDER_USER_RESOURCES is not set; the extension would land in your own Blender. Use dev.py.")
+        raise RuntimeError(
+            "BLENDER_USER_RESOURCES is not set; the extension would land in your own Blender. Use dev.py."
+        )
     bpy.ops.extensions.package_install_files(filepath=str(archive), repo="user_default", enable_on_install=True)
     if EXTENSION not in bpy.context.preferences.addons:
         raise RuntimeError(f"Blender {bpy.app.version_string} did not enable {archive}; the reason is printed above.")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 STRAY_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PIP_TARGET")
+STDERR = 2
 
 
 class Problem(Exception):
@@ -39,7 +40,7 @@ def run(command: Sequence[str | Path], *, stdout: int | None = None, quietly: bo
 def run_step(command: Sequence[str | Path], doing: str, *, quietly: bool = False) -> None:
     """Run one step of a set-up, its output on stderr or, `quietly`, only shown when it fails; then raise `Problem`."""
     with tempfile.TemporaryFile() as output:
-        status = run(command, stdout=output.fileno() if quietly else sys.stderr.fileno(), quietly=quietly)
+        status = run(command, stdout=output.fileno() if quietly else STDERR, quietly=quietly)
         if status and quietly:
             output.seek(0)
             sys.stderr.write(output.read().decode(errors="replace"))

@@ -172,6 +172,6 @@ def _pins(name: str) -> Path:
 
 def _no_python(versions: tuple[str, ...]) -> str:
     return (
-        f"no Python {' or '.join(versions)} was found on this machine. Install one (python.org, your system's packages, or "
-        "pyenv), or name one that dev.py did not find:\n  python3 dev.py --python /path/to/python ..."
+        f"no Python {' or '.join(versions)} was found on this machine. Install one (python.org, your system's "
+        "packages, or pyenv), or name one that dev.py did not find:\n  python3 dev.py --python /path/to/python ..."
     )

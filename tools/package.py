@@ -29,8 +29,12 @@ def build(blender: Environment) -> Path:
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             packager = _packager(blender)
             raw, final = Path(folder, "raw.zip"), Path(folder, "final.zip")
-            run_step([*packager, "build", "--source-dir", ROOT, "--output-filepath", raw], "Building the extension", quietly=True)
-            _repack(raw, final, mark)
+            run_step(
+                [*packager, "build", "--source-dir", ROOT, "--output-filepath", raw],
+                "Building the extension",
+                quietly=True,
+            )
+            repack(raw, final, mark)
             run_step([*packager, "validate", final], "Validating the extension", quietly=True)
             os.replace(final, target)
     say(f"built dist/{target.name}, {target.stat().st_size / 1e6:.1f} MB")
@@ -40,7 +44,7 @@ def build(blender: Environment) -> Path:
 def _packager(blender: Environment) -> list[str | Path]:
     found = sorted(blender.site_packages.glob("bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"))
     if not found:
-        raise Problem(f"Blender's packager blender_ext.py is not in {blender.site_packages}. Delete {blender.folder} and try again.")
+        raise Problem(f"Blender's packager is not in {blender.site_packages}: delete {blender.folder} and try again.")
     return [blender.python, "-I", found[0]]
 
 
@@ -64,7 +68,8 @@ def _comment(archive: Path) -> bytes:
         return file.comment
 
 
-def _repack(raw: Path, final: Path, mark: bytes) -> None:
+def repack(raw: Path, final: Path, mark: bytes) -> None:
+    """Write the files of `raw` in a fixed order, with fixed dates and modes, and `mark` as the archive's comment."""
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(final, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
             entry = zipfile.ZipInfo(name, EARLIEST_DATE)

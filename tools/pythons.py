@@ -1,4 +1,4 @@
-"""Find the Pythons of this machine: named by option, running now, on PATH, known to the Windows launcher, or in pyenv."""
+"""Find the Pythons of this machine: named, running now, on PATH, known to the Windows launcher, or in pyenv."""
 
 from __future__ import annotations
 

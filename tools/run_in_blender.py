@@ -1,4 +1,4 @@
-"""Run a script inside Blender with the extension enabled: run_in_blender.py SCRIPT [ARGUMENT ...]. Started by dev.py."""
+"""Run a script inside Blender with the extension enabled: SCRIPT [ARGUMENT ...]. Started by dev.py."""
 
 from __future__ import annotations
 

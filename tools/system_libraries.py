@@ -1,4 +1,4 @@
-"""Check for the shared libraries that the bpy wheel expects of a Linux machine, and install them where that is allowed."""
+"""Check for the shared libraries that the bpy wheel expects of a Linux machine; install them where that is allowed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from tools.console import Problem, clean_environment, run, say
+from tools.console import STDERR, Problem, clean_environment, run, say
 
 DEBIAN_PACKAGES = {
     "libX11.so.6": "libx11-6",
@@ -43,7 +43,8 @@ egl.eglInitialize.argtypes = [pointer] * 3
 displays = [egl.eglGetDisplay(None), egl.eglGetPlatformDisplay(SURFACELESS, None, None)]
 if query := egl.eglGetProcAddress(b"eglQueryDevicesEXT"):
     device, count = pointer(), ctypes.c_int()
-    ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, pointer, pointer)(query)(1, ctypes.addressof(device), ctypes.addressof(count))
+    query = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, pointer, pointer)(query)
+    query(1, ctypes.addressof(device), ctypes.addressof(count))
     displays.append(egl.eglGetPlatformDisplay(DEVICE, device, None))
 sys.exit(0 if any(display and egl.eglInitialize(display, None, None) for display in displays) else "no EGL driver")
 """
@@ -73,7 +74,7 @@ def ensure() -> None:
     say(f"Blender needs from this system: {', '.join(lacking)}")
     install(" ".join(DEBIAN_PACKAGES[name] for name in lacking).split())
     if still := missing():
-        raise Problem(f"Blender still cannot find {', '.join(still)} on this system, although the packages are installed.")
+        raise Problem(f"the packages are installed, but Blender still cannot find {', '.join(still)} on this system.")
 
 
 def install(packages: list[str]) -> None:
@@ -91,4 +92,4 @@ def install(packages: list[str]) -> None:
 
 
 def _apt(command: list[str]) -> int:
-    return run(command, stdout=sys.stderr.fileno(), DEBIAN_FRONTEND="noninteractive")
+    return run(command, stdout=STDERR, DEBIAN_FRONTEND="noninteractive")

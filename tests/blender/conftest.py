@@ -1,4 +1,4 @@
-"""Every test in this folder runs inside the bpy wheel, with the built zip installed and enabled, from a factory start."""
+"""Every test in this folder runs in Blender with the built zip installed and enabled, from a factory start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "latent_lantern"
 
 
 class InstalledExtension:
-    """Import hook: `latent_lantern.a.b` is the very module `bl_ext.user_default.latent_lantern.a.b` of the installed zip."""
+    """Import hook: `latent_lantern.a` is the module `bl_ext.user_default.latent_lantern.a` of the installed zip."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(name, self) if name.partition(".")[0] == NAME else None

@@ -1,0 +1,129 @@
+"""dev.py's parts: environments survive interruption, share and part by their pins, and a lock keeps two apart."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dev
+from tools import console, environments, pythons, system_libraries
+
+CURRENT = "{}.{}".format(*sys.version_info[:2])
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> environments.Environment:
+    """An environment of nothing but pip, in a cache folder of its own."""
+    monkeypatch.setattr(environments, "cache_folder", lambda: tmp_path / "cache")
+    pins = tmp_path / "scratch.txt"
+    pins.write_text("# nothing\n")
+    return environments.Environment("scratch", CURRENT, pins)
+
+
+def test_an_unfinished_environment_is_made_again_and_a_finished_one_reused(
+    scratch: environments.Environment, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rubbish = scratch.folder / "half a download"
+    rubbish.mkdir(parents=True)
+    environments.ensure(scratch, ())
+    assert scratch.ready
+    assert not rubbish.exists()
+    assert "left unfinished" in capfd.readouterr().err
+    made = scratch.finished_mark.stat().st_mtime_ns
+    environments.ensure(scratch, ())
+    assert scratch.finished_mark.stat().st_mtime_ns == made
+    assert "reusing" in capfd.readouterr().err
+
+
+def test_a_failed_set_up_is_not_finished(scratch: environments.Environment) -> None:
+    scratch.pins.write_text("./there-is-no-such-package\n")
+    with pytest.raises(console.Problem, match="Installing"):
+        environments.ensure(scratch, ())
+    assert not scratch.ready
+
+
+def test_changed_pins_name_another_environment_and_comments_do_not(scratch: environments.Environment) -> None:
+    before = scratch.folder
+    scratch.pins.write_text("# other words\n\n")
+    assert scratch.folder == before
+    scratch.pins.write_text("numpy==1.0\n")
+    assert scratch.folder != before
+
+
+def test_every_blender_has_pins_and_the_tested_ones_are_known(root: Path) -> None:
+    pinned = {path.stem.removeprefix("blender-") for path in (root / "requirements").glob("blender-*.txt")}
+    assert pinned == set(environments.BLENDER_PYTHONS)
+    assert set(environments.TESTED_BLENDERS) <= pinned
+    # A local version or a range here would make pip fetch gigabytes for a GPU that is not there.
+    assert "torch==2.13.0" in (root / "requirements" / "server.txt").read_text().splitlines()
+
+
+def test_a_lock_waits_for_the_other_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "held.lock"
+    holder = (
+        "import sys, time; from pathlib import Path; from tools.console import lock\n"
+        "with lock(Path(sys.argv[1]), ''): print('held', flush=True); time.sleep(1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holder, path], cwd=dev.ROOT, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"held"
+        with console.lock(path, "a test"):
+            assert other.wait(10) == 0
+    assert "busy with a test" in capsys.readouterr().err
+
+
+def test_a_python_named_by_option_comes_first_and_a_broken_one_is_passed_over(tmp_path: Path) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("not a program")
+    found = pythons.search((str(broken), sys.executable))
+    assert found[0].version == CURRENT
+    assert all(python.version in pythons.KNOWN for python in found)
+
+
+def test_without_rights_the_line_to_copy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_libraries.shutil, "which", lambda name: None)
+    with pytest.raises(console.Problem, match=r"sudo apt-get .* install .* libegl1 libx11-6"):
+        system_libraries.install(["libegl1", "libx11-6"])
+
+
+def test_stray_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("BLENDER_USER_SCRIPTS", "/elsewhere")
+    assert "/elsewhere" not in console.clean_environment(EXTRA="1").values()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "layers"),
+    [
+        ([], ["lint", "core", "server", "blender 4.5", "blender 5.0", "blender 5.2"]),
+        (["server", "core"], ["server", "core"]),
+        (["tests/test_dev.py"], ["core"]),
+        (["--blender", "5.2", "blender", "-k", "strip"], ["blender 5.2"]),
+    ],
+)
+def test_layers_are_chosen_by_name_or_by_path(
+    arguments: list[str], layers: list[str], monkeypatch: pytest.MonkeyPatch, root: Path
+) -> None:
+    ran = []
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(dev, "lint", lambda args: ran.append("lint") or 0)
+    monkeypatch.setattr(dev, "plain_tests", lambda args, layer, rest: ran.append(layer) or 0)
+    monkeypatch.setattr(dev, "blender_tests", lambda args, version, rest: ran.append(f"blender {version}") or 0)
+    assert dev.main(["test", *arguments]) == 0
+    assert ran == layers
+
+
+def test_a_missing_python_fails_in_ci_whatever_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(args: object, version: str, rest: object) -> int:
+        raise environments.Missing("no Python 3.13")
+
+    monkeypatch.setattr(dev, "lint", lambda args: 0)
+    monkeypatch.setattr(dev, "blender_tests", missing)
+    monkeypatch.delenv("CI", raising=False)
+    assert dev.main(["test", "lint", "blender"]) == 1
+    assert dev.main(["test", "--allow-missing", "lint", "blender"]) == 0
+    assert dev.main(["test", "--allow-missing", "blender"]) == 1
+    monkeypatch.setenv("CI", "true")
+    assert dev.main(["test", "--allow-missing", "lint", "blender"]) == 1

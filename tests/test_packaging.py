@@ -1,0 +1,114 @@
+"""The zip that people install: what is in it, what it says of itself, and what it may import."""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import package
+
+TOP_LEVEL = {"blender_manifest.toml", "__init__.py", "LICENSE", "latent_addon", "inference_server"}
+# The tags for add-ons that extensions.blender.org knows; Blender's own `validate` does not look at them.
+KNOWN_TAGS = {
+    *("3D View", "Add Curve", "Add Mesh", "Animation", "Bake", "Camera", "Compositing", "Development", "Game Engine"),
+    *("Geometry Nodes", "Grease Pencil", "Import-Export", "Lighting", "Material", "Modeling", "Mesh", "Node", "Object"),
+    *("Paint", "Pipeline", "Physics", "Render", "Rigging", "Scene", "Sculpt", "Sequencer", "System", "Text Editor"),
+    *("Tracking", "User Interface", "UV"),
+}
+IN_BLENDER = {"bpy", "bpy_extras", "bl_ui", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}
+NETWORK = {"asyncio", "ftplib", "http", "requests", "smtplib", "socket", "socketserver", "ssl", "urllib", "xmlrpc"}
+
+
+@pytest.fixture(scope="module")
+def archive() -> Iterator[zipfile.ZipFile]:
+    with zipfile.ZipFile(os.environ["LANTERN_ZIP"]) as file:
+        yield file
+
+
+@pytest.fixture(scope="module")
+def manifest(archive: zipfile.ZipFile) -> dict:
+    return tomllib.loads(archive.read("blender_manifest.toml").decode())
+
+
+def imports(archive: zipfile.ZipFile, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield (file, top-level module) for every absolute import in the folder's Python files."""
+    for name in archive.namelist():
+        if name.startswith(folder) and name.endswith(".py"):
+            for node in ast.walk(ast.parse(archive.read(name), name, feature_version=(3, 11))):
+                if isinstance(node, ast.Import):
+                    yield from ((name, alias.name.partition(".")[0]) for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                    yield name, str(node.module).partition(".")[0]
+
+
+def test_the_zip_holds_the_extension_and_nothing_else(archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    assert {name.partition("/")[0] for name in names} == TOP_LEVEL
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".zip", ".blend1"))]
+    assert not [name for name in names if any(part.startswith(".") for part in name.split("/"))]
+
+
+def test_every_source_file_is_in_the_zip(archive: zipfile.ZipFile, root: Path) -> None:
+    for folder in ("latent_addon", "inference_server"):
+        expected = {
+            path.relative_to(root).as_posix()
+            for path in (root / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        }
+        assert expected == {name for name in archive.namelist() if name.startswith(folder + "/")}
+
+
+def test_the_manifest_follows_the_rules_that_validate_does_not_check(manifest: dict) -> None:
+    assert manifest["id"] == "latent_lantern"
+    assert manifest["blender_version_min"] == "4.5.0"
+    assert manifest["license"] == ["SPDX:GPL-3.0-or-later"]
+    assert set(manifest["tags"]) <= KNOWN_TAGS
+    for text in (manifest["tagline"], *manifest["permissions"].values()):
+        assert 0 < len(text) <= 64
+        assert text[-1].isalnum()
+
+
+def test_the_licence_is_the_text_of_the_gpl(archive: zipfile.ZipFile) -> None:
+    text = archive.read("LICENSE").decode()
+    assert "GNU GENERAL PUBLIC LICENSE" in text
+    assert "Version 3, 29 June 2007" in text
+
+
+def test_what_runs_in_blender_imports_only_what_blender_has(archive: zipfile.ZipFile) -> None:
+    allowed = IN_BLENDER | sys.stdlib_module_names
+    assert [found for found in imports(archive, "latent_addon/") if found[1] not in allowed] == []
+
+
+def test_the_core_knows_no_blender(archive: zipfile.ZipFile) -> None:
+    allowed = {"numpy"} | sys.stdlib_module_names
+    assert [found for found in imports(archive, "latent_addon/core/") if found[1] not in allowed] == []
+
+
+def test_the_server_knows_neither_blender_nor_the_add_on(archive: zipfile.ZipFile) -> None:
+    foreign = IN_BLENDER - {"numpy"} | {"latent_addon", "latent_lantern"}
+    assert [found for found in imports(archive, "inference_server/") if found[1] in foreign] == []
+    protocol = imports(archive, "inference_server/protocol.py")
+    assert [found for found in protocol if found[1] not in sys.stdlib_module_names] == []
+
+
+def test_without_the_permission_nothing_reaches_for_the_network(archive: zipfile.ZipFile, manifest: dict) -> None:
+    assert "network" not in manifest["permissions"]
+    assert [found for found in imports(archive, "") if found[1] in NETWORK] == []
+
+
+def test_the_same_files_give_the_same_bytes(archive: zipfile.ZipFile, tmp_path: Path) -> None:
+    names = archive.namelist()
+    random.Random(1).shuffle(names)
+    with zipfile.ZipFile(tmp_path / "shuffled.zip", "w", zipfile.ZIP_STORED) as shuffled:
+        for name in names:
+            shuffled.writestr(zipfile.ZipInfo(name, (2020, 2, 2, 2, 2, 2)), archive.read(name))
+    package.repack(tmp_path / "shuffled.zip", tmp_path / "again.zip", archive.comment)
+    assert (tmp_path / "again.zip").read_bytes() == Path(os.environ["LANTERN_ZIP"]).read_bytes()
