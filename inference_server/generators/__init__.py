@@ -1,0 +1,1 @@
+"""The generators: one interface, ``base.Generator``, and the networks behind it."""
