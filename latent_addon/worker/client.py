@@ -1,0 +1,356 @@
+"""The add-on's side of the conversation with the inference server.
+
+Everything here is called from one thread, Blender's main thread, and calls back from there only: from `drain()`, which
+a timer calls, and from `wait()`, which operators without a timer call. Only `wait` and `stop` wait for the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import queue
+import time
+import traceback
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...inference_server import protocol
+from . import sentences
+from .process import LOG_LINES, ServerProcess
+
+PING_EVERY = 2.0
+RUBBISH_LIMIT = 20
+_SUSPENDED_AFTER = 10.0
+_PIPE_GRACE = 1.0
+
+OnResult = Callable[[dict[str, Any]], None]
+OnError = Callable[[protocol.ProtocolError], None]
+
+
+class ServerState(enum.Enum):
+    """Where the server is in its life. FAILED is STOPPED with a reason, and with the same way out: `start()`."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class _Request:
+    on_result: OnResult
+    on_error: OnError
+    ours: bool = False  # a ping or the greeting, which nobody but the client waits for
+
+
+class InferenceClient:
+    """Starts, guards and talks to one inference server.
+
+    state, message: for the panel; the message is one or two sentences, "" when all is well. greeting: the server's
+    answer to `initialize`, {} until it is READY. log: the newest lines of the server's stderr, and remarks of our own.
+    `on_notification(method, params)` receives the server's notifications, `on_change()` follows a change of `state`.
+    patience, start_patience: seconds without a word, while an answer is due, after which a server is given up.
+    """
+
+    def __init__(
+        self,
+        on_notification: Callable[[str, dict[str, Any]], None],
+        on_change: Callable[[], None] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = 20.0,
+        start_patience: float = 180.0,
+    ):
+        self.state = ServerState.STOPPED
+        self.message = ""
+        self.greeting: dict[str, Any] = {}
+        self.log: deque[str] = deque(maxlen=LOG_LINES)
+        self._on_notification = on_notification
+        self._on_change = on_change
+        self._clock = clock
+        self._patience = patience
+        self._start_patience = start_patience
+        self._server: ServerProcess | None = None
+        self._finalizer: weakref.finalize[..., InferenceClient] | None = None
+        self._requests: dict[int, _Request] = {}
+        self._last_identity = 0
+        self._held: list[bytes] = []  # requests made before the server was READY
+        self._lost: deque[tuple[OnError, protocol.ProtocolError]] = deque()
+        self._ahead: deque[dict[str, Any] | protocol.ProtocolError | None] = deque()  # taken from the inbox by wait()
+        self._rubbish = 0
+        self._heard = self._pinged = self._drained = clock()
+        self._gone_since: float | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server, None without one."""
+        return None if self._server is None else self._server.pid
+
+    @property
+    def pending(self) -> int:
+        """How many requests have had neither their result nor their error."""
+        return sum(not request.ours for request in self._requests.values()) + len(self._lost)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Start the server and greet it; returns at once. Does nothing while one is starting or ready.
+
+        `environment` is the whole environment of the process, None for Blender's own. See `launch.server_command`.
+        """
+        if self._server is not None:
+            return
+        self._heard = self._pinged = self._drained = self._clock()
+        self._rubbish = 0
+        self._gone_since = None
+        try:
+            server = ServerProcess(command, environment)
+        except (OSError, ValueError) as error:
+            self._finish(ServerState.FAILED, sentences.not_startable(command[0], error))
+            return
+        self._server = server
+        # Blender may quit, or forget the client, without a word. The server also ends by itself when its stdin closes.
+        self._finalizer = weakref.finalize(self, _kill_and_join, server)
+        self._remark(f"Started process {server.pid}: {' '.join(command)}")
+        greeting = {
+            "protocol": protocol.PROTOCOL_VERSION,
+            "pixel_revision": protocol.PIXEL_REVISION,
+            "client": f"latent-lantern {protocol.SERVER_VERSION}",
+        }
+        server.send(self._encode("initialize", greeting, _Request(self._greeted, self._not_greeted, ours=True)))
+        self._set_state(ServerState.STARTING, "")
+
+    def stop(self, patience: float = 2.0) -> None:
+        """End the server, politely for `patience` seconds, then not.
+
+        What it still says is dropped; open requests get their errors with the next drain.
+        """
+        server = self._server
+        if server is not None:
+            if self.state is ServerState.READY:
+                server.send(protocol.encode_message(protocol.request(self._next_identity(), "shutdown")))
+                server.close()
+                ended = server.wait(patience)
+            else:
+                server.close()
+                ended = server.returncode is not None  # One that is still importing reads no request.
+            if not ended:
+                server.terminate()
+                server.wait(0.5)
+            server.kill()
+            server.join(2.0)
+        self._finish(ServerState.STOPPED, "")
+
+    def kill(self) -> None:
+        """End the server at once, whatever it is doing."""
+        self._finish(ServerState.STOPPED, "")
+
+    # --- talking ------------------------------------------------------------------------------------------------------
+
+    def request(self, method: str, params: dict[str, Any], on_result: OnResult, on_error: OnError) -> int:
+        """Ask the server; one of the two callbacks follows, from a later drain. Returns the request's number.
+
+        Until the server is READY, requests wait for it; without a server, the error comes with the next drain.
+        """
+        if self._server is None:
+            text = self.message or sentences.NOT_RUNNING
+            self._lost.append((on_error, protocol.ProtocolError(protocol.SERVER_GONE, text)))
+            return self._next_identity()
+        if self.state is ServerState.READY and not self.pending:
+            self._heard = self._pinged = self._clock()  # A server that was asked nothing has not been silent.
+        data = self._encode(method, params, _Request(on_result, on_error))
+        if self.state is ServerState.READY:
+            self._server.send(data)
+        else:
+            self._held.append(data)
+        return self._last_identity
+
+    def drain(self, budget: float = 0.004) -> bool:
+        """Dispatch what has arrived, in its order, for about `budget` seconds; return True if something happened.
+
+        At least one message is dispatched. Also watches for the server's death and for silence.
+        """
+        deadline = time.monotonic() + budget
+        now = self._clock()
+        if now - self._drained > _SUSPENDED_AFTER:
+            self._heard = self._pinged = now  # The machine slept, or Blender was busy: no silence of the server's.
+        self._drained = now
+        happened = False
+        for _ in range(len(self._lost)):
+            if not self._lost or (happened and time.monotonic() >= deadline):
+                return True
+            on_error, error = self._lost.popleft()
+            self._call(on_error, error)
+            happened = True
+        while (server := self._server) is not None:
+            if happened and time.monotonic() >= deadline:
+                break
+            try:
+                arrived = self._ahead.popleft() if self._ahead else server.inbox.get_nowait()
+            except queue.Empty:
+                happened |= self._watch(server, now)
+                break
+            server.taken()
+            self._heard = self._pinged = now
+            self._dispatch(server, arrived)
+            happened = True
+        self._collect_log()
+        return happened
+
+    def wait(self, until: Callable[[], bool], timeout: float) -> bool:
+        """Drain until `until()` is true; return whether it was, within `timeout` seconds.
+
+        Returns False early when there is no server, and nothing left to call, that could make it true.
+        """
+        deadline = time.monotonic() + timeout
+        while not until():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or (self._server is None and not self._lost):
+                return False
+            if not self.drain() and self._server is not None:
+                with contextlib.suppress(queue.Empty):
+                    self._ahead.append(self._server.inbox.get(timeout=min(remaining, 0.05)))
+        return True
+
+    # --- dispatch -----------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, server: ServerProcess, arrived: dict[str, Any] | protocol.ProtocolError | None) -> None:
+        if arrived is None:
+            self._ended(server)
+        elif isinstance(arrived, protocol.ProtocolError):
+            self._rubbish += 1
+            self._remark(f"Not understood: {arrived}")
+            if self._rubbish > RUBBISH_LIMIT:
+                self._finish(ServerState.FAILED, sentences.unintelligible(self._rubbish))
+        else:
+            self._rubbish = 0
+            if "method" in arrived:
+                self._notified(arrived)
+            else:
+                self._answered(arrived)
+
+    def _notified(self, message: dict[str, Any]) -> None:
+        method, params = message["method"], message.get("params", {})
+        if not isinstance(method, str) or not isinstance(params, dict) or "id" in message:
+            self._remark(f"Not understood: {str(message)[:200]}")
+            return
+        self._call(self._on_notification, method, params)
+
+    def _answered(self, message: dict[str, Any]) -> None:
+        identity = message.get("id")
+        request = self._requests.pop(identity, None) if isinstance(identity, int) else None
+        if request is None:
+            self._remark(f"An answer to nothing that was asked: {str(message)[:200]}")
+        elif "error" in message:
+            self._call(request.on_error, protocol.ProtocolError.from_json(message["error"]))
+        elif isinstance(message.get("result"), dict):
+            self._call(request.on_result, message["result"])
+        else:
+            text = f"The inference server answered without a result: {str(message)[:200]}"
+            self._call(request.on_error, protocol.ProtocolError(protocol.INTERNAL_ERROR, text))
+
+    def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            # One caller's mistake must not cost the others their answers.
+            self.log.extend(traceback.format_exc().rstrip().splitlines())
+
+    def _greeted(self, greeting: dict[str, Any]) -> None:
+        wanted = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
+        if any(greeting.get(key) != value for key, value in wanted.items()):
+            self._finish(ServerState.FAILED, sentences.mismatched(greeting.get("server")))
+            return
+        assert self._server is not None
+        self.greeting = greeting
+        for data in self._held:
+            self._server.send(data)
+        self._held.clear()
+        self._set_state(ServerState.READY, "")
+
+    def _not_greeted(self, error: protocol.ProtocolError) -> None:
+        if error.code == protocol.VERSION_MISMATCH:
+            self._finish(ServerState.FAILED, sentences.mismatched((error.data or {}).get("server")))
+        else:
+            self._finish(ServerState.FAILED, sentences.not_greeted(error))
+
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    def _watch(self, server: ServerProcess, now: float) -> bool:
+        if server.returncode is not None:
+            # Its end is on the way through the inbox, unless a child of its own keeps the pipe open.
+            if self._gone_since is None:
+                self._gone_since = now
+            if now - self._gone_since < _PIPE_GRACE:
+                return False
+            self._ended(server)
+            return True
+        if self.state is not ServerState.STARTING and not self.pending:
+            return False
+        starting = self.state is ServerState.STARTING
+        patience = self._start_patience if starting else self._patience
+        if now - self._heard >= patience:
+            self._finish(ServerState.FAILED, sentences.silent(starting, patience))
+            return True
+        if not starting and now - self._pinged >= PING_EVERY:
+            self._pinged = now
+            server.send(self._encode("ping", {}, _Request(lambda _: None, lambda _: None, ours=True)))
+        return False
+
+    def _ended(self, server: ServerProcess) -> None:
+        starting = self.state is ServerState.STARTING
+        self._finish(ServerState.FAILED, sentences.ended(starting, server.returncode, server.last_line))
+
+    def _finish(self, state: ServerState, message: str) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.kill()
+            self._remark(message or f"Stopped process {server.pid}.")
+            self._collect_log(server)
+        elif message:
+            self._remark(message)
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            self._finalizer = None
+        gone = protocol.ProtocolError(protocol.SERVER_GONE, message or sentences.STOPPED)
+        self._lost.extend((request.on_error, gone) for request in self._requests.values() if not request.ours)
+        self._requests.clear()
+        self._held.clear()
+        self._ahead.clear()
+        self.greeting = {}
+        self._set_state(state, message)
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _set_state(self, state: ServerState, message: str) -> None:
+        changed = (state, message) != (self.state, self.message)
+        self.state, self.message = state, message
+        if changed and self._on_change is not None:
+            self._call(self._on_change)
+
+    def _next_identity(self) -> int:
+        self._last_identity += 1
+        return self._last_identity
+
+    def _encode(self, method: str, params: dict[str, Any], request: _Request) -> bytes:
+        identity = self._next_identity()
+        data = protocol.encode_message(protocol.request(identity, method, params))
+        self._requests[identity] = request
+        return data
+
+    def _remark(self, text: str) -> None:
+        self._collect_log()
+        self.log.append(text)
+
+    def _collect_log(self, server: ServerProcess | None = None) -> None:
+        server = server or self._server
+        while server is not None and server.stderr_lines:
+            self.log.append(server.stderr_lines.popleft())
+
+
+def _kill_and_join(server: ServerProcess) -> None:
+    server.kill()
+    server.join(1.0)

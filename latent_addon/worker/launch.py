@@ -1,0 +1,37 @@
+"""How the inference server is called: its Python, its command line, its environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def check_python(python: str) -> str:
+    """Return "" if `python` is the path of a file that can be executed, else a sentence that says what is wrong."""
+    if not python.strip():
+        return "No Python is chosen for inference. Set one up, or choose one, in the preferences."
+    path = Path(python)
+    if path.is_dir():
+        return f"'{python}' is a folder. Choose the Python inside it, in the preferences."
+    if not path.exists():
+        return f"There is no Python at '{python}'. Choose another in the preferences."
+    if not path.is_file() or not os.access(path, os.X_OK):
+        return f"'{python}' is not a program that can be started. Choose another Python in the preferences."
+    return ""
+
+
+def server_command(python: str, root: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the whole environment of a server on this machine.
+
+    `root` is the folder that holds `inference_server`. Only it is put on the server's path: neither the working folder,
+    nor the user's site-packages, nor what Blender or a launcher has set for another Python.
+    """
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("PYTHON") and name != "__PYVENV_LAUNCHER__"
+    }
+    environment["PYTHONPATH"] = str(root)
+    environment["PYTHONUTF8"] = "1"
+    environment["PYTHONUNBUFFERED"] = "1"
+    return [python, "-P", "-s", "-B", "-m", "inference_server", "serve"], environment

@@ -1,0 +1,75 @@
+"""What the panel says when the server is not there: what happened, and what to do next."""
+
+from __future__ import annotations
+
+import signal
+
+from ...inference_server import protocol
+
+NOT_RUNNING = "The inference server is not running."
+STOPPED = "The inference server was stopped."
+_NEXT_CLICK = "The next click starts it again."
+_OTHER_PYTHON = "Choose another Python in the preferences."
+_MISSING_PART = 3
+"""The server's exit code when its last line on stderr is already a sentence for the person, e.g. without torch."""
+
+
+def not_startable(program: str, error: Exception) -> str:
+    """The system refused to start the program."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"'{program}' could not be started: {reason}. {_OTHER_PYTHON}"
+
+
+def not_greeted(error: protocol.ProtocolError) -> str:
+    """The server answered `initialize` with an error."""
+    return f"The inference server could not start: {_open_end(str(error))}. {_OTHER_PYTHON}"
+
+
+def mismatched(server: object) -> str:
+    """The server is of another release; `server` is the version it gave, None if none."""
+    return (
+        f"The inference server is version {server or 'unknown'} and this add-on needs {protocol.SERVER_VERSION}: "
+        "they must come from one release. Restart Blender, or install the extension again."
+    )
+
+
+def silent(starting: bool, seconds: float) -> str:
+    """The server said nothing for so long that it was given up."""
+    deed = "started" if starting else "answered"
+    return f"The inference server has not {deed} for {seconds:g} s and was stopped. {_NEXT_CLICK}"
+
+
+def unintelligible(count: int) -> str:
+    """The server's output is no conversation."""
+    return (
+        f"The inference server sent {count} things in a row that are no messages, and was stopped. "
+        f"The log shows them. {_OTHER_PYTHON}"
+    )
+
+
+def ended(starting: bool, code: int | None, last_line: str) -> str:
+    """The server ended by itself. code: as Popen has it, None if only its output closed; last_line: of its stderr."""
+    if code is None:
+        return f"The inference server closed its output and was stopped. {_NEXT_CLICK}"
+    last_line = _open_end(last_line)
+    if starting and code == _MISSING_PART and last_line:
+        return f"{last_line}."
+    words = f": {last_line}" if last_line and code > 0 else ""
+    if starting:
+        return f"The inference server stopped while starting ({_ending(code)}){words}. {_OTHER_PYTHON}"
+    return f"The inference server stopped ({_ending(code)}){words}. {_NEXT_CLICK}"
+
+
+def _open_end(text: str) -> str:
+    return text.rstrip(" .")
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    return (
+        f"exit code {code}" if code < 1 << 16 else f"exit code {code:#010X}"
+    )  # Windows reports faults as large numbers

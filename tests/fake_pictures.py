@@ -1,0 +1,119 @@
+"""The fake server's generator: pictures that are a plain function of what was ordered, and their shadows.
+
+A frame is a bright disc on a dark ground. Its place follows the first and the last component of the latent, its colours
+everything that decides a frame's pixels, so two frames are equal exactly when their orders ask for the same picture.
+"""
+
+from __future__ import annotations
+
+import array
+import hashlib
+import os
+import random
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+from inference_server import protocol
+
+
+def latent(seed: int, z_dim: int) -> list[float]:
+    """The latent of a seed."""
+    generator = random.Random(seed)
+    return [generator.gauss(0.0, 1.0) for _ in range(z_dim)]
+
+
+def pack_rows(rows: list[list[float]]) -> dict[str, Any]:
+    """Wrap equally long rows for a message."""
+    values = array.array("f", [value for row in rows for value in row])
+    return protocol.pack_floats(values.tobytes(), (len(rows), len(rows[0]) if rows else 0))
+
+
+def unpack_rows(value: Any) -> list[list[float]]:
+    """Unwrap the rows of a message."""
+    data, (count, length) = protocol.unpack_floats(value)
+    values = array.array("f", data)
+    return [list(values[i * length : (i + 1) * length]) for i in range(count)]
+
+
+def picture(frame: protocol.FrameOrder, row: list[float], width: int, height: int) -> bytes:
+    """The pixels of a frame, 8-bit RGB, top row first. `row` is its latent as float32 values."""
+    key = (array.array("f", row).tobytes(), frame.psi, frame.cutoff, frame.noise, frame.classes)
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    bright = bytes(128 + value // 2 for value in digest[:3])
+    dark = bytes(value // 8 for value in digest[3:6])
+    x0 = width * (0.5 + 0.1 * max(-2.0, min(2.0, row[0])))
+    y0 = height * (0.5 + 0.1 * max(-2.0, min(2.0, row[-1])))
+    radius2 = (min(width, height) * 0.3) ** 2
+    return b"".join(
+        bright if (x + 0.5 - x0) ** 2 + (y + 0.5 - y0) ** 2 < radius2 else dark
+        for y in range(height)
+        for x in range(width)
+    )
+
+
+def shadow(colour: bytes, settings: protocol.ShadowSettings) -> bytes:
+    """The pixels of a shadow, 8-bit RGBA, from a frame's RGB. Only the rule of the threshold, and the mix."""
+    pixels = bytearray()
+    for i in range(0, len(colour), 3):
+        red, green, blue = colour[i : i + 3]
+        bright = round(0.299 * red + 0.587 * green + 0.114 * blue) > settings.threshold
+        flat = settings.figure if bright != settings.invert else settings.ground
+        source = (red, green, blue, 255)
+        pixels += bytes(round(a + (b - a) * settings.mix) for a, b in zip(source, flat, strict=True))
+    return bytes(pixels)
+
+
+def write_frame(folder: Path, frame: protocol.FrameOrder, row: list[float], width: int, height: int) -> list[str]:
+    """Write a colour frame unless it is there, as the real server; return the names to report."""
+    if not (folder / frame.name).exists():
+        _replace(folder / frame.name, encode_png(picture(frame, row, width, height), width, height))
+    return [frame.name]
+
+
+def write_shadow(folder: Path, order: protocol.ShadowOrder) -> list[str]:
+    """Write a shadow frame from its source in the same folder unless it is there; return the names to report."""
+    if (folder / order.name).exists():
+        return [order.name]
+    try:
+        colour, width, height = decode_png((folder / order.source).read_bytes())
+    except (OSError, ValueError, struct.error, zlib.error) as error:
+        text = f"'{order.source}' cannot be read: {error}"
+        raise protocol.ProtocolError(protocol.SOURCE_MISSING, text) from None
+    _replace(folder / order.name, encode_png(shadow(colour, order.settings), width, height))
+    return [order.name]
+
+
+def encode_png(pixels: bytes, width: int, height: int) -> bytes:
+    """A PNG file of 8-bit RGB or RGBA pixels, whichever their number says."""
+    stride = len(pixels) // height
+    rows = b"".join(b"\0" + pixels[y * stride : (y + 1) * stride] for y in range(height))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if stride == 3 * width else 6, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def decode_png(data: bytes) -> tuple[bytes, int, int]:
+    """The RGB or RGBA pixels, width and height of a file that `encode_png` made. Raises ValueError for other files."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError("not a PNG file")
+    width, height, depth, kind, *_ = struct.unpack(">IIBBBBB", data[16:29])
+    (length,) = struct.unpack(">I", data[33:37])
+    rows = zlib.decompress(data[41 : 41 + length])
+    stride = 1 + width * (3 if kind == 2 else 4)
+    if depth != 8 or kind not in (2, 6) or len(rows) != stride * height or any(rows[::stride]):
+        raise ValueError("not a PNG file of the fake generator")
+    return b"".join(rows[y * stride + 1 : (y + 1) * stride] for y in range(height)), width, height
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        text = f"'{path}' could not be written: {error.strerror}."
+        raise protocol.ProtocolError(protocol.WRITE_FAILED, text) from None

@@ -1,0 +1,310 @@
+"""A server without a network: speaks the protocol, makes small pictures at once, and fails on order.
+
+    python tests/fake_server.py [options]
+
+Every method of the protocol is answered as the real server answers it. A frame's pixels are a function of everything
+that decides them (see `fake_pictures.picture`), so a test can compute what a file must hold. Standard library only.
+
+What it plays
+    --z-dim N             length of z and w (8)
+    --size WxH            size of the pictures (16x16)
+    --slow SECONDS        time each frame takes (0)
+    --journal FILE        appends a line of JSON for each request: {"method", "names", "job", "params"}; `names` are the
+                          files ordered, `params` without latents. A run that needs no inference adds no
+                          "frames/generate"; the number of "initialize" lines is the number of starts.
+
+What goes wrong; N counts orders made since the start, and 0 means: at the first one
+    --exit-at-start CODE TEXT   writes TEXT to stderr and ends
+    --wrong-version WHAT  greets with another protocol ("protocol"), other pixels ("pixels"), or an error ("refuse")
+    --crash-after N       kills itself with SIGKILL
+    --hang-after N        reads and answers nothing any more, not even ping, nor the end of its stdin
+    --stop-self-after N   stops itself with SIGSTOP
+    --garble-after N      from then on every message is a header and a body that is not JSON, thirty times over
+    --close-stdout-after N      closes its stdout and lives on
+    --dribble             writes its stdout byte by byte
+    --noise               prints a line of junk before every message
+    --lie                 reports frames as made without writing them, and one more that nobody ordered
+    --fail-writes         fails every order with WRITE_FAILED, which drops the rest of its job
+    --once FLAGFILE       the faults above, and --slow, are for the first run only: it makes FLAGFILE, later runs see it
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import fake_pictures  # noqa: E402
+from fake_bench import Batch, Bench, Item  # noqa: E402
+from inference_server import protocol  # noqa: E402
+
+BUILT_IN_SHA256 = hashlib.sha256(b"built-in").hexdigest()
+
+
+class Output:
+    """Writes messages to stdout, one at a time, as badly as it was told to."""
+
+    def __init__(self, options: argparse.Namespace):
+        self._options = options
+        self._lock = threading.Lock()
+        self.garbled = False
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one message."""
+        data = protocol.encode_message(message)
+        if self.garbled:
+            data = b"Content-Length: 5\r\n\r\n{oops" * 30
+        if self._options.noise:
+            data = b"a library prints to stdout\n" + data
+        pieces = [data[i : i + 1] for i in range(len(data))] if self._options.dribble else [data]
+        with self._lock:
+            try:
+                for piece in pieces:
+                    sys.stdout.buffer.write(piece)
+                    sys.stdout.buffer.flush()
+            except (OSError, ValueError):
+                pass  # The other side has left, or --close-stdout-after has come; the end of stdin ends the server.
+
+
+class Faults:
+    """What goes wrong after so many frames."""
+
+    def __init__(self, options: argparse.Namespace, output: Output):
+        self._options = options
+        self._output = output
+        self._begun = 0
+        self.hanging = threading.Event()
+
+    def before_frame(self) -> None:
+        """Called by the working thread before each order is made."""
+        if self._due("crash_after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._due("stop_self_after"):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if self._due("hang_after"):
+            self.hanging.set()
+            _hang()
+        if self._due("close_stdout_after"):
+            sys.stdout.flush()
+            os.close(1)
+        if self._due("garble_after"):
+            self._output.garbled = True
+        time.sleep(self._options.slow)
+        self._begun += 1
+        if self._options.fail_writes:
+            raise protocol.ProtocolError(protocol.WRITE_FAILED, "No space left on device.")
+
+    def _due(self, name: str) -> bool:
+        limit = getattr(self._options, name)
+        if limit is None or self._begun < limit:
+            return False
+        setattr(self._options, name, None)
+        return True
+
+
+class FakeServer:
+    """Answers requests; each method of the protocol is a function of its params."""
+
+    def __init__(self, options: argparse.Namespace):
+        self._options = options
+        self._output = Output(options)
+        self._faults = Faults(options, self._output)
+        self._bench = Bench(self._faults.before_frame, self._notify)
+        self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "initialize": self._initialize,
+            "generator/describe": self._describe,
+            "latents/sample": self._sample,
+            "latents/map": self._map,
+            "frames/cancel": lambda params: {"dropped": self._bench.cancel(params["job"])},
+            "device/release": lambda params: {"released": 0},
+            "ping": lambda params: {},
+            "shutdown": self._shutdown,
+        }
+
+    def serve(self) -> None:
+        """Answer until stdin ends or `shutdown` comes."""
+        for message in protocol.read_messages(sys.stdin.buffer):
+            if self._faults.hanging.is_set():
+                _hang()
+            if isinstance(message, protocol.ProtocolError):
+                self._output.send(protocol.failure(None, message))
+                continue
+            identity, method, params = message["id"], message["method"], message["params"]
+            self._note(method, params)
+            try:
+                if method in ("frames/generate", "shadows/derive"):
+                    self._order(identity, method, params)
+                elif method in self._answers:
+                    self._output.send(protocol.result(identity, self._answers[method](params)))
+                else:
+                    raise protocol.ProtocolError(protocol.METHOD_NOT_FOUND, f"There is no method '{method}'.")
+            except protocol.ProtocolError as error:
+                self._output.send(protocol.failure(identity, error))
+            if method == "shutdown":
+                return
+
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        if self._options.journal is None:
+            return
+        orders = params.get("frames") or params.get("shadows") or []
+        names = [name for order in orders for name in (order["name"], *(s["name"] for s in order.get("shadows", [])))]
+        kept = {key: value for key, value in params.items() if key != "latents"}
+        line = {"method": method, "names": names, "job": params.get("job"), "params": kept}
+        with self._options.journal.open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps(line) + "\n")
+
+    def _initialize(self, params: dict[str, Any]) -> dict[str, Any]:
+        wrong = self._options.wrong_version
+        version = "0.0.9" if wrong else protocol.SERVER_VERSION
+        if wrong == "refuse":
+            text = f"This is inference server {version}."
+            raise protocol.ProtocolError(protocol.VERSION_MISMATCH, text, {"server": version})
+        return {
+            "protocol": protocol.PROTOCOL_VERSION + (wrong == "protocol"),
+            "pixel_revision": protocol.PIXEL_REVISION + (wrong == "pixels"),
+            "server": version,
+            "python": sys.version.split()[0],
+            "torch": "none",
+            "device": {"kind": "cpu", "name": "fake"},
+            "pid": os.getpid(),
+        }
+
+    def _describe(self, params: dict[str, Any]) -> dict[str, Any]:
+        width, height = self._options.size
+        sha256, size = BUILT_IN_SHA256, 0
+        if params.get("path") is not None:
+            contents = _read_checkpoint(params["path"])
+            sha256, size = hashlib.sha256(contents).hexdigest(), len(contents)
+        return {
+            "kind": "fake",
+            "name": "Fake" if params.get("path") is None else Path(params["path"]).stem,
+            "z_dim": self._options.z_dim,
+            "w_dim": self._options.z_dim,
+            "num_ws": 4,
+            "width": width,
+            "height": height,
+            "channels": 3,
+            "num_classes": 0,
+            "spaces": ["z", "w"],
+            "has_noise": True,
+            "licence": "",
+            "training": "Not trained: it draws discs.",
+            "sha256": sha256,
+            "path": params.get("path"),
+            "bytes": size,
+            "device": "cpu",
+            "dtype": "float32",
+        }
+
+    def _sample(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._check_generator(params)
+        rows = [fake_pictures.latent(seed, self._options.z_dim) for seed in params["seeds"]]
+        return {"latents": fake_pictures.pack_rows(rows)}
+
+    def _map(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._check_generator(params)
+        rows = fake_pictures.unpack_rows(params["latents"])
+        return {"latents": fake_pictures.pack_rows([[value / 2 for value in row] for row in rows])}
+
+    def _order(self, identity: int, method: str, params: dict[str, Any]) -> None:
+        folder = Path(params["folder"])
+        work: list[tuple[list[str], Callable[[], list[str]]]] = []
+        if method == "frames/generate":
+            self._check_generator(params)
+            rows = fake_pictures.unpack_rows(params["latents"])
+            for frame in map(protocol.FrameOrder.from_json, params["frames"]):
+                if frame.row >= len(rows):
+                    raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"'{frame.name}' has no latent.")
+                names = [frame.name, *(shadow.name for shadow in frame.shadows)]
+                work.append((names, partial(self._make_frame, folder, frame, rows[frame.row])))
+        else:
+            for shadow in map(protocol.ShadowOrder.from_json, params["shadows"]):
+                work.append(([shadow.name], partial(fake_pictures.write_shadow, folder, shadow)))
+        batch = Batch(params["job"], len(work), lambda counts: self._output.send(protocol.result(identity, counts)))
+        items = [Item(batch, names, partial(self._lie, names) if self._options.lie else make) for names, make in work]
+        self._bench.order(items, bool(params.get("append")))
+
+    def _make_frame(self, folder: Path, frame: protocol.FrameOrder, row: list[float]) -> list[str]:
+        names = fake_pictures.write_frame(folder, frame, row, *self._options.size)
+        for shadow in frame.shadows:
+            names += fake_pictures.write_shadow(folder, shadow)
+        return names
+
+    def _lie(self, names: list[str]) -> list[str]:
+        return [*names, "nobody-ordered-this.png"]
+
+    def _notify(self, method: str, params: dict[str, Any]) -> None:
+        self._output.send(protocol.notification(method, params))
+
+    def _check_generator(self, params: dict[str, Any]) -> None:
+        generator = params["generator"]
+        path = generator["path"]
+        now = BUILT_IN_SHA256 if path is None else hashlib.sha256(_read_checkpoint(path)).hexdigest()
+        if now != generator["sha256"]:
+            raise protocol.ProtocolError(protocol.CHECKPOINT_CHANGED, f"'{path}' has changed since it was opened.")
+
+    def _shutdown(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._bench.finish()
+        return {}
+
+
+def _read_checkpoint(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        text = f"'{path}' cannot be read: {error.strerror}."
+        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, text) from None
+
+
+def _hang() -> NoReturn:
+    while True:
+        time.sleep(3600)
+
+
+def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Plays the inference server, with faults on order.")
+    parser.add_argument("--z-dim", type=int, default=8)
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), default=(16, 16))
+    parser.add_argument("--journal", type=Path)
+    parser.add_argument("--once", type=Path)
+    faults = parser.add_argument_group("faults")
+    faults.add_argument("--slow", type=float, default=0.0)
+    faults.add_argument("--exit-at-start", nargs=2, metavar=("CODE", "TEXT"))
+    faults.add_argument("--wrong-version", choices=("protocol", "pixels", "refuse"))
+    for name in ("crash", "hang", "stop-self", "garble", "close-stdout"):
+        faults.add_argument(f"--{name}-after", type=int, metavar="N")
+    for name in ("dribble", "noise", "lie", "fail-writes"):
+        faults.add_argument(f"--{name}", action="store_true")
+    options = parser.parse_args(arguments)
+    if options.once is not None:
+        if options.once.exists():
+            for action in faults._group_actions:
+                setattr(options, action.dest, action.default)
+        options.once.touch()
+    return options
+
+
+def main() -> int:
+    """Serve, unless told to end at once."""
+    options = _parse()
+    if options.exit_at_start:
+        print(options.exit_at_start[1], file=sys.stderr)
+        return int(options.exit_at_start[0])
+    FakeServer(options).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
