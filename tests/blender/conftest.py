@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -36,7 +37,11 @@ class InstalledExtension:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install before collection, because test modules import from the extension at their top."""
-    blender_session.install_extension(Path(os.environ["LANTERN_ZIP"]), os.environ["LANTERN_SERVER_PYTHON"])
+    try:
+        blender_session.install_extension(Path(os.environ["LANTERN_ZIP"]), os.environ["LANTERN_SERVER_PYTHON"])
+    except RuntimeError:
+        traceback.print_exc()
+        blender_session.leave(pytest.ExitCode.INTERNAL_ERROR)
     sys.meta_path.insert(0, InstalledExtension())
 
 
