@@ -10,8 +10,8 @@ method              params                                            result
 =================== ================================================= =======================================
 initialize          protocol, pixel_revision, client                  protocol, pixel_revision, server, python,
                                                                       torch, device {kind, name}, pid
-generator/describe  path (null: the built-in one)                     GeneratorInfo as JSON, sha256, path, bytes,
-                                                                      device, dtype
+generator/describe  path (null: the built-in one)                     the fields of GeneratorInfo, and sha256, path,
+                                                                      bytes, device, dtype: one flat object
 latents/sample      generator, seeds [int]                            latents (n, z_dim)
 latents/map         generator, latents (n, z_dim), classes or absent  latents (n, w_dim), without truncation
 frames/generate     job, folder, generator, space, latents (rows),    made, failed, dropped: counts, once the last
@@ -24,9 +24,11 @@ shutdown            none                                              {}, after 
 =================== ================================================= =======================================
 
 `generator` is {path, sha256}: the server loads the file when it must, and refuses one whose contents have changed.
-A job is a number chosen by the add-on that only grows. An order for a newer job drops what is left of older ones, unless
-`append` is true and the job is the current one: then the orders join the end of its queue. Within a job, orders are made
-in the order given; the first one of a job is made alone, so that the frame under the playhead never waits for a batch.
+A job is a number chosen by the add-on that only grows. An order drops what is left of older ones, unless `append` is
+true and the job is the current one: then the orders join the end of its queue. Orders for a job older than the current
+one are dropped at once. Within a job, orders are made in the order given; the first one of a job is made alone, so that
+the frame under the playhead never waits for a batch. Whatever a frames/failed says of the disk or of memory would meet
+the next frame as well: the rest of the job is dropped then.
 
 Notifications, from the server to the add-on: `frames/made` {job, names, seconds} after files have their final names,
 `frames/failed` {job, names, error}, and `log` {level, text}.
@@ -65,6 +67,8 @@ WRITE_FAILED = -32005
 OUT_OF_MEMORY = -32006
 SOURCE_MISSING = -32007
 """A shadow was ordered from a colour frame that is not there or cannot be read."""
+NOT_A_PICTURE = -32008
+"""The generator gave NaN or infinity for this frame."""
 SERVER_GONE = -32010
 """Never sent: the add-on's own answer to a request whose server stopped, or was not running."""
 
@@ -125,9 +129,9 @@ def failure(identity: int | str | None, error: ProtocolError) -> dict[str, Any]:
 def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
     """Yield the messages of a byte stream until it ends.
 
-    Whatever is not a message is yielded as a ProtocolError, once for each unbroken piece of rubbish, and reading goes on
-    at the next header: a stray line printed by a library must not end the conversation. A message that the end of the
-    stream cuts off is dropped. Memory stays below MAX_BODY_BYTES: longer bodies are skipped, not held.
+    Whatever is not a message is yielded as a ProtocolError, once for each unbroken piece of rubbish, and reading goes
+    on at the next header: a stray line printed by a library must not end the conversation. A message that the end of
+    the stream cuts off is dropped. Memory stays below MAX_BODY_BYTES: longer bodies are skipped, not held.
     """
     in_rubbish = False
     while True:
@@ -247,9 +251,10 @@ def unpack_floats(value: Any, what: str = "latents") -> tuple[bytes, tuple[int, 
 class ShadowSettings:
     """How a colour frame is flattened to a shadow. The defaults are Marrow's rule.
 
-    threshold: 0..255; a pixel whose luma (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits as OpenCV does) is greater is
-        figure. softness: width of the edge's ramp in pixels, 0 for a hard edge. fill_holes, min_area: enclosed ground and
-        specks of figure of at most this many pixels are turned over, 0 for none. invert: dark pixels are the figure.
+    threshold: 0..255; a pixel whose luma (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits as OpenCV does) is greater
+        is figure. softness: width of the edge's ramp in pixels, 0 for a hard edge. fill_holes, min_area: enclosed
+        ground and specks of figure of at most this many pixels are turned over, 0 for none. invert: dark pixels are
+        the figure.
     figure, ground: RGBA, 0..255. mix: 0 shows the colour frame, 1 the shadow, between them a blend of 8-bit values.
     """
 
@@ -308,7 +313,7 @@ class ShadowOrder:
 class FrameOrder:
     """One colour frame to be generated, and the shadows to be made from it in the same pass.
 
-    name: the file's name in the job's folder. row: the row of the request's latents. psi: truncation, any finite number.
+    name: the file's name in the job's folder. row: the row of the request's latents. psi: truncation, a finite number.
     cutoff: how many rows of W+ are truncated, None for all. noise: "const", "none" or a seed. classes: weights of the
     class vector, empty for an unconditional generator. shadows: their `source` must be `name`.
     """
@@ -352,9 +357,7 @@ def render_settings(fields: dict[str, Any]) -> dict[str, Any]:
         "psi": _number(fields, "psi", 1.0, -1e6, 1e6),
         "cutoff": None if cutoff is None else _integer(fields, "cutoff", None, 0, 1 << 16),
         "noise": noise_from_json(fields.get("noise", "const")),
-        "classes": tuple(
-            _number({"classes": item}, "classes", None, -1e6, 1e6) for item in list_of(fields, "classes")
-        ),
+        "classes": tuple(_number({"classes": item}, "classes", None, -1e6, 1e6) for item in list_of(fields, "classes")),
     }
 
 
@@ -364,7 +367,7 @@ def noise_from_json(value: Any) -> str | int:
         return value
     if _is_int(value) and 0 <= value < 1 << 32:
         return value
-    raise ProtocolError(INVALID_PARAMS, f"'noise' must be \"const\", \"none\" or a seed, not {str(value)[:60]!r}.")
+    raise ProtocolError(INVALID_PARAMS, f'\'noise\' must be "const", "none" or a seed, not {str(value)[:60]!r}.')
 
 
 # --- reading fields --------------------------------------------------------------------------------------------------

@@ -1,0 +1,150 @@
+"""The command line: serve, info, generate, render. Bad input is one line on stderr, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from .protocol import SERVER_VERSION, ProtocolError, noise_from_json
+
+NEEDED_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
+FAILED = 1
+USAGE = 2
+MISSING = 3
+
+
+class UsageError(Exception):
+    """The arguments, or a file they name, do not fit. The text is for a person."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return the exit code: 0, 1 when it failed, 2 for bad arguments, 3 when a package is missing."""
+    options = _parser().parse_args(arguments)
+    if options.command == "serve":
+        # Before anything else can print: what goes to fd 1 from here on goes to stderr.
+        messages, output = _claim_pipes()
+    missing = [name for module, name in NEEDED_PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(
+            f"The Python at {sys.executable} has no {', '.join(missing)}. Install with: "
+            f'"{sys.executable}" -m pip install {" ".join(missing)}',
+            file=sys.stderr,
+        )
+        return MISSING
+    try:
+        if options.command == "serve":
+            return _serve(options, messages, output)
+        from . import commands
+
+        return getattr(commands, options.command)(options)
+    except UsageError as error:
+        print(f"{error}", file=sys.stderr)
+        return USAGE
+    except (ProtocolError, OSError) as error:
+        print(f"{error}", file=sys.stderr)
+        return FAILED
+    except ImportError as error:
+        print(f"The Python at {sys.executable} cannot load a package it has: {error}", file=sys.stderr)
+        return MISSING
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return FAILED
+
+
+def _serve(options: argparse.Namespace, messages: BinaryIO, output: BinaryIO) -> int:
+    from .service import Service
+
+    # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        Service(messages, output, options.device, options.idle_seconds).run()
+    except (RuntimeError, AssertionError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        print(f"The device {options.device or '(automatic)'} cannot be used: {first_line}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(FAILED)
+    sys.stderr.flush()
+    # The reader thread sits in a read of stdin that no orderly exit can interrupt.
+    os._exit(0)
+
+
+def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdin and stdout for messages alone; whatever else prints to stdout from now on prints to stderr."""
+    messages = os.fdopen(os.dup(0), "rb")
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return messages, output
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="inference_server", description="Latent Lantern's inference server.")
+    parser.add_argument("--version", action="version", version=SERVER_VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    on_device = argparse.ArgumentParser(add_help=False)
+    on_device.add_argument("--device", help="cuda, cuda:1, mps or cpu; without it the fastest there is")
+
+    serve = commands.add_parser("serve", parents=[on_device], help="talk JSON-RPC over stdin and stdout")
+    serve.add_argument("--idle-seconds", type=float, default=300.0, help="free the device's memory after this long")
+
+    info = commands.add_parser("info", help="say what a checkpoint holds")
+    info.add_argument("file", type=Path, nargs="?", help="a checkpoint; without it the built-in generator")
+    info.add_argument("--json", action="store_true", help="as JSON")
+
+    generate = commands.add_parser("generate", parents=[on_device], help="latents in, float32 pictures out")
+    generate.add_argument("--checkpoint", type=Path, help="without it the built-in generator")
+    source = generate.add_mutually_exclusive_group(required=True)
+    source.add_argument("--latents", type=Path, help=".npy: (n, z), (n, w) or, in w, (n, num_ws, w)")
+    source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
+    generate.add_argument("--space", choices=("z", "w"), default="z")
+    generate.add_argument("--classes", type=Path, help=".npy: (n, classes), or (classes,) for all")
+    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1 is none")
+    generate.add_argument("--cutoff", type=int, help="rows of W+ that are truncated; without it all")
+    generate.add_argument("--noise", type=_noise, default="const", help="const, none or a seed")
+    generate.add_argument("--batch", type=int, help="pictures at once")
+    generate.add_argument("--out", type=Path, required=True, help=".npy: float32 (n, channels, height, width)")
+
+    render = commands.add_parser("render", parents=[on_device], help="a sequence file in, numbered frames out")
+    render.add_argument("sequence", type=Path)
+    render.add_argument("--out", type=Path, required=True, help="a folder; made if it is missing")
+    render.add_argument("--checkpoint", type=Path, help="where the checkpoint is, if not where the sequence says")
+    render.add_argument("--frames", type=number_list, help="only these, for example 10-20")
+    render.add_argument("--overwrite", action="store_true", help="replace files that would change")
+    look = render.add_mutually_exclusive_group()
+    look.add_argument("--colour", action="store_true", help="colour frames, even where the sequence has shadows")
+    look.add_argument("--shadow", action="store_true", help="black and white shadows of every frame")
+    return parser
+
+
+def number_list(text: str) -> list[int]:
+    """Return the numbers in text like "1,2,5-8"."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a list of whole numbers like 1,2,5-8")
+        low, high = int(first), int(last or first)
+        if not low <= high < 1 << 32 or high - low >= 1 << 20:
+            raise argparse.ArgumentTypeError(f"'{part}' is not a range of whole numbers")
+        numbers.extend(range(low, high + 1))
+    return numbers
+
+
+def _noise(text: str) -> str | int:
+    try:
+        return noise_from_json(int(text) if text.isdecimal() else text)
+    except ProtocolError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON for people and programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,166 @@
+"""Frames to files beside the device: a bounded queue, encoder threads, and word of what was made."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+import numpy as np
+
+from .pixels.encoding import encode_png, read_png, write_atomically
+from .pixels.shadow import make_shadow
+from .protocol import INTERNAL_ERROR, FrameOrder, ProtocolError, ShadowOrder
+from .scheduler import Order
+
+
+class Flight:
+    """Orders that are reported together, in the order they were asked for."""
+
+    def __init__(self, job: int, orders: list[Order], started: float):
+        self.job = job
+        self.orders = orders
+        self.started = started
+        self.errors: dict[int, ProtocolError] = {}
+        self.open = len(orders)
+
+
+class There(Enum):
+    """Says that an order's files are all there already."""
+
+    THERE = "there"
+
+
+THERE = There.THERE
+
+Frame = np.ndarray | None | ProtocolError | There
+"""An order's colour frame, uint8 (H, W, C); None to read it from its file; the error there is instead; or THERE."""
+
+Report = Callable[[Flight, float], None]
+"""Called with each finished flight and the seconds it took. Flights of one job come in the order they were added."""
+
+
+def missing_shadows(order: Order) -> list[ShadowOrder]:
+    """Return the shadows of an order whose files are not there yet."""
+    shadows = order.spec.shadows if isinstance(order.spec, FrameOrder) else (order.spec,)
+    return [shadow for shadow in shadows if not os.path.exists(order.ticket.folder / shadow.name)]
+
+
+def write_order(order: Order, colour: np.ndarray | None) -> None:
+    """Write an order's files: the colour frame (uint8 HWC) if given, and the shadows that are missing.
+
+    A shadow without its colour frame in memory is made from the file. Raises ProtocolError.
+    """
+    folder = order.ticket.folder
+    if colour is not None:
+        write_atomically(folder / order.spec.name, encode_png(colour))
+    for shadow in missing_shadows(order):
+        if colour is None:
+            colour = read_png(folder / shadow.source)
+        write_atomically(folder / shadow.name, encode_png(make_shadow(colour, shadow.settings)))
+
+
+class Pipeline:
+    """Encoder threads behind a bounded queue. Frames of the newest job are written first."""
+
+    def __init__(self, report: Report, threads: int):
+        self._report = report
+        self._wake = threading.Condition()
+        self._heap: list[tuple[int, int, Flight, int, np.ndarray | None]] = []
+        self._numbers = itertools.count()
+        self._in_flight: dict[int, deque[Flight]] = {}
+        self._waiting: dict[int, int] = {}
+        self._busy = 0
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"encoder-{index}", daemon=True) for index in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, flight: Flight, frames: Sequence[Frame], capacity: int) -> None:
+        """Queue a flight, with a frame for each of its orders.
+
+        Waits while `capacity` or more frames of this job, or twice as many of all jobs, are waiting for an encoder.
+        """
+        with self._wake:
+            self._in_flight.setdefault(flight.job, deque()).append(flight)
+        for index, frame in enumerate(frames):
+            if frame is THERE or isinstance(frame, ProtocolError):
+                self._done(flight, index, None if frame is THERE else frame)
+                continue
+            with self._wake:
+                self._wake.wait_for(
+                    lambda: (
+                        self._closed or (self._waiting.get(flight.job, 0) < capacity and len(self._heap) < 2 * capacity)
+                    )
+                )
+                if self._closed:
+                    return
+                heapq.heappush(self._heap, (-flight.job, next(self._numbers), flight, index, frame))
+                self._waiting[flight.job] = self._waiting.get(flight.job, 0) + 1
+                self._wake.notify_all()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything queued is written; return whether it was in time."""
+        with self._wake:
+            return self._wake.wait_for(lambda: not self._heap and not self._busy, timeout)
+
+    def close(self, timeout: float) -> None:
+        """Give up what waits, let the files being written finish (at most `timeout` seconds), end the threads."""
+        with self._wake:
+            self._closed = True
+            self._heap.clear()
+            self._wake.notify_all()
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._heap or self._closed)
+                if self._closed:
+                    return
+                _, _, flight, index, colour = heapq.heappop(self._heap)
+                self._waiting[flight.job] -= 1
+                if not self._waiting[flight.job]:
+                    del self._waiting[flight.job]
+                self._busy += 1
+                self._wake.notify_all()
+            error = None
+            try:
+                write_order(flight.orders[index], colour)
+            except ProtocolError as failure:
+                error = failure
+            except Exception as failure:
+                name = flight.orders[index].spec.name
+                error = ProtocolError(INTERNAL_ERROR, f"Frame {name} failed: {type(failure).__name__}: {failure}")
+            del colour
+            self._done(flight, index, error)
+            with self._wake:
+                self._busy -= 1
+                self._wake.notify_all()
+
+    def _done(self, flight: Flight, index: int, error: ProtocolError | None) -> None:
+        with self._wake:
+            if error is not None:
+                flight.errors[index] = error
+            flight.open -= 1
+            # Reported under the lock, or two threads could tell of two flights in the wrong order.
+            queue = self._in_flight[flight.job]
+            while queue and queue[0].open == 0:
+                done = queue.popleft()
+                self._report(done, time.monotonic() - done.started)
+            if not queue:
+                del self._in_flight[flight.job]
+
+
+def encoder_threads() -> int:
+    """Return how many encoder threads suit this machine: one for every two processors, two to eight."""
+    return max(2, min(8, (os.cpu_count() or 2) // 2))

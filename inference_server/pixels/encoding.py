@@ -1,0 +1,115 @@
+"""Pixels to PNG files and back. A file has its final name only once it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import itertools
+import os
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+COMPRESS_LEVEL = 1
+"""zlib's level. Level 6 makes generated frames about a tenth smaller and takes several times as long."""
+
+PART_PATTERN = re.compile(r"\.part-(\d{1,10})-\d+")
+STALE_AFTER_SECONDS = 3600.0
+
+_part_numbers = itertools.count()
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Return a PNG file's bytes for uint8 pixels (H, W, C); C of 1, 3, 4 gives grey, RGB, RGBA."""
+    flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(flat)).save(buffer, "PNG", compress_level=COMPRESS_LEVEL)
+    return buffer.getvalue()
+
+
+def read_png(path: Path) -> np.ndarray:
+    """Return a file's pixels, uint8 (H, W, C) with C of 1, 3 or 4. Raises ProtocolError SOURCE_MISSING."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in MODES.values():
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            pixels = np.asarray(image)
+    except FileNotFoundError:
+        message = f"The colour frame {path} is not there. Generate the frame again."
+        raise ProtocolError(SOURCE_MISSING, message) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        message = f"The colour frame {path} cannot be read ({error}). Delete the file and generate the frame again."
+        raise ProtocolError(SOURCE_MISSING, message) from None
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, then give it its name. Raises ProtocolError WRITE_FAILED."""
+    part = path.with_name(f".part-{os.getpid()}-{next(_part_numbers)}")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise write_failed(path, error) from None
+
+
+def write_failed(path: Path, error: OSError) -> ProtocolError:
+    """Return the error for a file or folder that could not be written: which, why, and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "Free some space or choose another folder in the preferences."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "Allow writing to this folder or choose another one in the preferences."
+    else:
+        advice = "Choose another folder in the preferences."
+    return ProtocolError(WRITE_FAILED, f"Could not write {path}: {error.strerror or error}. {advice}")
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder` if it is missing; its parent must exist. Raises ProtocolError WRITE_FAILED."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise write_failed(folder, error) from None
+
+
+def remove_stale_parts(folder: Path) -> int:
+    """Remove the temporary files that processes no longer there left in `folder`; return how many."""
+    removed = 0
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    for entry in entries:
+        match = PART_PATTERN.fullmatch(entry.name)
+        if match is None or int(match[1]) == os.getpid():
+            continue
+        try:
+            if not _is_alive(int(match[1])) or time.time() - entry.stat().st_mtime > STALE_AFTER_SECONDS:
+                os.unlink(entry.path)
+                removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    # On Windows os.kill would end the process; age alone decides there.
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

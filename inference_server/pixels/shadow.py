@@ -1,0 +1,138 @@
+"""Colour frames flattened to shadows: threshold, clean up, soften, ink. The manual page is docs/shadow.md."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from ..protocol import ShadowSettings
+
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+def make_shadow(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
+    """Return the shadow of one colour frame.
+
+    colour: uint8 (H, W, C), C of 1 (grey), 3 (RGB) or 4 (RGBA, straight alpha).
+    Returns uint8 (H, W, C'), the fewest channels that hold every frame made with these settings: 1 when both inks are
+    grey and opaque, 3 when opaque, else 4; with `mix` below 1 also no fewer than the colour frame has.
+    Only integers and correctly rounded operations are used, so that the bytes are the same wherever they are made.
+    """
+    coverage = figure_coverage(colour, settings)
+    inks = ink_table(settings)
+    if settings.mix == 1.0:
+        return np.take(inks[:, : _channels_needed(inks)], coverage, axis=0, mode="clip")
+    mixed = _mix(_with_alpha(colour), np.take(inks, coverage, axis=0, mode="clip"), settings.mix)
+    channels = max(_channels_needed(inks), colour.shape[2])
+    return mixed if channels == 4 else np.ascontiguousarray(mixed[:, :, :channels])
+
+
+def figure_coverage(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
+    """Return how much of each pixel is figure, uint8 (H, W): 0 none, 255 all."""
+    light = luma(colour, over=255 if settings.invert else 0)
+    level = math.floor(settings.threshold)  # luma is whole, so > threshold and > its floor are the same
+    thresholded = (light <= level) if settings.invert else (light > level)
+    figure = clean_up(thresholded, settings.fill_holes, settings.min_area)
+    if settings.softness <= 0:
+        return figure.view(np.uint8) * np.uint8(255)
+    field = light.astype(np.float32) - np.float32(level + 0.5)
+    return _soften(-field if settings.invert else field, thresholded, figure, settings.softness)
+
+
+def luma(colour: np.ndarray, over: int = 0) -> np.ndarray:
+    """Return the luma of uint8 (H, W, C) pixels, uint8 (H, W): 0.299 R + 0.587 G + 0.114 B as OpenCV rounds it.
+
+    Transparent pixels are laid over a grey of `over` first.
+    """
+    if colour.shape[2] == 1:
+        return colour[:, :, 0]
+    total = colour[:, :, 0] * np.int32(4899)
+    total += colour[:, :, 1] * np.int32(9617)
+    total += colour[:, :, 2] * np.int32(1868)
+    total += 8192
+    total >>= 14
+    if colour.shape[2] == 4:
+        alpha = colour[:, :, 3].astype(np.int32)
+        total = (total * alpha + over * (255 - alpha) + 127) // 255
+    return total.astype(np.uint8)
+
+
+def clean_up(figure: np.ndarray, fill_holes: int, min_area: int) -> np.ndarray:
+    """Return the bool mask (H, W) with small enclosed holes filled, then small specks removed.
+
+    A hole is ground that touches no border of the picture, joined over edges (4 neighbours); a speck is figure joined
+    over edges and corners (8 neighbours). Those of at most `fill_holes` and `min_area` pixels are turned over.
+    """
+    if fill_holes > 0:
+        labels, count = ndimage.label(~figure)
+        small = np.bincount(labels.ravel(), minlength=count + 1) <= fill_holes
+        for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            small[border] = False
+        small[0] = False
+        figure = figure | small[labels]
+    if min_area > 0:
+        labels, count = ndimage.label(figure, EIGHT_NEIGHBOURS)
+        small = np.bincount(labels.ravel(), minlength=count + 1) <= min_area
+        small[0] = False
+        figure = figure & ~small[labels]
+    return figure
+
+
+def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, softness: float) -> np.ndarray:
+    """Return the coverage of an edge whose ramp is `softness` pixels wide and has its middle where the hard edge is.
+
+    field: luma minus the threshold, positive in the figure. Up to one pixel the ramp follows the picture itself: field
+    over its slope is the distance to the edge in pixels, finer than the pixel grid. What is wider is blurred further.
+    """
+    down, across = np.gradient(field)
+    slope = np.sqrt(down * down + across * across)
+    ramp = np.clip(field / (np.maximum(slope, np.float32(1e-3)) * np.float32(min(softness, 1.0))) + 0.5, 0, 1)
+    # Filled holes and removed specks have no edge any more: the picture's ramp counts only along the edges left.
+    edge = ndimage.maximum_filter(figure, size=3) != ndimage.minimum_filter(figure, size=3)
+    ramp = np.where(edge & (figure == thresholded), ramp, figure)
+    coverage = np.floor(ramp * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    if softness <= 1:
+        return coverage
+    blur = ImageFilter.BoxBlur((softness - 1) / 4)  # its width is 2 r + 1; twice, for a ramp without corners
+    return np.asarray(Image.fromarray(coverage).filter(blur).filter(blur))
+
+
+def ink_table(settings: ShadowSettings) -> np.ndarray:
+    """Return the ink for each coverage, uint8 (256, 4) RGBA with straight alpha: ground at 0, figure at 255."""
+    figure = np.array(settings.figure, dtype=np.int64)
+    ground = np.array(settings.ground, dtype=np.int64)
+    share = np.arange(256, dtype=np.int64)[:, None]
+    return _blend(ground[None], figure[None], share, 255)
+
+
+def _mix(colour: np.ndarray, shadow: np.ndarray, mix: float) -> np.ndarray:
+    whole = 1 << 16
+    share = np.int64(round(mix * whole))
+    return _blend(colour.astype(np.int64), shadow.astype(np.int64), share, whole)
+
+
+def _blend(first: np.ndarray, second: np.ndarray, share: np.ndarray | np.int64, whole: int) -> np.ndarray:
+    """Return RGBA between two RGBA values (..., 4) in integers, as light through glass: weighted by their alpha."""
+    first_weight = (whole - share) * first[..., 3:]
+    second_weight = share * second[..., 3:]
+    weight = first_weight + second_weight
+    safe = np.maximum(weight, 1)
+    colour = (first[..., :3] * first_weight + second[..., :3] * second_weight + safe // 2) // safe
+    colour = np.where(weight > 0, colour, np.broadcast_to(first[..., :3], colour.shape))
+    return np.concatenate([colour, (weight + whole // 2) // whole], axis=-1).astype(np.uint8)
+
+
+def _with_alpha(colour: np.ndarray) -> np.ndarray:
+    if colour.shape[2] == 4:
+        return colour
+    rgb = np.repeat(colour, 3, axis=2) if colour.shape[2] == 1 else colour
+    return np.concatenate([rgb, np.full((*colour.shape[:2], 1), 255, dtype=np.uint8)], axis=2)
+
+
+def _channels_needed(inks: np.ndarray) -> int:
+    if (inks[:, 3] < 255).any():
+        return 4
+    return 3 if (inks[:, 0] != inks[:, 1]).any() or (inks[:, 1] != inks[:, 2]).any() else 1

@@ -1,0 +1,141 @@
+"""The params of requests, read and checked. Standard library only: the reader thread works before torch is there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .protocol import (
+    INVALID_PARAMS,
+    PIXEL_REVISION,
+    PROTOCOL_VERSION,
+    SERVER_VERSION,
+    VERSION_MISMATCH,
+    FrameOrder,
+    ProtocolError,
+    ShadowOrder,
+    list_of,
+    unpack_floats,
+)
+from .scheduler import Reply, Ticket
+
+MOST_SEEDS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """A generator: its file, None for the built-in one, and the sha256 its contents must have, None for any."""
+
+    path: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """A float32 array as it came: native bytes in C order, and their shape."""
+
+    data: bytes
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSource:
+    """What the frames of a frames/generate request are made from."""
+
+    which: Which
+    space: str
+    latents: Floats
+
+
+def check_versions(params: dict[str, Any]) -> None:
+    """Raise ProtocolError VERSION_MISMATCH unless the other side speaks as this one does."""
+    theirs = (params.get("protocol"), params.get("pixel_revision"))
+    if theirs != (PROTOCOL_VERSION, PIXEL_REVISION):
+        raise ProtocolError(
+            VERSION_MISMATCH,
+            f"The add-on (protocol {theirs[0]!r}, pixels {theirs[1]!r}) and the inference server {SERVER_VERSION} "
+            f"(protocol {PROTOCOL_VERSION}, pixels {PIXEL_REVISION}) are of different versions. Install the add-on "
+            "again and restart Blender.",
+            {"protocol": PROTOCOL_VERSION, "pixel_revision": PIXEL_REVISION, "server": SERVER_VERSION},
+        )
+
+
+def read_generate(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[FrameOrder], bool]:
+    """Read frames/generate: its ticket, its orders, and whether they join the job's queue."""
+    space = params.get("space", "z")
+    if space not in ("z", "w"):
+        raise ProtocolError(INVALID_PARAMS, '\'space\' must be "z" or "w".')
+    latents = read_floats(params, "latents")
+    orders = [FrameOrder.from_json(item) for item in list_of(params, "frames")]
+    rows = latents.shape[0] if latents.shape else 0
+    for order in orders:
+        if order.row >= rows:
+            raise ProtocolError(INVALID_PARAMS, f"Frame '{order.name}' asks for row {order.row} of {rows} latents.")
+    ticket = Ticket(
+        read_job(params), _folder(params), len(orders), reply, FrameSource(read_generator(params), space, latents)
+    )
+    return ticket, orders, _append(params)
+
+
+def read_derive(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[ShadowOrder], bool]:
+    """Read shadows/derive: its ticket, its orders, and whether they join the job's queue."""
+    orders = [ShadowOrder.from_json(item) for item in list_of(params, "shadows")]
+    return Ticket(read_job(params), _folder(params), len(orders), reply), orders, _append(params)
+
+
+def read_job(params: dict[str, Any]) -> int:
+    """Return the job's number."""
+    job = params.get("job")
+    if not isinstance(job, int) or isinstance(job, bool) or job < 0:
+        raise ProtocolError(INVALID_PARAMS, "'job' must be a whole number from 0 up.")
+    return job
+
+
+def read_generator(params: dict[str, Any]) -> Which:
+    """Return the generator that a request names."""
+    value = params.get("generator")
+    if not isinstance(value, dict):
+        raise ProtocolError(INVALID_PARAMS, "'generator' must hold path and sha256.")
+    sha256 = value.get("sha256")
+    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) == 64):
+        raise ProtocolError(INVALID_PARAMS, "'sha256' must be 64 hexadecimal digits.")
+    return Which(read_path(value), sha256)
+
+
+def read_path(params: dict[str, Any]) -> str | None:
+    """Return a checkpoint's path, None for the built-in generator."""
+    path = params.get("path")
+    if path is not None and not (isinstance(path, str) and path and "\0" not in path):
+        raise ProtocolError(INVALID_PARAMS, "'path' must name a file, or be null for the built-in generator.")
+    return path
+
+
+def read_seeds(params: dict[str, Any]) -> list[int]:
+    """Return the seeds of latents/sample, each in the range of numpy's RandomState."""
+    seeds = list_of(params, "seeds")
+    if not all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 1 << 32 for seed in seeds):
+        raise ProtocolError(INVALID_PARAMS, "Every seed must be a whole number from 0 to 4294967295.")
+    if len(seeds) > MOST_SEEDS:
+        raise ProtocolError(INVALID_PARAMS, f"At most {MOST_SEEDS} seeds can be sampled at once.")
+    return seeds
+
+
+def read_floats(params: dict[str, Any], key: str) -> Floats:
+    """Return packed floats."""
+    return Floats(*unpack_floats(params.get(key), key))
+
+
+def _folder(params: dict[str, Any]) -> Path:
+    folder = params.get("folder")
+    if not isinstance(folder, str) or "\0" in folder or not os.path.isabs(folder):
+        raise ProtocolError(INVALID_PARAMS, "'folder' must be an absolute path.")
+    return Path(folder)
+
+
+def _append(params: dict[str, Any]) -> bool:
+    append = params.get("append", False)
+    if not isinstance(append, bool):
+        raise ProtocolError(INVALID_PARAMS, "'append' must be true or false.")
+    return append

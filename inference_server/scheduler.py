@@ -1,0 +1,198 @@
+"""Which frame comes next: newest job first, within a job the order asked for, and nothing twice."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .protocol import FrameOrder, ProtocolError, ShadowOrder
+
+Reply = Callable[[dict[str, Any] | ProtocolError], None]
+"""Answers one request, with its result or an error."""
+
+
+class Ticket:
+    """One frames/generate or shadows/derive request: what its orders share, and what became of them.
+
+    source: what the frames are made from; the scheduler does not look into it.
+    """
+
+    def __init__(
+        self,
+        job: int,
+        folder: Path,
+        total: int,
+        reply: Reply,
+        source: Any = None,
+    ):
+        self.job = job
+        self.folder = folder
+        self.source = source
+        self._counts = {"made": 0, "failed": 0, "dropped": 0}
+        self._open = total
+        self._reply: Reply | None = reply
+        self._lock = threading.Lock()
+        if total == 0:
+            self.settle("made", 0)
+
+    def settle(self, outcome: str, count: int = 1) -> None:
+        """Count orders as "made", "failed" or "dropped"; the last one answers the request."""
+        with self._lock:
+            self._counts[outcome] += count
+            self._open -= count
+            reply = self._reply if self._open <= 0 else None
+            if reply is not None:
+                self._reply = None
+        if reply is not None:
+            reply(dict(self._counts))
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Answer the request with an error now, whatever becomes of its orders."""
+        with self._lock:
+            reply, self._reply = self._reply, None
+        if reply is not None:
+            reply(error)
+
+
+@dataclass(eq=False, slots=True)
+class Order:
+    """One frame or shadow of a ticket. `twins` are tickets that ordered the same file while this one waited."""
+
+    ticket: Ticket
+    spec: FrameOrder | ShadowOrder
+    alone: bool = False
+    twins: list[Ticket] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The files of this order."""
+        shadows = self.spec.shadows if isinstance(self.spec, FrameOrder) else ()
+        return [self.spec.name, *(shadow.name for shadow in shadows)]
+
+    @property
+    def key(self) -> Hashable:
+        """Orders with equal keys make the same file."""
+        return (self.ticket.folder, type(self.spec), self.spec.name)
+
+    def join(self, other: Order) -> None:
+        """Take over another order for the same file: its shadows, and its ticket to be counted."""
+        if isinstance(self.spec, FrameOrder):
+            known = set(self.names)
+            added = tuple(shadow for shadow in other.spec.shadows if shadow.name not in known)
+            self.spec = replace(self.spec, shadows=self.spec.shadows + added)
+        self.twins.append(other.ticket)
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Orders with equal keys may share a batch."""
+        if isinstance(self.spec, FrameOrder):
+            return (id(self.ticket), self.spec.noise, len(self.spec.classes))
+        return id(self.ticket)
+
+    def settle(self, outcome: str) -> None:
+        """Count this order, once for every ticket that holds it."""
+        for ticket in (self.ticket, *self.twins):
+            ticket.settle(outcome)
+
+
+class Scheduler:
+    """The queue between the reader thread and the device thread. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._job = -1
+        self._orders: deque[Order] = deque()
+        self._by_key: dict[Hashable, Order] = {}
+        self._calls: deque[Callable[[], None]] = deque()
+        self._stopped = False
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the device thread run `function` before its next batch."""
+        with self._wake:
+            self._calls.append(function)
+            self._wake.notify()
+
+    def submit(self, ticket: Ticket, specs: Sequence[FrameOrder | ShadowOrder], append: bool) -> None:
+        """Queue a ticket's orders. A newer job drops what is left of older ones; an older job is dropped itself."""
+        dropped: list[Order] = []
+        with self._wake:
+            late = self._stopped or ticket.job < self._job
+            if not late:
+                joins = append and ticket.job == self._job
+                if not joins:
+                    dropped = self._take_all()
+                    self._job = ticket.job
+                for spec in specs:
+                    order = Order(ticket, spec, alone=not joins)
+                    joins = True
+                    if order.key in self._by_key:
+                        self._by_key[order.key].join(order)
+                    else:
+                        self._by_key[order.key] = order
+                        self._orders.append(order)
+                self._wake.notify()
+        if late:
+            ticket.settle("dropped", len(specs))
+        for order in dropped:
+            order.settle("dropped")
+
+    def cancel(self, job: int) -> int:
+        """Drop what is left of `job`; return how many orders that were."""
+        with self._wake:
+            dropped = self._take_all() if job == self._job else []
+        for order in dropped:
+            order.settle("dropped")
+        return len(dropped)
+
+    def refuse(self, ticket: Ticket, error: ProtocolError) -> None:
+        """Answer a ticket with an error and drop its orders; those that other tickets share fall with them."""
+        ticket.refuse(error)
+        with self._wake:
+            fallen = [order for order in self._orders if order.ticket is ticket]
+            self._orders = deque(order for order in self._orders if order.ticket is not ticket)
+            for order in fallen:
+                del self._by_key[order.key]
+        for order in fallen:
+            order.settle("dropped")
+
+    def wait(self, timeout: float | None) -> Callable[[], None] | Order | None:
+        """Return the next call, else the next order (it stays queued), else None after `timeout` seconds or stop()."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._calls or self._orders or self._stopped, timeout)
+            if self._calls:
+                return self._calls.popleft()
+            return self._orders[0] if self._orders else None
+
+    def take(self, batch_key: Hashable) -> Order | None:
+        """Take the next order if it may join a batch with this key."""
+        with self._wake:
+            if not self._orders or self._orders[0].batch_key != batch_key:
+                return None
+            order = self._orders.popleft()
+            del self._by_key[order.key]
+            return order
+
+    def stop(self) -> None:
+        """Drop everything; wait() returns None from now on once the calls are done."""
+        with self._wake:
+            self._stopped = True
+            dropped = self._take_all()
+            self._wake.notify_all()
+        for order in dropped:
+            order.settle("dropped")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop() was called and no call is left."""
+        with self._wake:
+            return self._stopped and not self._calls
+
+    def _take_all(self) -> list[Order]:
+        orders = list(self._orders)
+        self._orders.clear()
+        self._by_key.clear()
+        return orders

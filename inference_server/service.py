@@ -1,0 +1,177 @@
+"""The server's conversation: reads requests from stdin, answers on stdout, makes frames in between.
+
+Three kinds of thread: the reader takes requests and answers at once what needs no device; the device thread (the main
+one) runs generators; encoder threads turn frames into files. The reader starts before torch is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from . import protocol, requests
+from .protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
+from .scheduler import Reply, Scheduler
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+IDLE_SECONDS = 300.0
+"""Without work for this long, generators leave the device."""
+
+LAST_WRITE_SECONDS = 2.0
+"""How long the file being written may take once the add-on has gone."""
+
+
+class Connection:
+    """The pipe to the add-on. Messages are written whole, from any thread."""
+
+    def __init__(self, output: BinaryIO, on_lost: Callable[[], None]):
+        self._output = output
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one message; a pipe that nobody reads any more ends the server."""
+        data = protocol.encode_message(message)
+        try:
+            with self._lock:
+                self._output.write(data)
+                self._output.flush()
+        except (OSError, ValueError):
+            self._on_lost()
+
+    def notify(self, method: str, **params: Any) -> None:
+        """Send a notification."""
+        self.send(protocol.notification(method, params))
+
+    def log(self, level: str, text: str) -> None:
+        """Send a line for the add-on's log, and keep it on stderr."""
+        print(f"{level}: {text}", file=sys.stderr, flush=True)
+        self.notify("log", level=level, text=text)
+
+
+class Service:
+    """Dispatches requests. `run` belongs to the main thread and returns when the conversation is over."""
+
+    def __init__(self, messages: BinaryIO, output: BinaryIO, device: str | None, idle_seconds: float = IDLE_SECONDS):
+        self._messages = messages
+        self._device = device
+        self._idle_seconds = idle_seconds
+        self.scheduler = Scheduler()
+        self.connection = Connection(output, self._parent_gone)
+        self._worker: Worker | None = None
+        self._initialized = False
+        self._gone = threading.Event()
+
+    def run(self) -> None:
+        """Serve until shutdown, the end of stdin, or the parent's death."""
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        if os.name == "posix":
+            threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
+
+        from .worker import Worker  # imports torch
+
+        self._worker = Worker(self.scheduler, self.connection, self._device)
+        self._worker.run(self._idle_seconds)
+        if self._gone.is_set():
+            self._worker.abandon(LAST_WRITE_SECONDS)
+
+    # --- reader thread -----------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            for message in protocol.read_messages(self._messages):
+                if isinstance(message, ProtocolError):
+                    self.connection.send(protocol.failure(None, message))
+                else:
+                    self._dispatch(message)
+        except OSError:
+            pass  # a broken pipe is the end of the conversation too
+        self._parent_gone()
+
+    def _watch_parent(self, parent: int) -> None:
+        # The end of stdin tells of the parent's death, unless another process still holds the pipe open.
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        self._parent_gone()
+
+    def _parent_gone(self) -> None:
+        if self._gone.is_set():
+            return
+        self._gone.set()
+        self.scheduler.stop()
+        # The device may be in a batch of any length; nobody waits for it any more.
+        deadline = threading.Timer(LAST_WRITE_SECONDS + 1.0, os._exit, (0,))
+        deadline.daemon = True
+        deadline.start()
+
+    def _dispatch(self, message: dict[str, Any]) -> None:
+        identity = message.get("id")
+        reply = self._reply_to(identity if isinstance(identity, (int, str)) else None, "id" in message)
+        try:
+            method, params = message.get("method"), message.get("params", {})
+            if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
+                raise ProtocolError(INVALID_REQUEST, "A message must be a JSON-RPC 2.0 request.")
+            if not isinstance(params, dict):
+                raise ProtocolError(INVALID_PARAMS, f"The params of '{method[:60]}' must be an object.")
+            self._handle(method, params, reply)
+        except ProtocolError as error:
+            reply(error)
+        except Exception as error:
+            reply(ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
+
+    def _reply_to(self, identity: int | str | None, wanted: bool) -> Reply:
+        def reply(outcome: dict[str, Any] | ProtocolError) -> None:
+            if not wanted:
+                return
+            if isinstance(outcome, ProtocolError):
+                self.connection.send(protocol.failure(identity, outcome))
+            else:
+                self.connection.send(protocol.result(identity, outcome))
+
+        return reply
+
+    def _handle(self, method: str, params: dict[str, Any], reply: Reply) -> None:
+        if method == "ping":
+            reply({})
+        elif method == "initialize":
+            requests.check_versions(params)
+            self._initialized = True
+            self._on_device(reply, lambda worker: worker.describe_server())
+        elif method == "shutdown":
+            self.scheduler.stop()
+            self._on_device(reply, lambda worker: worker.finish())
+        elif not self._initialized:
+            raise ProtocolError(INVALID_REQUEST, f"'{method[:60]}' came before 'initialize'.")
+        elif method == "frames/generate":
+            self.scheduler.submit(*requests.read_generate(params, reply))
+        elif method == "shadows/derive":
+            self.scheduler.submit(*requests.read_derive(params, reply))
+        elif method == "frames/cancel":
+            reply({"dropped": self.scheduler.cancel(requests.read_job(params))})
+        elif method == "device/release":
+            self._on_device(reply, lambda worker: worker.release())
+        elif method == "generator/describe":
+            path = requests.read_path(params)
+            self._on_device(reply, lambda worker: worker.describe_generator(path))
+        elif method == "latents/sample":
+            which, seeds = requests.read_generator(params), requests.read_seeds(params)
+            self._on_device(reply, lambda worker: worker.sample(which, seeds))
+        elif method == "latents/map":
+            which, z = requests.read_generator(params), requests.read_floats(params, "latents")
+            classes = requests.read_floats(params, "classes") if params.get("classes") is not None else None
+            self._on_device(reply, lambda worker: worker.map(which, z, classes))
+        else:
+            raise ProtocolError(METHOD_NOT_FOUND, f"There is no method '{method[:60]}'.")
+
+    def _on_device(self, reply: Reply, work: Callable[[Worker], dict[str, Any]]) -> None:
+        def call() -> None:
+            assert self._worker is not None  # calls are made by the worker itself
+            reply(self._worker.answer(work))
+
+        self.scheduler.call(call)

@@ -1,0 +1,248 @@
+"""The device thread: takes orders from the scheduler, makes batches, hands them to the encoders."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, missing_shadows
+from .pixels.encoding import prepare_folder, remove_stale_parts
+from .protocol import (
+    INTERNAL_ERROR,
+    OUT_OF_MEMORY,
+    PIXEL_REVISION,
+    PROTOCOL_VERSION,
+    SERVER_VERSION,
+    WRITE_FAILED,
+    FrameOrder,
+    ProtocolError,
+    pack_floats,
+)
+from .renderer import Frames, Loaded, Renderer, check_classes, check_latents, is_out_of_memory
+from .requests import Floats, Which
+from .scheduler import Order, Scheduler, Ticket
+
+if TYPE_CHECKING:
+    from .service import Connection
+
+MOST_IN_A_FLIGHT = 64
+"""Orders reported together when their files are there already; else the batch decides."""
+
+SHADOWS_IN_A_FLIGHT = 16
+FLUSH_SECONDS = 10.0
+
+ENDS_THE_JOB = (WRITE_FAILED, OUT_OF_MEMORY, INTERNAL_ERROR)
+"""Errors that the next frame would meet as well: what is left of the job is dropped."""
+
+
+class Worker:
+    """Owns the renderer and the encoders. All methods belong to the device thread, but for what encoders report."""
+
+    def __init__(self, scheduler: Scheduler, connection: Connection, device: str | None):
+        self.renderer = Renderer(device, connection.log)
+        self._scheduler = scheduler
+        self._connection = connection
+        self._pipeline = Pipeline(self._report, encoder_threads())
+        self._threads = encoder_threads()
+        self._ready: tuple[Ticket, np.ndarray | None] | None = None
+
+    def run(self, idle_seconds: float) -> None:
+        """Work until the scheduler is stopped."""
+        while not self._scheduler.stopped:
+            work = self._scheduler.wait(idle_seconds if self.renderer.holds_generators else None)
+            if isinstance(work, Order):
+                self._make(work)
+            elif work is not None:
+                work()
+            elif not self._scheduler.stopped:
+                freed = self.renderer.release()
+                self._connection.log(
+                    "info",
+                    f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
+                    f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
+                )
+
+    def answer(self, work: Callable[[Worker], dict[str, Any]]) -> dict[str, Any] | ProtocolError:
+        """Return what a request's work gives, or the error to answer with."""
+        try:
+            return work(self)
+        except ProtocolError as error:
+            return error
+        except Exception as error:
+            return self._unexpected(error)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def describe_server(self) -> dict[str, Any]:
+        """Answer initialize."""
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "pixel_revision": PIXEL_REVISION,
+            "server": SERVER_VERSION,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": {"kind": self.renderer.device.type, "name": self.renderer.device_name()},
+            "pid": os.getpid(),
+        }
+
+    def describe_generator(self, path: str | None) -> dict[str, Any]:
+        """Answer generator/describe."""
+        loaded = self.renderer.open(path, None)
+        about = {
+            "sha256": loaded.sha256,
+            "path": path,
+            "bytes": loaded.file_bytes,
+            "device": self.renderer.device.type,
+            "dtype": "float32",
+        }
+        return loaded.info.to_dict() | about
+
+    def sample(self, which: Which, seeds: list[int]) -> dict[str, Any]:
+        """Answer latents/sample: z of each seed, as the generators' own scripts draw it."""
+        info = self.renderer.open(which.path, which.sha256).info
+        return {"latents": _pack(sample_seeds(seeds, info.z_dim))}
+
+    def map(self, which: Which, latents: Floats, classes: Floats | None) -> dict[str, Any]:
+        """Answer latents/map."""
+        loaded = self.renderer.open(which.path, which.sha256)
+        weights = None if classes is None else _array(classes)
+        return {"latents": _pack(self.renderer.map(loaded, _array(latents), weights))}
+
+    def release(self) -> dict[str, Any]:
+        """Answer device/release."""
+        freed = self.renderer.release()
+        self._connection.log("info", f"Freed {freed / 1e6:.0f} MB on {self.renderer.device_name()}, as asked.")
+        return {"released": freed}
+
+    def finish(self) -> dict[str, Any]:
+        """Answer shutdown, once the files under way are written."""
+        self._pipeline.flush(FLUSH_SECONDS)
+        return {}
+
+    def abandon(self, seconds: float) -> None:
+        """Give up what is not written yet, except for the files being written now."""
+        self._pipeline.close(seconds)
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    def _make(self, head: Order) -> None:
+        """Make the batch that begins with `head`, which is still queued."""
+        started = time.monotonic()
+        try:
+            loaded, latents = self._prepare(head.ticket)
+        except ProtocolError as error:
+            self._cannot_start(head, error, started)
+            return
+        limit = SHADOWS_IN_A_FLIGHT if loaded is None else loaded.batch
+        orders: list[Order] = []
+        frames: list[Frame] = []
+        wanted: list[int] = []
+        while len(wanted) < limit and len(orders) < MOST_IN_A_FLIGHT:
+            order = self._scheduler.take(head.batch_key)
+            if order is None:
+                break
+            if isinstance(order.spec, FrameOrder) and not os.path.exists(order.ticket.folder / order.spec.name):
+                wanted.append(len(orders))
+            orders.append(order)
+            frames.append(None if missing_shadows(order) else THERE)
+            if order.alone or (loaded is None and len(orders) >= limit):
+                break
+        if not orders:
+            return
+        if loaded is not None and wanted:
+            made = self._render(loaded, latents, [orders[index].spec for index in wanted])
+            for index, frame in zip(wanted, made, strict=True):
+                frames[index] = frame
+        self._pipeline.add(Flight(head.ticket.job, orders, started), frames, max(limit, self._threads))
+
+    def _prepare(self, ticket: Ticket) -> tuple[Loaded | None, np.ndarray | None]:
+        """Return the generator and latents of a ticket (None for shadows alone), and see to its folder."""
+        first_time = self._ready is None or self._ready[0] is not ticket
+        source = ticket.source
+        if source is None:
+            if first_time:
+                remove_stale_parts(ticket.folder)
+                self._ready = (ticket, None)
+            return None, None
+        loaded = self.renderer.open(source.which.path, source.which.sha256)
+        if first_time:
+            prepare_folder(ticket.folder)
+            remove_stale_parts(ticket.folder)
+            latents = _array(source.latents)
+            check_latents(loaded.info, source.space, latents)
+            self._ready = (ticket, latents)
+        return loaded, self._ready[1]
+
+    def _cannot_start(self, head: Order, error: ProtocolError, started: float) -> None:
+        if error.code != WRITE_FAILED:
+            self._scheduler.refuse(head.ticket, error)
+            return
+        order = self._scheduler.take(head.batch_key)
+        if order is not None:
+            self._pipeline.add(Flight(head.ticket.job, [order], started), [error], 1)
+
+    def _render(self, loaded: Loaded, latents: np.ndarray, specs: list[FrameOrder]) -> list[np.ndarray | ProtocolError]:
+        space, classes = self._ready[0].source.space, None
+        try:
+            if specs[0].classes:
+                classes = np.array([spec.classes for spec in specs], dtype=np.float32)
+            if space == "z":
+                check_classes(loaded.info, classes)
+            frames = Frames(
+                space,
+                latents[[spec.row for spec in specs]],
+                np.array([spec.psi for spec in specs], dtype=np.float32),
+                [spec.cutoff for spec in specs],
+                specs[0].noise,
+                classes,
+            )
+            return self.renderer.render(loaded, frames)
+        except ProtocolError as error:
+            return [error] * len(specs)
+        except Exception as error:
+            return [self._unexpected(error)] * len(specs)
+
+    def _unexpected(self, error: Exception) -> ProtocolError:
+        if is_out_of_memory(error):
+            return ProtocolError(OUT_OF_MEMORY, f"Memory ran out on {self.renderer.device_name()}: {error}")
+        traceback.print_exception(error, file=sys.stderr)
+        return ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+    # --- encoder threads ---------------------------------------------------------------------------------------------
+
+    def _report(self, flight: Flight, seconds: float) -> None:
+        made = [name for index, order in enumerate(flight.orders) if index not in flight.errors for name in order.names]
+        if made:
+            self._connection.notify("frames/made", job=flight.job, names=made, seconds=round(seconds, 6))
+        failed: dict[tuple[int, str], list[str]] = {}
+        for index, error in sorted(flight.errors.items()):
+            failed.setdefault((error.code, str(error)), []).extend(flight.orders[index].names)
+        for (code, text), names in failed.items():
+            error = ProtocolError(code, text).to_json()
+            self._connection.notify("frames/failed", job=flight.job, names=names, error=error)
+        if any(error.code in ENDS_THE_JOB for error in flight.errors.values()):
+            self._scheduler.cancel(flight.job)
+        for index, order in enumerate(flight.orders):
+            order.settle("failed" if index in flight.errors else "made")
+
+
+def sample_seeds(seeds: list[int], z_dim: int) -> np.ndarray:
+    """Return z of each seed, float32 (n, z_dim): RandomState(seed).randn(1, z_dim), as the StyleGAN scripts draw it."""
+    rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
+    return np.concatenate([np.zeros((0, z_dim)), *rows]).astype(np.float32)
+
+
+def _array(floats: Floats) -> np.ndarray:
+    return np.frombuffer(floats.data, dtype=np.float32).reshape(floats.shape)
+
+
+def _pack(values: np.ndarray) -> dict[str, Any]:
+    return pack_floats(np.ascontiguousarray(values, dtype=np.float32).tobytes(), values.shape)
