@@ -52,6 +52,13 @@ def sequencer_scene(context: bpy.types.Context) -> Scene:
     return getattr(context, "sequencer_scene", None) or context.scene
 
 
+def show_in_sequencer(context: bpy.types.Context, scene: Scene) -> None:
+    """Let a Sequencer that shows no scene yet show this one; before 5.0 it always shows the window's."""
+    workspace = context.workspace
+    if workspace is not None and getattr(workspace, "sequencer_scene", scene) is None:
+        workspace.sequencer_scene = scene
+
+
 # --- F-curves --------------------------------------------------------------------------------------------------------
 # Blender 5.0 removed Action.fcurves; its helpers for channelbags came only then.
 
@@ -85,8 +92,7 @@ def fcurves_of(owner: ID, ensure: bool = False) -> Any:
 
 
 # --- Grease Pencil ---------------------------------------------------------------------------------------------------
-# Until 4.5, `bpy.data.grease_pencils` held annotations. Up to 5.0 a stroke is filled if its material says so, since 5.1 if
-# it says so itself.
+# Until 4.5, `bpy.data.grease_pencils` held annotations. Up to 5.0 a material says what is filled, then a stroke.
 
 
 def grease_pencils() -> Any:
