@@ -279,18 +279,19 @@ def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), default=(16, 16))
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--once", type=Path)
-    faults = parser.add_argument_group("faults")
-    faults.add_argument("--slow", type=float, default=0.0)
-    faults.add_argument("--exit-at-start", nargs=2, metavar=("CODE", "TEXT"))
-    faults.add_argument("--wrong-version", choices=("protocol", "pixels", "refuse"))
+    faults = [
+        parser.add_argument("--slow", type=float, default=0.0),
+        parser.add_argument("--exit-at-start", nargs=2, metavar=("CODE", "TEXT")),
+        parser.add_argument("--wrong-version", choices=("protocol", "pixels", "refuse")),
+    ]
     for name in ("crash", "hang", "stop-self", "garble", "close-stdout"):
-        faults.add_argument(f"--{name}-after", type=int, metavar="N")
+        faults.append(parser.add_argument(f"--{name}-after", type=int, metavar="N"))
     for name in ("dribble", "noise", "lie", "fail-writes"):
-        faults.add_argument(f"--{name}", action="store_true")
+        faults.append(parser.add_argument(f"--{name}", action="store_true"))
     options = parser.parse_args(arguments)
     if options.once is not None:
         if options.once.exists():
-            for action in faults._group_actions:
+            for action in faults:
                 setattr(options, action.dest, action.default)
         options.once.touch()
     return options

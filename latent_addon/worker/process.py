@@ -7,7 +7,6 @@ reused: starting the server again makes a new ServerProcess, so what is left in 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import queue
 import signal
@@ -39,7 +38,6 @@ class ServerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,
             env=None if environment is None else dict(environment),
             # Not the extension's folder: Windows locks the working folder of a running process against an upgrade.
             cwd=tempfile.gettempdir(),
@@ -115,7 +113,7 @@ class ServerProcess:
     def _read(self) -> None:
         assert self._popen.stdout is not None
         try:
-            with io.BufferedReader(self._popen.stdout) as stream:
+            with self._popen.stdout as stream:
                 for message in protocol.read_messages(stream):
                     self._free_places.acquire()
                     if self._closing:
@@ -132,7 +130,7 @@ class ServerProcess:
 
     def _read_stderr(self) -> None:
         assert self._popen.stderr is not None
-        with io.BufferedReader(self._popen.stderr) as stream:
+        with self._popen.stderr as stream:
             while line := stream.readline(_LOG_LINE_BYTES):
                 # A progress bar returns to the start of its line; the last state is the one worth keeping.
                 text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
@@ -146,11 +144,8 @@ class ServerProcess:
             # Python ignores SIGPIPE where it is the program; a program that embeds it need not, and would be ended by
             # writing to a dead server.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-        with self._popen.stdin as stream:
-            try:
-                while (data := self._outbox.get()) is not None:
-                    rest = memoryview(data)
-                    while rest:
-                        rest = rest[stream.write(rest) :]
-            except OSError:
-                pass  # The server is gone; the reader notices and says so.
+        # An OSError is the server's end, also while closing; the reader notices it and says so.
+        with contextlib.suppress(OSError), self._popen.stdin as stream:
+            while (data := self._outbox.get()) is not None:
+                stream.write(data)
+                stream.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import threading
@@ -226,7 +227,11 @@ def test_importing_the_client_is_cheap(root: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_the_fake_describes_what_the_real_server_describes() -> None:
-    """The built-in generator's sum is known to tests without a server."""
+def test_the_fake_describes_what_the_real_server_describes(root: Path) -> None:
+    tree = ast.parse((root / "inference_server" / "generators" / "base.py").read_text("utf-8"))
+    (info,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "GeneratorInfo")
+    fields = {node.target.id for node in info.body if isinstance(node, ast.AnnAssign)}
     with Conversation() as talk:
-        assert talk.ask("generator/describe", {"path": None})["sha256"] == fake_server.BUILT_IN_SHA256
+        described = talk.ask("generator/describe", {"path": None})
+    assert set(described) == fields | {"sha256", "path", "bytes", "device", "dtype"}
+    assert described["sha256"] == fake_server.BUILT_IN_SHA256
