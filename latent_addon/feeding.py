@@ -1,0 +1,132 @@
+"""Which orders the server has, and which it gets next: a few at a time, so that an edit or the playhead wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ..inference_server import protocol
+from ..inference_server.protocol import ShadowOrder
+from .core.frame_plan import PlannedFrame
+from .core.frame_request import frame_order
+from .worker.client import InferenceClient
+
+WINDOW = 64
+"""Orders that the server has at most: enough that it never waits for us, few enough that messages stay small."""
+
+OnFailed = Callable[[protocol.ProtocolError, list[str]], None]
+
+
+class Feeder:
+    """Keeps the server fed with the orders of one job at a time."""
+
+    def __init__(self, client: InferenceClient, on_failed: OnFailed):
+        self.job = 0
+        self._client = client
+        self._on_failed = on_failed
+        self._ordered: dict[str, PlannedFrame] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server has orders of ours."""
+        return bool(self._ordered)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether the server should get more before it runs out."""
+        return len(self._ordered) <= WINDOW // 2
+
+    def has(self, name: str) -> bool:
+        """Whether the frame of this name is on order."""
+        return name in self._ordered
+
+    def feed(
+        self,
+        wanted: Sequence[PlannedFrame],
+        present: Collection[str],
+        folder: Path,
+        generators: Mapping[str, dict[str, Any]],
+    ) -> None:
+        """Order the first of the missing frames `wanted`, nearest first.
+
+        Orders under way are kept while they are still among the wanted ones and the first wanted one is among them;
+        else a new job takes their place. present: names of files in `folder`. generators: how requests name the
+        generator of each sha256.
+        """
+        names = {frame.name for frame in wanted}
+        stale = any(name not in names for name in self._ordered)
+        fresh = stale or not self._ordered or wanted[0].name not in self._ordered
+        if fresh:
+            self._next_job()
+        room = WINDOW - len(self._ordered)
+        chosen = [frame for frame in wanted if frame.name not in self._ordered][:room]
+        self._ordered.update((frame.name, frame) for frame in chosen)
+        append = not fresh
+        for (derived, checkpoint, space), run in groupby(chosen, lambda frame: _kind(frame, present)):
+            frames = list(run)
+            order: dict[str, Any] = {"job": self.job, "folder": str(folder), "append": append}
+            if derived:
+                shadows = [ShadowOrder(f.name, f.colour, f.request.shadow).to_json() for f in frames]
+                self._request("shadows/derive", order | {"shadows": shadows}, frames)
+            else:
+                order["generator"] = generators[checkpoint]
+                order["space"] = space
+                order["latents"] = _rows(frames)
+                order["frames"] = [frame_order(f.request, i, f.colour, f.name).to_json() for i, f in enumerate(frames)]
+                self._request("frames/generate", order, frames)
+            append = True
+
+    def cancel(self) -> None:
+        """Take back what is on order. What the device has begun is still made and kept."""
+        if self._ordered:
+            self._client.request("frames/cancel", {"job": self.job}, lambda _: None, lambda _: None)
+            self._next_job()
+
+    def made(self, names: Iterable[str]) -> None:
+        """Strike frames that are made off the list."""
+        for name in names:
+            self._ordered.pop(name, None)
+
+    def failed(self, names: Iterable[str]) -> list[PlannedFrame]:
+        """Strike frames that could not be made off the list, and return what was ordered."""
+        return [self._ordered.pop(name) for name in list(names) if name in self._ordered]
+
+    def _next_job(self) -> None:
+        self._ordered.clear()
+        self.job += 1
+
+    def _request(self, method: str, params: dict[str, Any], frames: list[PlannedFrame]) -> None:
+        job = self.job
+        names = [frame.name for frame in frames]
+
+        def ended(_answer: dict[str, Any]) -> None:
+            left = self._left(job, names)
+            if left:  # neither made nor failed, and nobody took them back: asking again might go on for ever
+                self.failed(left)
+                message = f"The inference server passed over {len(left)} frames. Try again; its log may say why."
+                self._on_failed(protocol.ProtocolError(protocol.INTERNAL_ERROR, message), left)
+
+        def refused(error: protocol.ProtocolError) -> None:
+            left = self._left(job, names)
+            self.failed(left)
+            if job == self.job:
+                self._on_failed(error, left)
+
+        self._client.request(method, params, ended, refused)
+
+    def _left(self, job: int, names: list[str]) -> list[str]:
+        return [name for name in names if name in self._ordered] if job == self.job else []
+
+
+def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[bool, str, str]:
+    """What one request can hold together: shadows of frames that are there, or frames of one generator and space."""
+    if frame.name != frame.colour and frame.colour in present:
+        return True, "", ""
+    return False, frame.request.checkpoint, frame.request.space
+
+
+def _rows(frames: Sequence[PlannedFrame]) -> dict[str, Any]:
+    data = b"".join(frame.request.latent for frame in frames)
+    return protocol.pack_floats(data, (len(frames), len(data) // (4 * len(frames))))

@@ -1,0 +1,118 @@
+"""Where Blender calls the session: the timer, and what happens to the file, its frames and its renders."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from .scene import changes, curves, drawing
+from .session import session
+
+_SOON = 0.04
+_LATER = 0.25
+
+
+def timer() -> float:
+    """Let the session work for a moment; return the seconds until the next time."""
+    try:
+        session.tick()
+    except Exception:
+        # A timer that raises is taken off by Blender, and the Lantern would stand still until a restart.
+        session.client.log.append(traceback.format_exc())
+        session.halt("Something in the Lantern itself went wrong. Its log, in the Server panel, has the details.")
+    return _SOON if session.working else _LATER
+
+
+@persistent
+def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """An edit: only Actions and Scenes hold what frames depend on, unless drivers or NLA take part."""
+    if curves.sweeping:
+        return
+    if session.swept or depsgraph.id_type_updated("ACTION") or depsgraph.id_type_updated("SCENE"):
+        changes.mark()
+
+
+@persistent
+def on_undo(_scene: bpy.types.Scene, *_: Any) -> None:
+    """Undo and redo bring back elements as they were at that step; planning again puts them right, from disk."""
+    changes.mark()
+
+
+@persistent
+def on_frame_change(scene: bpy.types.Scene, *_: Any) -> None:
+    """Let the picture behind the drawing follow the strip."""
+    if not curves.sweeping:
+        drawing.show_background(scene, session.shown_file(scene))
+
+
+@persistent
+def on_load_pre(*_: Any) -> None:
+    """Another file is opened."""
+    session.forget_file()
+
+
+@persistent
+def on_load_post(*_: Any) -> None:
+    """A file was opened: plan it at the next tick, start nothing."""
+    changes.mark()
+
+
+@persistent
+def on_save_pre(path: str, *_: Any) -> None:
+    """Bring the frames along."""
+    session.before_save(path)
+
+
+@persistent
+def on_save_post(*_: Any) -> None:
+    """The file has its name now, or was not saved after all."""
+    session.after_save()
+
+
+@persistent
+def on_render_begin(*_: Any) -> None:
+    """Strips must not change under a render."""
+    session.busy_rendering = True
+
+
+@persistent
+def on_render_end(*_: Any) -> None:
+    """Go on."""
+    session.busy_rendering = False
+
+
+_HANDLERS = (
+    ("depsgraph_update_post", on_depsgraph_update),
+    ("undo_post", on_undo),
+    ("redo_post", on_undo),
+    ("frame_change_post", on_frame_change),
+    ("load_pre", on_load_pre),
+    ("load_post", on_load_post),
+    ("save_pre", on_save_pre),
+    ("save_post", on_save_post),
+    ("save_post_fail", on_save_post),
+    ("render_init", on_render_begin),
+    ("render_complete", on_render_end),
+    ("render_cancel", on_render_end),
+)
+
+
+def register() -> None:
+    """Attach the handlers and start the timer."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+    bpy.app.timers.register(timer, first_interval=_LATER, persistent=True)
+
+
+def unregister() -> None:
+    """Stop the timer, take the handlers off, end the server."""
+    if bpy.app.timers.is_registered(timer):
+        bpy.app.timers.unregister(timer)
+    for name, handler in reversed(_HANDLERS):
+        handlers = getattr(bpy.app.handlers, name)
+        if handler in handlers:
+            handlers.remove(handler)
+    session.shut_down()

@@ -1,0 +1,77 @@
+"""Operators that need an answer from the server before they can act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bpy.types import Context, Event, Operator
+
+from ..session import session
+
+TIMEOUT = 300.0
+"""Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
+
+
+class AskingOperator(Operator):
+    """Ask in `ask`, act in `act`. With a window nothing waits: a modal timer looks for the answer; `execute` waits."""
+
+    _failed = ""
+    _answer: Any = None
+    _timer: Any = None
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        """Ask the server; call one of the two, now or later."""
+        raise NotImplementedError
+
+    def act(self, context: Context, answer: Any) -> set[str]:
+        """Act on the answer; what `execute` returns."""
+        raise NotImplementedError
+
+    def _begin(self, context: Context) -> None:
+        self._failed, self._answer = "", None
+        session.arm()
+        self.ask(context, self._take, self._fail)
+
+    def _take(self, answer: Any) -> None:
+        self._answer = answer
+
+    def _fail(self, message: str) -> None:
+        self._failed = message
+
+    @property
+    def _done(self) -> bool:
+        return bool(self._failed) or self._answer is not None
+
+    def execute(self, context: Context) -> set[str]:
+        self._begin(context)
+        if not session.wait(lambda: self._done, TIMEOUT):
+            self._fail("The inference server has not answered. Its log, in the Server panel, may say why.")
+        return self._end(context)
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        self._begin(context)
+        if self._done:
+            return self._end(context)
+        self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: Context, event: Event) -> set[str]:
+        if event.type == "ESC":
+            self._stop_timer(context)
+            return {"CANCELLED"}
+        if event.type == "TIMER" and self._done:
+            self._stop_timer(context)
+            return self._end(context)
+        return {"PASS_THROUGH"}
+
+    def _stop_timer(self, context: Context) -> None:
+        context.window_manager.event_timer_remove(self._timer)
+
+    def _end(self, context: Context) -> set[str]:
+        if self._failed:
+            session.halt(self._failed)
+            self.report({"ERROR"}, self._failed)
+            return {"CANCELLED"}
+        return self.act(context, self._answer)

@@ -1,0 +1,31 @@
+"""Which scene and strip an operator or panel speaks of."""
+
+from __future__ import annotations
+
+from bpy.types import Context, ImageStrip, Operator, Scene
+
+from ..scene import strip, versions
+
+
+def working_scene(context: Context) -> Scene:
+    """The scene whose strips are meant: in the Sequencer the one it shows, elsewhere the window's."""
+    area = context.area
+    if area is not None and area.type == "SEQUENCE_EDITOR":
+        return versions.sequencer_scene(context)
+    return context.scene
+
+
+def current_strip(context: Context) -> ImageStrip | None:
+    """The latent strip that is meant, None if there is none."""
+    return strip.active_latent_strip(working_scene(context))
+
+
+class StripOperator(Operator):
+    """An operator on the current latent strip."""
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if current_strip(context) is None:
+            cls.poll_message_set("Select a latent strip in the Sequencer, or add one")
+            return False
+        return True

@@ -1,0 +1,176 @@
+"""Making frames, the server, and frames for other programs."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+from bpy.types import Context, Event, Operator
+from bpy_extras.io_utils import ExportHelper
+
+from ...inference_server.sequence_file import SequenceFileError
+from ..scene.properties import settings_of
+from ..scene.sequence import sequence_of
+from ..session import session
+from ..worker.client import ServerState
+from .context import StripOperator, current_strip, working_scene
+
+MARROW = {
+    "shadow_threshold": 50.0,
+    "shadow_softness": 0.0,
+    "shadow_fill_holes": 0,
+    "shadow_min_area": 0,
+    "shadow_invert": False,
+    "shadow_figure": (0.0, 0.0, 0.0, 1.0),
+    "shadow_ground": (1.0, 1.0, 1.0, 1.0),
+    "shadow_mix": 1.0,
+}
+
+
+class LANTERN_OT_make_frames(StripOperator):
+    """Make all frames that are missing, the one at the playhead first"""
+
+    bl_idname = "lantern.make_frames"
+    bl_label = "Make Frames"
+
+    def invoke(self, _context: Context, _event: Event) -> set[str]:
+        session.make_missing()
+        return {"FINISHED"}
+
+    def execute(self, context: Context) -> set[str]:
+        if not session.fill(working_scene(context)):
+            self.report({"ERROR"}, session.problem(current_strip(context)))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LANTERN_OT_cancel(Operator):
+    """Stop making frames. What is made is kept"""
+
+    bl_idname = "lantern.cancel"
+    bl_label = "Cancel"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if not session.feeder.busy:
+            cls.poll_message_set("No frames are being made")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        session.halt("Stopped. Press Make Frames to go on.")
+        return {"FINISHED"}
+
+
+class LANTERN_OT_shadow_preset(StripOperator):
+    """Marrow's rule: black where the picture is brighter than 50, white elsewhere, hard edges"""
+
+    bl_idname = "lantern.shadow_preset"
+    bl_label = "Marrow's Shadow"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Context) -> set[str]:
+        settings = settings_of(current_strip(context))
+        for name, value in MARROW.items():
+            setattr(settings, name, value)
+        settings.show_shadow = True
+        return {"FINISHED"}
+
+
+class LANTERN_OT_start_server(Operator):
+    """Start the inference server"""
+
+    bl_idname = "lantern.start_server"
+    bl_label = "Start Server"
+
+    def execute(self, _context: Context) -> set[str]:
+        session.arm()
+        session.start_server()
+        return {"CANCELLED"} if session.halted else {"FINISHED"}
+
+
+class LANTERN_OT_stop_server(Operator):
+    """Stop the inference server. It starts again with the next frame that is missing"""
+
+    bl_idname = "lantern.stop_server"
+    bl_label = "Stop Server"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if session.client.state not in (ServerState.STARTING, ServerState.READY):
+            cls.poll_message_set("The server is not running")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        if session.feeder.busy:
+            session.halt("Stopped. Press Make Frames to go on.")
+        session.client.stop()
+        return {"FINISHED"}
+
+
+class LANTERN_OT_release_device(Operator):
+    """Free the memory that generators take on the GPU; they are loaded again when frames are missing"""
+
+    bl_idname = "lantern.release_device"
+    bl_label = "Release GPU"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if session.client.state is not ServerState.READY:
+            cls.poll_message_set("The server is not running")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        session.ask("device/release", {}, lambda _: None, session.halt)
+        return {"FINISHED"}
+
+
+class LANTERN_OT_copy_log(Operator):
+    """Copy the server's log to the clipboard"""
+
+    bl_idname = "lantern.copy_log"
+    bl_label = "Copy Log"
+
+    def execute(self, context: Context) -> set[str]:
+        context.window_manager.clipboard = "\n".join(session.client.log)
+        self.report({"INFO"}, f"{len(session.client.log)} lines copied")
+        return {"FINISHED"}
+
+
+class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
+    """Write the strip as a sequence file, from which the server renders numbered frames without Blender"""
+
+    bl_idname = "lantern.export_sequence"
+    bl_label = "Export Sequence File"
+
+    filename_ext = ".lantern.json"
+    filter_glob: StringProperty(default="*.lantern.json", options={"HIDDEN"})
+
+    def execute(self, context: Context) -> set[str]:
+        session.replan()
+        image_strip = current_strip(context)
+        state = session.state_of(image_strip)
+        if state is None or state.plan is None:
+            self.report({"ERROR"}, session.problem(image_strip))
+            return {"CANCELLED"}
+        target = Path(bpy.path.abspath(self.filepath))
+        try:
+            sequence_of(working_scene(context), image_strip, state.plan, target.parent).write(target)
+        except (OSError, SequenceFileError) as error:
+            self.report({"ERROR"}, f"The sequence could not be written to {target}: {error}")
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"{len(state.plan.frames)} frames written to {target.name}")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    LANTERN_OT_make_frames,
+    LANTERN_OT_cancel,
+    LANTERN_OT_shadow_preset,
+    LANTERN_OT_start_server,
+    LANTERN_OT_stop_server,
+    LANTERN_OT_release_device,
+    LANTERN_OT_copy_log,
+    LANTERN_OT_export_sequence,
+)

@@ -1,0 +1,61 @@
+"""Latent keys: the whole vector at once."""
+
+from bpy.props import BoolProperty
+from bpy.types import Context
+
+from ..scene import curves
+from ..session import session
+from .context import StripOperator, current_strip, working_scene
+
+
+class LANTERN_OT_insert_latent_key(StripOperator):
+    """Key the whole latent at the playhead"""
+
+    bl_idname = "lantern.insert_latent_key"
+    bl_label = "Insert Latent Key"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Context) -> set[str]:
+        session.arm()
+        curves.insert_latent_key(current_strip(context), working_scene(context).frame_current)
+        return {"FINISHED"}
+
+
+class LANTERN_OT_delete_latent_key(StripOperator):
+    """Delete the latent's key at the playhead"""
+
+    bl_idname = "lantern.delete_latent_key"
+    bl_label = "Delete Latent Key"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: Context) -> set[str]:
+        session.arm()
+        scene = working_scene(context)
+        if not curves.delete_latent_key(scene, current_strip(context), scene.frame_current):
+            self.report({"WARNING"}, f"There is no latent key at frame {scene.frame_current}")
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LANTERN_OT_jump_to_latent_key(StripOperator):
+    """Move the playhead to the next or previous key of the latent"""
+
+    bl_idname = "lantern.jump_to_latent_key"
+    bl_label = "Jump to Latent Key"
+    # Blender's own jumps make no undo step either.
+
+    next: BoolProperty(name="Next", default=True)
+
+    def execute(self, context: Context) -> set[str]:
+        scene = working_scene(context)
+        frames = curves.latent_key_frames(scene, current_strip(context))
+        here = scene.frame_current
+        ahead = [f for f in frames if f > here] if self.next else [f for f in reversed(frames) if f < here]
+        if not ahead:
+            self.report({"INFO"}, "There is no latent key further on")
+            return {"CANCELLED"}
+        scene.frame_set(round(ahead[0]))
+        return {"FINISHED"}
+
+
+CLASSES = (LANTERN_OT_insert_latent_key, LANTERN_OT_delete_latent_key, LANTERN_OT_jump_to_latent_key)

@@ -1,0 +1,62 @@
+"""The add-on's preferences: which Python runs the server, where frames lie, how much room they may take."""
+
+import bpy
+from bpy.props import BoolProperty, IntProperty, StringProperty
+from bpy.types import AddonPreferences, Context
+
+from .scene import changes
+
+ROOT_PACKAGE = __package__.rpartition(".")[0]
+DEFAULT_FOLDER = "//latent_lantern/frames"
+
+
+def _changed(_self: AddonPreferences, _context: Context) -> None:
+    changes.mark()
+
+
+# Blender reads the annotations themselves: no postponed ones in this file.
+class LanternPreferences(AddonPreferences):
+    """Shown under Edit > Preferences > Add-ons > Latent Lantern."""
+
+    bl_idname = ROOT_PACKAGE
+
+    server_python: StringProperty(
+        name="Python of the Server",
+        description="A Python 3.11 or later that has torch, numpy, safetensors and pillow. "
+        "The development script prints the one it made",
+        subtype="FILE_PATH",
+    )
+    frame_folder: StringProperty(
+        name="Frame Folder",
+        description="Where frames are kept. // is the folder of the .blend; until it is first saved, "
+        "frames lie in a temporary folder and move along when you save",
+        default=DEFAULT_FOLDER,
+        subtype="DIR_PATH",
+        update=_changed,
+    )
+    budget: IntProperty(
+        name="Frame Budget (GB)",
+        description="When frames take more room than this, the oldest that no strip of the open file shows are deleted",
+        default=20,
+        min=1,
+        soft_max=500,
+    )
+    make_automatically: BoolProperty(
+        name="Make Frames Automatically",
+        description="Make missing frames whenever keys or settings change, once the Lantern was used in the open file",
+        default=True,
+    )
+
+    def draw(self, _context: Context) -> None:
+        """Draw the preferences."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "server_python")
+        layout.prop(self, "frame_folder")
+        layout.prop(self, "budget")
+        layout.prop(self, "make_automatically")
+
+
+def preferences() -> LanternPreferences:
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[ROOT_PACKAGE].preferences

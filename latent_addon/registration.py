@@ -1,0 +1,35 @@
+"""One list of what Blender is given, taken back in reverse."""
+
+import bpy
+
+from . import handlers
+from .operators import drawing, frames, keys, strip
+from .preferences import LanternPreferences
+from .scene import properties
+from .ui import panels
+
+CLASSES = (
+    LanternPreferences,
+    properties.LatentStripSettings,
+    *strip.CLASSES,
+    *keys.CLASSES,
+    *frames.CLASSES,
+    *drawing.CLASSES,
+    *panels.CLASSES,
+)
+
+
+def register() -> None:
+    """Register the extension."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    properties.register()
+    handlers.register()
+
+
+def unregister() -> None:
+    """Unregister it, without a trace."""
+    handlers.unregister()
+    properties.unregister()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

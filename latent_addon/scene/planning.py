@@ -1,0 +1,206 @@
+"""From a strip to its plan: every shown frame's latent and settings, as requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from bpy.types import ImageStrip
+from numpy.typing import NDArray
+
+from ...inference_server.protocol import ShadowSettings
+from ..core import interpolation
+from ..core.frame_plan import FramePlan
+from ..core.frame_request import FrameRequest
+from . import versions
+from .curves import (
+    ANIMATABLE,
+    CurveCache,
+    StripCurves,
+    StripValues,
+    read_values,
+    whole_keys,
+)
+from .properties import ALL_ROWS, CLASSES, LATENT, LatentStripSettings, settings_of
+
+Floats = NDArray[np.float64]
+
+
+class PlanError(Exception):
+    """The strip cannot be planned as it is. The text says why and what to do."""
+
+
+@dataclass(slots=True)
+class _Values:
+    """Everything evaluated over the shown frames: latent (F, D), classes (F, C), settings (F, components)."""
+
+    latent: Floats
+    classes: Floats
+    settings: dict[str, Floats]
+
+
+class StripPlanner:
+    """Plans one strip, again and again; what has not changed since the last time is not computed again."""
+
+    def __init__(self) -> None:
+        self._cache = CurveCache()
+        self._inputs: tuple[object, ...] | None = None
+        self._rows: list[Floats] = []
+        self._plan: FramePlan | None = None
+        self.partial_keys = 0
+        """Frames with keys of some components only, which the great circle passes over."""
+
+    def plan(self, strip: ImageStrip, curves: StripCurves) -> FramePlan:
+        """The strip's plan by its F-curves. The same object as before while nothing that matters has changed.
+
+        Raises PlanError.
+        """
+        check_sizes(strip)
+        start, end = versions.strip_start(strip), versions.strip_end(strip)
+        stored = read_values(strip)
+        rows: list[Floats] = []
+
+        def evaluate(kind: str, found: dict[int, object], base: Floats) -> Floats:
+            values = np.tile(base, (end - start, 1))
+            for index, curve in found.items():
+                if index < len(base):
+                    row = self._cache.evaluate((kind, index), curve, start, end)
+                    rows.append(row)
+                    values[:, index] = row
+                    base[index] = 0.0  # what is stored there is only the last frame's value
+            return values
+
+        settings = {}
+        static: list[object] = []
+        for name in ANIMATABLE:
+            base = np.array(stored.settings[name], np.float64)
+            own = {index: curve for (of, index), curve in curves.settings.items() if of == name}
+            settings[name] = evaluate(name, own, base)
+            static.append(base.tobytes())
+        whole_latent = stored.latent.copy()
+        values = _Values(
+            evaluate(LATENT, curves.latent, stored.latent), evaluate(CLASSES, curves.classes, stored.classes), settings
+        )
+        group = settings_of(strip)
+        inputs = (start, end, group.facts(), group.space, group.interpolation, group.noise, group.show_shadow)
+        inputs += (stored.latent.tobytes(), stored.classes.tobytes(), *static)
+        same_rows = len(rows) == len(self._rows) and all(a is b for a, b in zip(rows, self._rows, strict=True))
+        if self._plan is None or inputs != self._inputs or not same_rows:
+            self._move_on_sphere(strip, curves, whole_latent, values, start, end)
+            self._plan = FramePlan.of(start, _requests(group, values))
+            self._inputs, self._rows = inputs, rows
+        return self._plan
+
+    def plan_swept(self, strip: ImageStrip, curves: StripCurves, swept: Sequence[StripValues]) -> FramePlan:
+        """The strip's plan by values that a sweep read at each shown frame. Raises PlanError."""
+        check_sizes(strip)
+        start, end = versions.strip_start(strip), versions.strip_end(strip)
+        values = _Values(
+            np.array([v.latent for v in swept]),
+            np.array([v.classes for v in swept]).reshape(len(swept), -1),
+            {name: np.array([v.settings[name] for v in swept]) for name in ANIMATABLE},
+        )
+        self._move_on_sphere(strip, curves, swept[0].latent, values, start, end)
+        plan = FramePlan.of(start, _requests(settings_of(strip), values))
+        if plan != self._plan:
+            self._plan = plan
+        self._inputs = None
+        return self._plan
+
+    def _move_on_sphere(
+        self, strip: ImageStrip, curves: StripCurves, stored: Floats, values: _Values, start: int, end: int
+    ) -> None:
+        mode = settings_of(strip).interpolation
+        self.partial_keys = 0
+        if mode == "FCURVE" or not curves.latent:
+            return
+        keys = whole_keys(curves, stored)
+        self.partial_keys = keys.partial
+        if not len(keys.frames):
+            return
+        frames = np.arange(start, end, dtype=np.float64)
+        if mode == "SPHERICAL":
+            values.latent = interpolation.spherical(values.latent, frames, keys.frames, keys.values)
+        else:
+            values.latent = interpolation.great_circle(frames, keys.frames, keys.values, keys.holds)
+
+
+def check_sizes(strip: ImageStrip) -> None:
+    """Raise PlanError unless latent and classes are as long as the generator takes them."""
+    group = settings_of(strip)
+    facts = group.facts()
+    wanted = facts.latent_size(group.space.lower())
+    if not facts.sha256 or not wanted:
+        raise PlanError(f"Strip '{strip.name}' has no generator yet. Choose one in the Lantern tab.")
+    latent = strip[LATENT]
+    length = len(latent) if hasattr(latent, "__len__") else 1
+    if length != wanted:
+        raise PlanError(
+            f"The latent of strip '{strip.name}' has {length} numbers, but {facts.name} takes {wanted} in space "
+            f"{group.space}. Choose the generator it was made with, or press Fit Latent to start from a new one."
+        )
+    if facts.num_classes and len(strip.get(CLASSES, ())) != facts.num_classes:
+        raise PlanError(
+            f"Strip '{strip.name}' needs {facts.num_classes} class weights for {facts.name}. Press Fit Latent."
+        )
+
+
+def _requests(group: LatentStripSettings, values: _Values) -> list[FrameRequest]:
+    facts = group.facts()
+    try:
+        latents = interpolation.round_to_grid(values.latent).astype("<f4")
+        classes = interpolation.round_to_grid(values.classes)
+    except ValueError as error:
+        raise PlanError(f"{error} Look at the F-curves of strip '{group.id_data.name}'.") from error
+    settings = {name: column.tolist() for name, column in _in_range(group, values.settings).items()}
+    space = group.space.lower()
+    requests = []
+    last: tuple[object, ShadowSettings] | None = None
+    for i, row in enumerate(latents):
+        now = {name: column[i] for name, column in settings.items()}
+        if group.show_shadow and (last is None or last[0] != now):
+            last = (now, _shadow(now))
+        noise = int(now["noise_seed"][0]) if group.noise == "SEED" else group.noise.lower()
+        request = FrameRequest(
+            checkpoint=facts.sha256,
+            space=space,
+            latent=row.tobytes(),
+            psi=now["psi"][0],
+            cutoff=None if int(now["cutoff"][0]) == ALL_ROWS else int(now["cutoff"][0]),
+            noise=noise,
+            classes=tuple(classes[i].tolist()) if facts.num_classes else (),
+            width=facts.width,
+            height=facts.height,
+            shadow=last[1] if group.show_shadow and last else None,
+        )
+        requests.append(request.normalised(facts))
+    return requests
+
+
+def _in_range(group: LatentStripSettings, settings: dict[str, Floats]) -> dict[str, Floats]:
+    """Clamp as Blender does when a curve's value reaches a property, and round to the grid."""
+    limited = {}
+    for name, column in settings.items():
+        prop = group.bl_rna.properties[name]
+        if prop.type != "BOOLEAN":
+            column = np.clip(column, prop.hard_min, prop.hard_max)
+        limited[name] = np.rint(np.nan_to_num(column) * interpolation.GRID) / interpolation.GRID
+    return limited
+
+
+def _shadow(now: dict[str, list[float]]) -> ShadowSettings:
+    def colour(name: str) -> tuple[int, int, int, int]:
+        r, g, b, a = (round(255 * component) for component in now[name])
+        return (r, g, b, a)
+
+    return ShadowSettings(
+        threshold=now["shadow_threshold"][0],
+        softness=now["shadow_softness"][0],
+        fill_holes=int(now["shadow_fill_holes"][0]),
+        min_area=int(now["shadow_min_area"][0]),
+        invert=now["shadow_invert"][0] >= 1.0,
+        figure=colour("shadow_figure"),
+        ground=colour("shadow_ground"),
+        mix=now["shadow_mix"][0],
+    )

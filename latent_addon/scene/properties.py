@@ -1,0 +1,227 @@
+"""What a latent strip holds besides its latent: `strip.latent_lantern`. The latent itself is `strip["latent"]`."""
+
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+from bpy.types import Context, ImageStrip, PropertyGroup, Strip
+
+from ..core.frame_request import GeneratorFacts
+from . import changes
+
+LATENT = "latent"
+"""Name of the custom property that holds the latent, and of its group of F-curves with a capital letter."""
+
+CLASSES = "classes"
+"""Name of the custom property that holds the class weights of a conditional generator."""
+
+ALL_ROWS = 0
+"""Value of `cutoff` that truncates every row."""
+
+
+def _changed(_self: PropertyGroup, _context: Context) -> None:
+    changes.mark()
+
+
+# Blender reads the annotations themselves: no postponed ones in this file.
+class LatentStripSettings(PropertyGroup):
+    """Settings of a latent strip. Everything here that decides pixels is part of the frame's name."""
+
+    is_latent: BoolProperty(name="Latent Strip", options={"HIDDEN"})
+
+    generator: StringProperty(
+        name="Generator",
+        description="Checkpoint file that makes the pictures; empty for the built-in family at dinner",
+        subtype="FILE_PATH",
+    )
+    generator_name: StringProperty(name="Generator Name", options={"HIDDEN"})
+    sha256: StringProperty(
+        name="SHA-256", description="Identity of the checkpoint that the frames were made with", options={"HIDDEN"}
+    )
+    z_dim: IntProperty(options={"HIDDEN"})
+    w_dim: IntProperty(options={"HIDDEN"})
+    width: IntProperty(options={"HIDDEN"})
+    height: IntProperty(options={"HIDDEN"})
+    num_classes: IntProperty(options={"HIDDEN"})
+    has_noise: BoolProperty(default=True, options={"HIDDEN"})
+
+    space: EnumProperty(
+        name="Space",
+        description="Latent space that the keys lie in",
+        items=(
+            ("Z", "Z", "The space that pictures are sampled from"),
+            ("W", "W", "The space behind the mapping network: straight lines change the picture more evenly"),
+        ),
+        options=set(),
+        update=_changed,
+    )
+    interpolation: EnumProperty(
+        name="Interpolation",
+        description="How the latent moves between keys",
+        items=(
+            ("FCURVE", "F-Curves", "Each component exactly as its F-curve says"),
+            ("SPHERICAL", "Spherical", "The F-curves' direction and easing, with the length of the keys"),
+            (
+                "GREAT_CIRCLE",
+                "Great Circle",
+                "The shortest way round the sphere at constant speed from key to key; only held keys are heeded, "
+                "other easing is not",
+            ),
+        ),
+        options=set(),
+        update=_changed,
+    )
+    seed: IntProperty(
+        name="Seed", description="Seed that Randomise draws the latent from", min=0, max=2**31 - 1, options=set()
+    )
+    psi: FloatProperty(
+        name="Truncation",
+        description="Truncation psi: 0 is the average picture, 1 is the latent as it is, between them calmer pictures",
+        default=0.7,
+        soft_min=0.0,
+        soft_max=1.0,
+        min=-4.0,
+        max=4.0,
+        step=1,
+        precision=3,
+        update=_changed,
+    )
+    cutoff: IntProperty(
+        name="Cutoff",
+        description="How many layers the truncation reaches, from the coarsest; 0 for all",
+        default=ALL_ROWS,
+        min=0,
+        max=64,
+        update=_changed,
+    )
+    noise: EnumProperty(
+        name="Noise",
+        description="The generator's fine random detail",
+        items=(
+            ("CONST", "Fixed", "The noise stored in the checkpoint"),
+            ("NONE", "Off", "No noise"),
+            ("SEED", "Seed", "Noise drawn from a seed; key the seed to let it move"),
+        ),
+        options=set(),
+        update=_changed,
+    )
+    noise_seed: IntProperty(name="Noise Seed", description="Seed of the noise", min=0, max=2**31 - 1, update=_changed)
+
+    show_shadow: BoolProperty(
+        name="Shadow",
+        description="Show the frames as flat shadows. Nothing is generated anew",
+        options=set(),
+        update=_changed,
+    )
+    shadow_threshold: FloatProperty(
+        name="Threshold",
+        description="Pixels brighter than this are figure (0 to 255)",
+        default=50.0,
+        min=0.0,
+        max=255.0,
+        step=100,
+        precision=1,
+        update=_changed,
+    )
+    shadow_softness: FloatProperty(
+        name="Softness",
+        description="Width of the edge in pixels of the picture; 0 for a hard edge",
+        default=0.0,
+        min=0.0,
+        max=64.0,
+        soft_max=8.0,
+        step=10,
+        update=_changed,
+    )
+    shadow_fill_holes: IntProperty(
+        name="Fill Holes",
+        description="Holes in the figure of at most this many pixels are filled; 0 fills none",
+        min=0,
+        soft_max=2000,
+        update=_changed,
+    )
+    shadow_min_area: IntProperty(
+        name="Drop Specks",
+        description="Pieces of figure of at most this many pixels are dropped; 0 drops none",
+        min=0,
+        soft_max=500,
+        update=_changed,
+    )
+    shadow_invert: BoolProperty(
+        name="Invert", description="Dark pixels are the figure instead of bright ones", update=_changed
+    )
+    shadow_figure: FloatVectorProperty(
+        name="Figure",
+        description="Colour of the figure",
+        subtype="COLOR_GAMMA",
+        size=4,
+        default=(0.0, 0.0, 0.0, 1.0),
+        min=0.0,
+        max=1.0,
+        update=_changed,
+    )
+    shadow_ground: FloatVectorProperty(
+        name="Ground",
+        description="Colour of the ground; without alpha, what lies below the strip shows through",
+        subtype="COLOR_GAMMA",
+        size=4,
+        default=(1.0, 1.0, 1.0, 1.0),
+        min=0.0,
+        max=1.0,
+        update=_changed,
+    )
+    shadow_mix: FloatProperty(
+        name="Mix",
+        description="0 shows the colour frame, 1 the shadow",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_changed,
+    )
+
+    def facts(self) -> GeneratorFacts:
+        """The generator as it was last described."""
+        return GeneratorFacts(
+            self.sha256,
+            self.generator_name,
+            self.z_dim,
+            self.w_dim,
+            self.width,
+            self.height,
+            self.num_classes,
+            self.has_noise,
+        )
+
+    def set_facts(self, facts: GeneratorFacts) -> None:
+        """Take over the description of a generator."""
+        self.sha256, self.generator_name = facts.sha256, facts.name
+        self.z_dim, self.w_dim = facts.z_dim, facts.w_dim
+        self.width, self.height = facts.width, facts.height
+        self.num_classes, self.has_noise = facts.num_classes, facts.has_noise
+        changes.mark()
+
+
+def settings_of(strip: Strip) -> LatentStripSettings:
+    """The settings of a strip; every strip has them, latent or not."""
+    return strip.latent_lantern
+
+
+def is_latent(strip: Strip | None) -> bool:
+    """Whether the strip is one of ours."""
+    return isinstance(strip, ImageStrip) and settings_of(strip).is_latent and strip.get(LATENT) is not None
+
+
+def register() -> None:
+    """Attach the settings to Blender's strips."""
+    Strip.latent_lantern = PointerProperty(type=LatentStripSettings)
+
+
+def unregister() -> None:
+    """Take them off again. What a file holds of them stays in the file."""
+    del Strip.latent_lantern

@@ -1,0 +1,143 @@
+"""Latent strips in the sequencer: made, found, kept in step with their handles, pointed at frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bpy.types import ImageStrip, Scene
+
+from ..core.frame_plan import FramePlan
+from ..core.frame_request import GeneratorFacts
+from . import changes, versions
+from .curves import shift_keys
+from .properties import CLASSES, LATENT, is_latent, settings_of
+
+
+def latent_strips(scene: Scene) -> list[ImageStrip]:
+    """The scene's latent strips, those inside of meta strips too."""
+    editor = scene.sequence_editor
+    return [strip for strip in editor.strips_all if is_latent(strip)] if editor else []
+
+
+def active_latent_strip(scene: Scene) -> ImageStrip | None:
+    """The strip that is meant: the active one, else the only one, else the topmost one under the playhead."""
+    editor = scene.sequence_editor
+    if editor is None:
+        return None
+    if is_latent(editor.active_strip):
+        return editor.active_strip
+    strips = latent_strips(scene)
+    if len(strips) == 1:
+        return strips[0]
+    here = [s for s in strips if versions.strip_start(s) <= scene.frame_current < versions.strip_end(s)]
+    return max(here, key=lambda strip: strip.channel, default=None)
+
+
+def add_latent_strip(
+    scene: Scene,
+    facts: GeneratorFacts,
+    path: str,
+    latent: Sequence[float],
+    directory: str,
+    placeholder: str,
+    *,
+    start: int,
+    length: int,
+) -> ImageStrip:
+    """Add a strip of `length` frames from timeline frame `start`, on the lowest channel that is free there.
+
+    path: the checkpoint, empty for the built-in one. latent: as long as the generator's z. directory: where frames
+    lie, as the strip is to hold it; placeholder: the name of a picture there. The new strip becomes the active one.
+    """
+    editor = scene.sequence_editor_create()
+    # With this on, Blender may crash on an element whose file is gone and whose size it never learned.
+    editor.show_missing_media = False
+    strip = editor.strips.new_image(
+        name="Latent",
+        filepath=directory + placeholder,
+        channel=_free_channel(scene, start, start + length),
+        frame_start=start,
+        fit_method="FIT",
+    )
+    strip.directory = directory
+    for _ in range(length - 1):
+        strip.elements.append(placeholder)
+    settings = settings_of(strip)
+    settings.is_latent = True
+    settings.generator = path
+    settings.set_facts(facts)
+    set_latent(strip, latent)
+    fit_classes(strip)
+    for other in editor.strips_all:
+        other.select = other == strip
+    editor.active_strip = strip
+    return strip
+
+
+def set_latent(strip: ImageStrip, latent: Sequence[float]) -> None:
+    """Give the strip this latent, as doubles: a list of whole numbers would make an integer property."""
+    strip[LATENT] = [float(value) for value in latent]
+    strip.id_properties_ui(LATENT).update(
+        description="Latent vector of the generator", soft_min=-3.0, soft_max=3.0, step=0.1
+    )
+    changes.mark()
+
+
+def fit_classes(strip: ImageStrip) -> None:
+    """Give the strip of a conditional generator class weights of the right length, the first class alone at first."""
+    count = settings_of(strip).num_classes
+    if count and len(strip.get(CLASSES, ())) != count:
+        strip[CLASSES] = [1.0] + [0.0] * (count - 1)
+
+
+def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
+    """Give the strip as many elements as its handles show; return whether any were added.
+
+    Blender holds the first and last picture beyond the elements; a latent strip has frames there instead. Keys stay at
+    their frames. Elements that handles hide are kept.
+    """
+    start, end = versions.strip_start(strip), versions.strip_end(strip)
+    before = max(0, versions.content_start(strip) - start)
+    after = max(0, end - versions.content_start(strip) - len(strip.elements))
+    if not before and not after:
+        return False
+    names = [element.filename for element in strip.elements]
+    for _ in range(before + after):
+        strip.elements.append(placeholder)
+    if before:
+        versions.set_content_start(strip, versions.content_start(strip) - before)
+        shift_keys(scene, strip, before)  # Blender moved them along with the content
+        for i, name in enumerate([placeholder] * before + names):
+            strip.elements[i].filename = name
+    versions.set_handles(strip, start, end)
+    return True
+
+
+def show(strip: ImageStrip, plan: FramePlan, present: Collection[str], placeholder: str) -> int:
+    """Point the shown elements at their frames, at the placeholder where one is missing; return how many changed."""
+    elements = strip.elements
+    first = plan.start - versions.content_start(strip)
+    changed = 0
+    for i, frame in enumerate(plan.frames):
+        name = frame.name if frame.name in present else placeholder
+        element = elements[first + i]
+        if element.filename != name:
+            element.filename = name  # also drops what Blender has cached of the strip
+            changed += 1
+    return changed
+
+
+def show_made(strip: ImageStrip, plan: FramePlan, offsets: Collection[int]) -> None:
+    """Point the elements at these offsets into the plan at their frames, which are there now."""
+    first = plan.start - versions.content_start(strip)
+    for i in offsets:
+        strip.elements[first + i].filename = plan.frames[i].name
+
+
+def _free_channel(scene: Scene, start: int, end: int) -> int:
+    taken = {
+        strip.channel
+        for strip in scene.sequence_editor.strips
+        if versions.strip_start(strip) < end and start < versions.strip_end(strip)
+    }
+    return next(channel for channel in range(1, len(taken) + 2) if channel not in taken)
