@@ -365,7 +365,8 @@ class Session:
             if left <= 0:
                 return False
             self.tick()
-            self.client.wait(until, min(0.05, left))
+            if not self.client.wait(until, min(0.05, left)):
+                time.sleep(0.001)  # without a server there is nothing to wait for
         return True
 
     def fill(self, scene: Scene | None = None, timeout: float = 3600.0) -> bool:

@@ -65,8 +65,8 @@ class FrameRequest:
     def colour_name(self) -> str:
         """File name of the colour frame. The shadow settings have no part in it."""
         about = (
-            f"{PIXEL_REVISION} {self.checkpoint} {self.space} {self.psi!r} {self.cutoff} {self.noise} "
-            f"{self.classes!r} {self.width}x{self.height} "
+            f"{PIXEL_REVISION} {self.checkpoint} {self.space} {float(self.psi)!r} {self.cutoff} {self.noise} "
+            f"{[float(weight) for weight in self.classes]!r} {self.width}x{self.height} "
         )
         return f"c_{hashlib.sha256(about.encode() + self.latent).hexdigest()[:_DIGITS]}.png"
 

@@ -1,0 +1,142 @@
+"""The frame store on a real disk."""
+
+import os
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latent_lantern.latent_addon.core import png
+from latent_lantern.latent_addon.core.frame_store import FrameStore, StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FrameStore:
+    return FrameStore(tmp_path / "latent_lantern" / "frames")
+
+
+def put(store: FrameStore, name: str, size: int = 10, age: float = 0.0) -> None:
+    store.write(name, b"x" * size)
+    stat = (store.folder / name).stat()
+    os.utime(store.folder / name, (stat.st_atime - age, stat.st_mtime - age))
+
+
+def test_looking_makes_no_folder(store):
+    assert store.names() == set()
+    assert store.enforce_budget(0, ()).files == 0
+    assert not store.folder.exists()
+
+
+def test_names_follow_the_folder(store):
+    put(store, "c_1.png")
+    assert store.names() == {"c_1.png"}
+    (store.folder / "c_2.png").write_bytes(b"made by someone else")
+    assert store.names() == {"c_1.png", "c_2.png"}
+    (store.folder / "c_1.png").unlink()
+    assert store.names() == {"c_2.png"}
+    (store.folder / "c_2.png").unlink()
+    store.folder.rmdir()
+    assert store.names() == set()
+
+
+def test_only_frames_count(store):
+    put(store, "placeholder_8x8.png")
+    put(store, "notes.txt")
+    assert store.names() == set()
+
+
+def test_writing_is_whole_or_not_at_all(store, monkeypatch):
+    put(store, "c_1.png")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StoreError, match=r"No space left.*preferences"):
+        store.write("c_2.png", b"data")
+    assert os.listdir(store.folder) == ["c_1.png"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="file"):
+        FrameStore(tmp_path / "file" / "frames").write("c_1.png", b"")
+
+
+def test_note_made_believes_only_what_is_there(store):
+    put(store, "c_1.png")
+    assert store.note_made(["c_1.png", "c_2.png"]) == ["c_1.png"]
+    assert store.names() == {"c_1.png"}
+
+
+@pytest.mark.parametrize("linkable", [True, False])
+@pytest.mark.parametrize("move", [True, False])
+def test_adopting_brings_frames_and_keeps_what_is_here(store, tmp_path, monkeypatch, move, linkable):
+    other = FrameStore(tmp_path / "other")
+    put(other, "c_1.png", 3)
+    put(other, "c_2.png", 4)
+    put(store, "c_2.png", 9)
+    if not linkable:
+        replace = os.replace
+
+        def other_disk(source, target):
+            if Path(source).parent != Path(target).parent:
+                raise OSError(18, "Invalid cross-device link")
+            replace(source, target)
+
+        monkeypatch.setattr(os, "replace", other_disk)
+        monkeypatch.setattr(os, "link", other_disk)
+    assert store.adopt(other.folder, {"c_1.png", "c_2.png", "c_gone.png"}, move=move) == 1
+    assert store.names() == {"c_1.png", "c_2.png"}
+    assert (store.folder / "c_2.png").stat().st_size == 9
+    assert (other.folder / "c_1.png").exists() is not move
+    assert not [name for name in os.listdir(store.folder) if name.endswith(".part")]
+
+
+def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
+    for i in range(6):
+        put(store, f"c_{i}.png", 100, age=100.0 * (6 - i))
+    removed = store.enforce_budget(300, {"c_0.png", "c_1.png"})
+    assert store.names() == {"c_0.png", "c_1.png", "c_5.png"}
+    assert (removed.files, removed.bytes, removed.over) == (3, 300, 0)
+
+
+def test_a_budget_smaller_than_what_is_shown_says_so(store):
+    for i in range(3):
+        put(store, f"s_{i}.png", 100)
+    removed = store.enforce_budget(100, {f"s_{i}.png" for i in range(3)})
+    assert (removed.files, removed.over) == (0, 200)
+    assert len(store.names()) == 3
+
+
+def test_within_the_budget_nothing_goes(store):
+    put(store, "c_0.png", 100)
+    assert store.enforce_budget(100, ()).files == 0
+
+
+def test_discarded_frames_are_gone(store):
+    put(store, "c_0.png")
+    store.discard(["c_0.png", "c_never.png"])
+    assert store.names() == set() and os.listdir(store.folder) == []
+
+
+def test_the_placeholder_is_a_picture_written_once(store):
+    name = store.placeholder(96, 64)
+    assert name == "placeholder_96x64.png"
+    with Image.open(store.folder / name) as picture:
+        assert picture.size == (96, 64)
+        assert (np.asarray(picture) == png.placeholder(96, 64)).all()
+    before = (store.folder / name).stat().st_mtime_ns
+    assert store.placeholder(96, 64) == name
+    assert (store.folder / name).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3), (33, 64)])
+def test_png_files_are_read_by_others(size):
+    pixels = np.random.RandomState(1).randint(0, 256, (*size, 3), dtype=np.uint8)
+    data = png.encode_png(pixels)
+    assert (np.asarray(Image.open(BytesIO(data))) == pixels).all()
+    assert zlib.crc32(data[12:29]) == int.from_bytes(data[29:33], "big")

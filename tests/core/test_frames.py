@@ -1,0 +1,103 @@
+"""Names, plans and the order of frames."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from latent_lantern.inference_server.protocol import FrameOrder, ShadowSettings
+from latent_lantern.latent_addon.core.frame_plan import FramePlan, wanted
+from latent_lantern.latent_addon.core.frame_request import FrameRequest, GeneratorFacts, frame_order, shadow_name
+
+FACTS = GeneratorFacts("ab" * 32, "family", 4, 6, 128, 128)
+REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), 0.7, 8, "const", (), 128, 128)
+
+OTHER_VALUES = {
+    "checkpoint": "cd" * 32,
+    "space": "w",
+    "latent": np.ones(4, "<f4").tobytes(),
+    "psi": 0.5,
+    "cutoff": None,
+    "noise": 3,
+    "classes": (1.0, 0.0),
+    "width": 64,
+    "height": 64,
+    "shadow": ShadowSettings(),
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(FrameRequest)])
+def test_every_field_is_in_the_name(field):
+    assert replace(REQUEST, **{field: OTHER_VALUES[field]}).name() != REQUEST.name()
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(ShadowSettings)])
+def test_every_shadow_setting_is_in_the_shadows_name_and_in_no_colour_name(field):
+    default = getattr(ShadowSettings(), field)
+    other = (
+        (9, 9, 9, 9) if isinstance(default, tuple) else not default if isinstance(default, bool) else default / 2 + 1
+    )
+    shadowed = replace(REQUEST, shadow=ShadowSettings())
+    changed = replace(REQUEST, shadow=replace(ShadowSettings(), **{field: other}))
+    assert changed.name() != shadowed.name()
+    assert changed.colour_name() == shadowed.colour_name() == REQUEST.name()
+
+
+def test_names_stay_what_they_were():
+    """A name that changes makes every frame that people have already made worthless."""
+    assert REQUEST.name() == "c_d14c9e86b91b47be2280025f9a96c0f1c5af3709.png"
+    assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_b5f0ed93e1847cdefb4beb2e4ee57adface2ef50.png"
+
+
+def test_settings_that_make_no_difference_share_frames():
+    assert replace(REQUEST, psi=1.0, cutoff=3).normalised(FACTS) == replace(REQUEST, psi=1.0, cutoff=None)
+    quiet = replace(FACTS, has_noise=False)
+    assert replace(REQUEST, noise=5).normalised(quiet) == replace(REQUEST, noise="const")
+    assert replace(REQUEST, shadow=ShadowSettings(mix=0.0)).normalised(FACTS) == REQUEST
+    assert replace(REQUEST, noise=5).normalised(FACTS).noise == 5
+
+
+def test_an_order_survives_the_wire():
+    request = replace(REQUEST, shadow=ShadowSettings(threshold=80.0, softness=1.5))
+    order = frame_order(request, 3, request.colour_name(), request.name())
+    assert FrameOrder.from_json(order.to_json()).to_json() == order.to_json()
+    assert order.shadows[0].source == request.colour_name()
+
+
+def plan(start, count, checkpoint="ab" * 32):
+    latents = [np.full(4, i, "<f4").tobytes() for i in range(count)]
+    return FramePlan.of(start, [replace(REQUEST, checkpoint=checkpoint, latent=latent) for latent in latents])
+
+
+def test_a_plan_knows_what_is_missing():
+    shown = plan(10, 5)
+    assert shown.missing(()) == [10, 11, 12, 13, 14]
+    assert shown.missing({shown.at(12).name}) == [10, 11, 13, 14]
+    assert shown.at(9) is None and shown.at(15) is None
+
+
+def test_held_frames_are_one_file():
+    held = FramePlan.of(1, [REQUEST, REQUEST, replace(REQUEST, psi=0.1)])
+    assert held.frames[0] is held.frames[1]
+    assert len(held.files()) == 2
+    assert len(wanted([held], lambda _: 1, ())) == 2
+
+
+def test_frames_are_wanted_outward_from_the_playhead():
+    shown = plan(1, 7)
+    order = wanted([shown], lambda _: 4, ())
+    assert [shown.frames.index(frame) + 1 for frame in order] == [4, 5, 3, 6, 2, 7, 1]
+
+
+def test_two_strips_share_the_device_by_distance_and_what_they_have_in_common():
+    one, other = plan(1, 3), plan(1, 3, "cd" * 32)
+    order = wanted([one, other, one], lambda _: 1, ())
+    assert len(order) == 6
+    assert {order[0].name, order[1].name} == {one.at(1).name, other.at(1).name}
+
+
+def test_a_long_plan_is_quick_to_compare():
+    """Counted, not timed: naming 10,000 frames hashes each distinct request once."""
+    shown = plan(1, 10_000)
+    assert len(shown.files()) == 10_000
+    assert len(shown.missing(shown.files())) == 0
