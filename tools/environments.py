@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tools import pythons, system_libraries
 from tools.console import Problem, lock, run_step, say
+from tools.pythons import Python
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_PYTHONS = {"5.2": "3.13", "5.1": "3.13", "5.0": "3.11", "4.5": "3.11"}
@@ -127,13 +128,16 @@ def checks(named: tuple[str, ...]) -> Environment:
 
 def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
     """Make the environment unless it is there already, and return it."""
-    is_blender = environment.label.startswith("blender-")
-    if is_blender:
-        system_libraries.ensure()
     if environment.on_top_of:
         ensure(environment.on_top_of, named)
+    is_blender = environment.label.startswith("blender-")
+    python = None if environment.ready else _base_python(environment, named)
+    venv_packages = [f"python{python.version}-venv"] if python and not python.can_make_environments else []
+    system_libraries.ensure(libraries=is_blender, packages=venv_packages)
+    if venv_packages:
+        pythons.search.cache_clear()
     folder = environment.folder
-    if environment.ready:
+    if python is None:
         say(f"reusing {environment.label} in {folder}")
         return environment
     with lock(folder.with_suffix(".lock"), environment.label):
@@ -142,7 +146,7 @@ def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
         if folder.exists():
             say(f"{environment.label} was left unfinished; making it again")
             shutil.rmtree(folder)
-        _make(environment, named)
+        _make(environment, python)
         if is_blender:
             say(f"trying {environment.label}: a first picture of 16 by 16 pixels")
             run_step([environment.python, "-c", RENDER_PROBE], f"Rendering in {environment.label}", quietly=True)
@@ -150,13 +154,14 @@ def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
     return environment
 
 
-def _make(environment: Environment, named: tuple[str, ...]) -> None:
+def _base_python(environment: Environment, named: tuple[str, ...]) -> Python:
     python = pythons.find(environment.version, named)
     if python is None:
         raise Missing(_no_python((environment.version,)))
-    if not python.can_make_environments:
-        say(f"{python.executable} cannot make environments: its venv package is missing")
-        system_libraries.install([f"python{python.version}-venv"])
+    return python
+
+
+def _make(environment: Environment, python: Python) -> None:
     say(f"making {environment.label} in {environment.folder} (the first time this downloads some hundred megabytes)")
     run_step([python.executable, "-I", "-m", "venv", environment.folder], "Making the environment")
     if environment.on_top_of:

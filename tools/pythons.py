@@ -69,7 +69,6 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
         yield from sorted(root.glob(f"pyenv-win/versions/{version}.*/python.exe"), reverse=True)
 
 
-@functools.cache
 def _probe(path: Path) -> Python | None:
     answer = _output([str(path), "-I", "-c", PROBE])
     try:

@@ -50,6 +50,7 @@ sys.exit(0 if any(display and egl.eglInitialize(display, None, None) for display
 """
 
 
+@functools.cache
 def missing() -> list[str]:
     """Return what is missing of `DEBIAN_PACKAGES`' libraries; on macOS and Windows nothing ever is."""
     if not sys.platform.startswith("linux"):
@@ -65,15 +66,15 @@ def missing() -> list[str]:
     return probe.stdout.split() + (["an EGL driver"] if probe.returncode else [])
 
 
-@functools.cache
-def ensure() -> None:
-    """Make sure that Blender can start and draw here, or raise a `Problem` that names what to install."""
-    lacking = missing()
-    if not lacking:
+def ensure(libraries: bool, packages: list[str]) -> None:
+    """Install Debian `packages` and the `libraries` that Blender lacks, or raise a `Problem` that names them all."""
+    lacking = missing() if libraries else []
+    if not lacking and not packages:
         return
-    say(f"Blender needs from this system: {', '.join(lacking)}")
-    install(" ".join(DEBIAN_PACKAGES[name] for name in lacking).split())
-    if still := missing():
+    say(f"this system lacks {', '.join([*lacking, *packages])}")
+    install(" ".join([*(DEBIAN_PACKAGES[name] for name in lacking), *packages]).split())
+    missing.cache_clear()
+    if libraries and (still := missing()):
         raise Problem(f"the packages are installed, but Blender still cannot find {', '.join(still)} on this system.")
 
 
@@ -82,7 +83,7 @@ def install(packages: list[str]) -> None:
     may_install = shutil.which("apt-get") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
     if not may_install:
         raise Problem(
-            "these have to be installed by an administrator. On Debian or Ubuntu copy this line, then try again:\n"
+            "an administrator has to install that. On Debian or Ubuntu copy this line, then try again:\n"
             f"  sudo apt-get update && sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
         )
     command = ["apt-get", "install", "-y", "--no-install-recommends", "-q", *packages]
