@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from .cli import UsageError, print_json
+from .render import render as render_sequence
 from .renderer import Frames, Renderer, check_classes, check_latents, not_finite
+from .sequence_file import SequenceFileError
 from .worker import sample_seeds
 
 
@@ -58,6 +60,14 @@ def generate(options: argparse.Namespace) -> int:
     with open(options.out, "wb") as file:
         np.save(file, result)
     return 0
+
+
+def render(options: argparse.Namespace) -> int:
+    """Make the frames of a sequence file."""
+    try:
+        return render_sequence(options, _renderer(options.device))
+    except SequenceFileError as error:
+        raise UsageError(str(error)) from None
 
 
 def _renderer(device: str | None) -> Renderer:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from inference_server.generators.base import Generator
-from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config, state_shapes
 
 BUILTIN_WEIGHTS = Path(__file__).parent.parent / "weights" / "family_at_dinner.safetensors"
 """The generator that comes with the extension."""
@@ -51,8 +51,7 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
             config = _read_config(path, about)
-            with torch.device("meta"):
-                expected = {key: tuple(value.shape) for key, value in StyleGAN2(config).state_dict().items()}
+            expected = state_shapes(config)
             found = set(file.keys())
             for key in sorted(expected.keys() ^ found):
                 trouble = "lacks" if key in expected else "has a tensor that its network does not know:"

@@ -407,3 +407,35 @@ class StyleGAN2(Generator):
             maps = [random.randn(*layer.size).astype(np.float32) for layer in self.synthesis.layers]
             self._seeded = (seed, self.device, [torch.from_numpy(values).to(self.device) for values in maps])
         return self._seeded[2]
+
+
+def state_shapes(config: StyleGAN2Config) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in ``StyleGAN2(config).state_dict()``, without making the network."""
+    shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (config.w_dim,)}
+
+    def dense(name: str, inputs: int, outputs: int) -> None:
+        shapes.update({f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)})
+
+    def convolution(name: str, inputs: int, outputs: int, kernel: int) -> None:
+        shapes.update({f"{name}.weight": (outputs, inputs, kernel, kernel), f"{name}.bias": (outputs,)})
+        dense(f"{name}.affine", config.w_dim, inputs)
+
+    if config.num_classes:
+        dense("mapping.embed", config.num_classes, config.w_dim)
+    for index in range(config.mapping_layers):
+        first = config.z_dim + (config.w_dim if config.num_classes else 0)
+        dense(f"mapping.fc{index}", config.w_dim if index else first, config.w_dim)
+    for index, channels in enumerate(config.channels):
+        block = f"synthesis.blocks.{index}"
+        size = (config.base_size[0] * 2**index, config.base_size[1] * 2**index)
+        layers = [(f"{block}.conv1", channels)]
+        if index == 0:
+            shapes[f"{block}.const"] = (channels, *size)
+        else:
+            layers.append((f"{block}.conv0", config.channels[index - 1]))
+        for name, inputs in layers:
+            convolution(name, inputs, channels, 3)
+            if config.use_noise:
+                shapes.update({f"{name}.noise_strength": (), f"{name}.noise_const": size})
+        convolution(f"{block}.torgb", channels, config.image_channels, 1)
+    return shapes

@@ -1,0 +1,225 @@
+"""`render`: a sequence file in, numbered frames out. Twice the same file gives the same bytes."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoints import BUILTIN_WEIGHTS
+from .pipeline import encoder_threads
+from .pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_atomically, write_failed
+from .pixels.shadow import make_shadow
+from .protocol import CHECKPOINT_CHANGED, CHECKPOINT_UNREADABLE, PIXEL_REVISION, ProtocolError, ShadowSettings
+from .renderer import Frames, Loaded, Renderer, check_classes, check_latents
+from .sequence_file import SequenceFile, SequenceFileError, SequenceFrame
+
+JOURNAL = ".latent_lantern_render.jsonl"
+"""In the folder of frames: what each was made from, so that a render that was stopped goes on where it was."""
+
+
+def render(options: argparse.Namespace, renderer: Renderer) -> int:
+    """Make the frames of a sequence file; return the exit code."""
+    sequence = SequenceFile.read(options.sequence)
+    wanted = _choose_frames(sequence, options.frames)
+    loaded = open_checkpoint(sequence, options.checkpoint, renderer)
+    latents = np.frombuffer(sequence.latents, dtype=np.float32).reshape(sequence.shape)
+    check_latents(loaded.info, sequence.space, latents)
+    prepare_folder(options.out)
+    remove_stale_parts(options.out)
+    looks = {frame: look_of(frame, options.colour, options.shadow) for frame in wanted}
+    requests = {file_name(frame): request_hash(sequence, latents[frame.row], frame, looks[frame]) for frame in wanted}
+    journal = Journal(options.out, requests)
+    if journal.others and not options.overwrite:
+        more = f" and {len(journal.others) - 1} more" if len(journal.others) > 1 else ""
+        print(
+            f"{options.out / journal.others[0]}{more} were not made from this request. Choose another folder, or "
+            "replace them with --overwrite.",
+            file=sys.stderr,
+        )
+        return 1
+    todo = {frame for frame in wanted if file_name(frame) not in journal.done}
+    skipped = len(wanted) - len(todo)
+    print(f"{len(todo)} frames to make, {skipped} there already.", file=sys.stderr)
+    made = 0
+    with ThreadPoolExecutor(encoder_threads(), thread_name_prefix="encoder") as encoders:
+        waiting: deque[Future[None]] = deque()
+        try:
+            for frame, picture in _pictures(sequence, latents, loaded, renderer, todo):
+                waiting.append(encoders.submit(journal.write, file_name(frame), picture, looks[frame]))
+                while len(waiting) > 2 * loaded.batch:
+                    waiting.popleft().result()
+                    made += 1
+                    _progress(made, len(todo))
+            while waiting:
+                waiting.popleft().result()
+                made += 1
+                _progress(made, len(todo))
+        finally:
+            for future in waiting:
+                future.cancel()
+            if made:
+                print(file=sys.stderr)
+    return 0
+
+
+def _progress(made: int, count: int) -> None:
+    print(f"\r{made} of {count} frames", end="", file=sys.stderr, flush=True)
+
+
+def file_name(frame: SequenceFrame) -> str:
+    """Return the name of a frame's file."""
+    return f"frame_{frame.frame:04d}.png"
+
+
+def look_of(frame: SequenceFrame, colour: bool, shadow: bool) -> ShadowSettings | None:
+    """Return the shadow to write, None for colour: as the frame says, or as the command line insists."""
+    if colour:
+        return None
+    return ShadowSettings() if shadow else frame.shadow
+
+
+def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFrame, look: ShadowSettings | None) -> str:
+    """Return a hash of everything that decides a frame's pixels, as hexadecimal digits."""
+    settings = {
+        "pixel_revision": PIXEL_REVISION,
+        "generator": sequence.sha256,
+        "space": sequence.space,
+        "shape": list(latent.shape),
+        "psi": frame.psi,
+        "cutoff": frame.cutoff,
+        "noise": frame.noise,
+        "classes": list(frame.classes),
+        "shadow": None if look is None else look.to_json(),
+    }
+    text = json.dumps(settings, sort_keys=True).encode()
+    return hashlib.sha256(text + latent.astype("<f4").tobytes()).hexdigest()
+
+
+def open_checkpoint(sequence: SequenceFile, elsewhere: Path | None, renderer: Renderer) -> Loaded:
+    """Return the sequence's generator: from `elsewhere`, from where the sequence says, or the built-in one.
+
+    Only a file with the sequence's sha256 will do. Raises ProtocolError that says what each place holds.
+    """
+    places = [place for place in (elsewhere, sequence.checkpoint) if place is not None]
+    if BUILTIN_WEIGHTS.exists() or not places:
+        places.append(BUILTIN_WEIGHTS)
+    found = []
+    for place in places:
+        try:
+            return renderer.open(str(place), sequence.sha256)
+        except ProtocolError as error:
+            if error.code == CHECKPOINT_CHANGED:
+                found.append(f"{place} is another checkpoint (sha256 {error.data['sha256'][:12]}...)")
+            else:
+                found.append(str(error))
+    raise ProtocolError(
+        CHECKPOINT_UNREADABLE,
+        f"The sequence needs the checkpoint '{sequence.generator}' (sha256 {sequence.sha256[:12]}...). "
+        f"{'; '.join(found)}. Say where it is with --checkpoint.",
+    )
+
+
+def _choose_frames(sequence: SequenceFile, numbers: list[int] | None) -> list[SequenceFrame]:
+    if numbers is None:
+        return list(sequence.frames)
+    by_number = {frame.frame: frame for frame in sequence.frames}
+    missing = [number for number in numbers if number not in by_number]
+    if missing:
+        raise SequenceFileError(f"The sequence has no frame {missing[0]}.")
+    return [by_number[number] for number in dict.fromkeys(numbers)]
+
+
+def _pictures(
+    sequence: SequenceFile, latents: np.ndarray, loaded: Loaded, renderer: Renderer, todo: set[SequenceFrame]
+) -> Iterator[tuple[SequenceFrame, np.ndarray]]:
+    """Yield the colour frames that are to be made, uint8 (H, W, C).
+
+    Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
+    and a frame would depend on which others were there already.
+    """
+    for (noise, classes), run in itertools.groupby(sequence.frames, lambda f: (f.noise, len(f.classes))):
+        frames = list(run)
+        for start in range(0, len(frames), loaded.batch):
+            batch = frames[start : start + loaded.batch]
+            if todo.isdisjoint(batch):
+                continue
+            weights = np.array([frame.classes for frame in batch], dtype=np.float32) if classes else None
+            if sequence.space == "z":
+                check_classes(loaded.info, weights)
+            order = Frames(
+                sequence.space,
+                latents[[frame.row for frame in batch]],
+                np.array([frame.psi for frame in batch], dtype=np.float32),
+                [frame.cutoff for frame in batch],
+                noise,
+                weights,
+            )
+            for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
+                if frame not in todo:
+                    continue
+                if isinstance(picture, ProtocolError):
+                    raise ProtocolError(picture.code, f"Frame {frame.frame}: {picture}")
+                yield frame, picture
+
+
+class Journal:
+    """What the files in a folder were made from: lines of JSON {name, request, sha256}, the later ones winning.
+
+    done: names whose files are there, unharmed, and made from the same request. others: names that are taken by
+    anything else.
+    """
+
+    def __init__(self, folder: Path, requests: dict[str, str]):
+        self._folder = folder
+        self._requests = requests
+        self.done: set[str] = set()
+        self.others: list[str] = []
+        entries = self._read()
+        for name, request in requests.items():
+            try:
+                contents = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise write_failed(folder / name, error) from None
+            if entries.get(name) == (request, contents):
+                self.done.add(name)
+            else:
+                self.others.append(name)
+
+    def write(self, name: str, picture: np.ndarray, look: ShadowSettings | None) -> None:
+        """Write one frame. The line in the journal comes first: without its file it says nothing."""
+        data = encode_png(picture if look is None else make_shadow(picture, look))
+        line = {"name": name, "request": self._requests[name], "sha256": hashlib.sha256(data).hexdigest()}
+        path = self._folder / JOURNAL
+        try:
+            # One write to a file opened for appending: lines of several threads do not mix. The line's end comes
+            # first, so that one cut off by a kill does not spoil the next.
+            with open(path, "ab", buffering=0) as file:
+                file.write(b"\n" + json.dumps(line).encode())
+        except OSError as error:
+            raise write_failed(path, error) from None
+        write_atomically(self._folder / name, data)
+
+    def _read(self) -> dict[str, tuple[str, str]]:
+        entries: dict[str, tuple[str, str]] = {}
+        try:
+            lines = (self._folder / JOURNAL).read_bytes().splitlines()
+        except OSError:
+            return entries
+        for line in lines:
+            try:
+                value = json.loads(line)
+                entries[value["name"]] = (value["request"], value["sha256"])
+            except (ValueError, KeyError, TypeError):
+                continue  # cut off when the render was stopped
+        return entries
