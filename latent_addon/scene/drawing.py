@@ -47,7 +47,7 @@ class Ink(NamedTuple):
 INKS = (
     Ink("Ink White", (1.0, 1.0, 1.0), False),
     Ink("Ink Black", (0.0, 0.0, 0.0), False),
-    Ink("Ink Warm", (0.93, 0.46, 0.20), False),
+    Ink("Ink Warm", (0.98, 0.78, 0.42), False),
     Ink("Fill White", (1.0, 1.0, 1.0), True),
     Ink("Fill Black", (0.0, 0.0, 0.0), True),
     Ink("Fill Warm", (0.98, 0.78, 0.42), True),
