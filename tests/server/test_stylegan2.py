@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config, state_shapes
 
 PLAIN = StyleGAN2Config(z_dim=5, w_dim=6, channels=(4, 3, 2), mapping_layers=2)
 CONFIGS = {
@@ -157,6 +158,11 @@ def test_info():
         "licence": "CC0-1.0",
         "training": "one line",
     }
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_shapes_are_known_beforehand(config):
+    assert state_shapes(config) == {key: tuple(value.shape) for key, value in make(config).state_dict().items()}
 
 
 def test_truncation():

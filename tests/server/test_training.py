@@ -6,18 +6,20 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from inference_server.checkpoints import load_generator
 from inference_server.generators.stylegan2 import StyleGAN2Config
 from inference_server.training import figures
 from inference_server.training.augment import augment
 from inference_server.training.discriminator import Discriminator
 from inference_server.training.train import Run, Settings, load_pictures, train
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = StyleGAN2Config(z_dim=8, w_dim=8, channels=(16, 16), mapping_layers=2, mapping_lr=0.1)
@@ -268,7 +270,7 @@ def test_killed_while_training(data, tmp_path):
     images = [line["images"] for line in log_of(out)]
     assert len(images) >= 6
     # A kill between a save and its line loses the line, never more than one interval of training.
-    assert all(later - earlier in (0, 16, 32) for earlier, later in zip(images, images[1:], strict=False))
+    assert all(later - earlier in (0, 16, 32) for earlier, later in pairwise(images))
     assert len(list(out.glob("snapshot-*.safetensors"))) <= 3
     config = replace(CONFIG, mapping_lr=0.01)
     run = Run(Settings(data, out, config, (16, 16), images=1000000, batch=4, device="cpu"))
