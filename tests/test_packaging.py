@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tools import package
+from tools.console import Problem
 
-TOP_LEVEL = {"blender_manifest.toml", "__init__.py", "LICENSE", "latent_addon", "inference_server"}
 # The tags for add-ons that extensions.blender.org knows; Blender's own `validate` does not look at them.
 KNOWN_TAGS = {
     *("3D View", "Add Curve", "Add Mesh", "Animation", "Bake", "Camera", "Compositing", "Development", "Game Engine"),
@@ -51,7 +51,7 @@ def imports(archive: zipfile.ZipFile, folder: str) -> Iterator[tuple[str, str]]:
 
 def test_the_zip_holds_the_extension_and_nothing_else(archive: zipfile.ZipFile) -> None:
     names = archive.namelist()
-    assert {name.partition("/")[0] for name in names} == TOP_LEVEL
+    assert {name.partition("/")[0] for name in names} == set(package.CONTENTS)
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".zip", ".blend1"))]
     assert not [name for name in names if any(part.startswith(".") for part in name.split("/"))]
 
@@ -102,6 +102,14 @@ def test_the_server_knows_neither_blender_nor_the_add_on(archive: zipfile.ZipFil
 def test_without_the_permission_nothing_reaches_for_the_network(archive: zipfile.ZipFile, manifest: dict) -> None:
     assert "network" not in manifest["permissions"]
     assert [found for found in imports(archive, "") if found[1] in NETWORK] == []
+
+
+def test_what_does_not_belong_in_the_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as raw:
+        raw.writestr("__init__.py", "")
+        raw.writestr("runs/network.pkl", "")
+    with pytest.raises(Problem, match=r"^runs would be"):
+        package.repack(tmp_path / "raw.zip", tmp_path / "final.zip", b"")
 
 
 def test_the_same_files_give_the_same_bytes(archive: zipfile.ZipFile, tmp_path: Path) -> None:

@@ -77,3 +77,9 @@ def repack(raw: Path, final: Path, mark: bytes) -> None:
             entry.external_attr = 0o100644 << 16
             target.writestr(entry, source.read(name))
         target.comment = mark
+        strangers = {name.partition("/")[0] for name in source.namelist()} - set(CONTENTS)
+    if strangers:
+        raise Problem(
+            f"{', '.join(sorted(strangers))} would be in the extension's zip. Move it elsewhere, or add it to "
+            "paths_exclude_pattern in blender_manifest.toml."
+        )
