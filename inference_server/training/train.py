@@ -34,7 +34,7 @@ from inference_server.generators.base import best_device
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from inference_server.training.augment import augment
 from inference_server.training.discriminator import Discriminator
-from inference_server.training.figures import contact_sheet
+from inference_server.training.sheet import sheet_of
 
 R1_INTERVAL = 16
 
@@ -85,11 +85,6 @@ def load_pictures(path: Path) -> np.ndarray:
             raise ValueError(f"{file.name} differs from {files[0].name} in size or kind; all must be alike")
     pictures = np.stack(arrays)
     return pictures[..., None] if pictures.ndim == 3 else pictures
-
-
-def to_bytes(images: torch.Tensor) -> np.ndarray:
-    """Float (n, c, h, w) in -1..1 to uint8 (n, h, w, c)."""
-    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 class Run:
@@ -270,10 +265,7 @@ class Run:
         number = f"{self.seen:09d}"
         training = f"{self.seen} images seen in {self.seconds / 60:.0f} minutes"
         save_generator(self.average, out / f"snapshot-{number}.safetensors", {"training": training}, torch.float16)
-        ws = self.average.broadcast(self.average.map(self.preview_z))
-        pictures = to_bytes(self.average.synthesize(ws, "const"))[..., :3]
-        sheet = contact_sheet(np.broadcast_to(pictures, (*pictures.shape[:3], 3)), 6)
-        Image.fromarray(sheet).save(out / f"preview-{number}.part", format="png")
+        Image.fromarray(sheet_of(self.average, self.preview_z)).save(out / f"preview-{number}.part", format="png")
         os.replace(out / f"preview-{number}.part", out / f"preview-{number}.png")
         for old in sorted(out.glob("snapshot-*.safetensors"))[: -self.settings.keep_snapshots]:
             old.unlink()

@@ -16,7 +16,7 @@ from PIL import Image
 
 from inference_server.checkpoints import load_generator
 from inference_server.generators.stylegan2 import StyleGAN2Config
-from inference_server.training import figures
+from inference_server.training import figures, sheet
 from inference_server.training.augment import augment
 from inference_server.training.discriminator import Discriminator
 from inference_server.training.train import Run, Settings, load_pictures, train
@@ -87,11 +87,11 @@ def test_every_look_can_be_drawn():
 
 
 def test_figures_command(tmp_path, capsys):
-    out, sheet = tmp_path / "drawn", tmp_path / "sheet.png"
-    figures.main(["--count", "3", "--size", "32", "--seed", "1", "--out", str(out), "--sheet", str(sheet)])
+    out, drawn = tmp_path / "drawn", tmp_path / "sheet.png"
+    figures.main(["--count", "3", "--size", "32", "--seed", "1", "--out", str(out), "--sheet", str(drawn)])
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "000002.png"]
     assert np.array_equal(load_pictures(out), figures.draw_dataset(3, 32, 1))
-    assert Image.open(sheet).size == (96, 64)
+    assert Image.open(drawn).size == (96, 64)
     assert "3 pictures of 32 x 32" in capsys.readouterr().out
 
 
@@ -162,7 +162,10 @@ def test_training_moves_and_writes(settings):
         "state.safetensors",
     ]
     assert Image.open(settings.out / "preview-000000096.png").size == (6 * 8, 8 * 8)
-    generator = load_generator(settings.out / "snapshot-000000096.safetensors")
+    snapshot = settings.out / "snapshot-000000096.safetensors"
+    sheet.main([str(snapshot), "--out", str(settings.out / "sheet.png"), "--rows", "2", "--columns", "3"])
+    assert Image.open(settings.out / "sheet.png").size == (3 * 8, 4 * 8)
+    generator = load_generator(snapshot)
     assert generator.info.training.startswith("96 images seen in ")
     assert generator.mapping.w_avg.abs().sum() > 0
 
