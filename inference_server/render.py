@@ -30,7 +30,7 @@ def render(options: argparse.Namespace, renderer: Renderer) -> int:
     """Make the frames of a sequence file; return the exit code."""
     sequence = SequenceFile.read(options.sequence)
     wanted = _choose_frames(sequence, options.frames)
-    loaded = open_checkpoint(sequence, options.checkpoint, renderer)
+    loaded = open_checkpoint(sequence, options.sequence.parent, options.checkpoint, renderer)
     latents = np.frombuffer(sequence.latents, dtype=np.float32).reshape(sequence.shape)
     check_latents(loaded.info, sequence.space, latents)
     prepare_folder(options.out)
@@ -104,12 +104,14 @@ def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFram
     return hashlib.sha256(text + latent.astype("<f4").tobytes()).hexdigest()
 
 
-def open_checkpoint(sequence: SequenceFile, elsewhere: Path | None, renderer: Renderer) -> Loaded:
-    """Return the sequence's generator: from `elsewhere`, from where the sequence says, or the built-in one.
+def open_checkpoint(sequence: SequenceFile, folder: Path, elsewhere: Path | None, renderer: Renderer) -> Loaded:
+    """Return the sequence's generator: from `elsewhere`, from where the sequence in `folder` says, or the built-in one.
 
     Only a file with the sequence's sha256 will do. Raises ProtocolError that says what each place holds.
     """
-    places = [place for place in (elsewhere, sequence.checkpoint) if place is not None]
+    places = [elsewhere] if elsewhere is not None else []
+    if sequence.checkpoint is not None:
+        places.append(folder / sequence.checkpoint)
     if BUILTIN_WEIGHTS.exists() or not places:
         places.append(BUILTIN_WEIGHTS)
     found = []

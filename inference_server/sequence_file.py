@@ -1,6 +1,14 @@
-"""A sequence on disk: everything that decides its frames, in one JSON file. Standard library only: both sides use it.
+"""Sequence files, `NAME.lantern.json`: a shot as latents and settings, from which frames are made without Blender.
 
-`python -m inference_server render NAME.lantern.json --out FOLDER` makes the frames without Blender.
+Standard library and protocol.py only, because the add-on writes these files too. JSON:
+
+    {"format": "latent_lantern.sequence", "version": 1, "name": "Shot 3", "fps": 24.0,
+     "generator": {"path": null or text, "sha256": "...", "name": "family at dinner"}, "space": "z" or "w",
+     "latents": {"dtype": "float32", "shape": [rows, size], "data": base64 of little-endian float32},
+     "frames": [{"frame": 1, "row": 0, "psi": 0.7, "cutoff": null, "noise": "const", "classes": [], "shadow": {...}}]}
+
+A path is relative to the sequence file's folder, or absolute; null is the built-in generator. A frame without `shadow`
+is in colour. In w, latents may also have the shape [rows, num_ws, w_dim].
 """
 
 from __future__ import annotations
@@ -39,14 +47,14 @@ class SequenceFrame:
 class SequenceFile:
     """A sequence.
 
-    fps: frames a second. checkpoint: the generator's file, None for the built-in one; sha256: of its contents;
-    generator: its name, for people. space: "z" or "w". latents: native float32 bytes in C order, and their shape:
-    (rows, z_dim), (rows, w_dim) or (rows, num_ws, w_dim).
+    fps: frames a second. checkpoint: the generator's path as in the file, relative to the file's folder or absolute,
+    None for the built-in one; sha256: of the checkpoint's contents; generator: its name, for people. space: "z" or "w".
+    latents: native float32 bytes in C order; shape: theirs, (rows, z_dim), (rows, w_dim) or (rows, num_ws, w_dim).
     """
 
     name: str
     fps: float
-    checkpoint: Path | None
+    checkpoint: str | None
     sha256: str
     generator: str
     space: str
@@ -55,23 +63,14 @@ class SequenceFile:
     frames: tuple[SequenceFrame, ...]
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all. Raises SequenceFileError.
-
-        A checkpoint in the file's own folder, or below it, is named relative to it, so that the two can be moved.
-        """
-        checkpoint = None
-        if self.checkpoint is not None:
-            try:
-                checkpoint = PurePath(os.path.abspath(self.checkpoint)).relative_to(os.path.abspath(path.parent))
-            except ValueError:
-                checkpoint = PurePath(os.path.abspath(self.checkpoint))
+        """Write the file, whole or not at all. Raises OSError, or SequenceFileError for a number that is not finite."""
         value = {
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
             "fps": self.fps,
             "generator": {
-                "path": None if checkpoint is None else checkpoint.as_posix(),
+                "path": None if self.checkpoint is None else PurePath(self.checkpoint).as_posix(),
                 "sha256": self.sha256,
                 "name": self.generator,
             },
@@ -83,11 +82,10 @@ class SequenceFile:
         try:
             part.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1), encoding="utf-8")
             os.replace(part, path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise SequenceFileError(f"Could not write {path}: {error.strerror or error}.") from None
         except ValueError as error:
             raise SequenceFileError(f"{path} was not written: {error}.") from None
+        finally:
+            part.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: Path) -> SequenceFile:
@@ -99,12 +97,12 @@ class SequenceFile:
         except (ValueError, RecursionError) as error:
             raise SequenceFileError(f"{path} is not a sequence file: {error}.") from None
         try:
-            return cls._from_json(value, path)
+            return cls._from_json(value)
         except (ProtocolError, SequenceFileError) as error:
             raise SequenceFileError(f"{path}: {error}") from None
 
     @classmethod
-    def _from_json(cls, value: Any, path: Path) -> SequenceFile:
+    def _from_json(cls, value: Any) -> SequenceFile:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise SequenceFileError(f"This is not a sequence file: its 'format' is not \"{FORMAT}\".")
         if value.get("version") != VERSION:
@@ -134,7 +132,7 @@ class SequenceFile:
         return cls(
             name=_field(value, "name", str),
             fps=float(fps),
-            checkpoint=None if checkpoint is None else path.parent / checkpoint,
+            checkpoint=checkpoint,
             sha256=sha256,
             generator=_field(generator, "name", str),
             space=space,
