@@ -43,17 +43,18 @@ def figure_coverage(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
 
 
 def luma(colour: np.ndarray, over: int = 0) -> np.ndarray:
-    """Return the luma of uint8 (H, W, C) pixels, uint8 (H, W): 0.299 R + 0.587 G + 0.114 B as OpenCV rounds it.
+    """Return the luma of uint8 (H, W, C) pixels, uint8 (H, W): 0.299 R + 0.587 G + 0.114 B.
 
+    The weights are whole 32768ths, as in OpenCV since 4.0, and the result is equal to its cvtColor for every colour.
     Transparent pixels are laid over a grey of `over` first.
     """
     if colour.shape[2] == 1:
         return colour[:, :, 0]
-    total = colour[:, :, 0] * np.int32(4899)
-    total += colour[:, :, 1] * np.int32(9617)
-    total += colour[:, :, 2] * np.int32(1868)
-    total += 8192
-    total >>= 14
+    total = colour[:, :, 0] * np.int32(9798)
+    total += colour[:, :, 1] * np.int32(19235)
+    total += colour[:, :, 2] * np.int32(3735)
+    total += 16384
+    total >>= 15
     if colour.shape[2] == 4:
         alpha = colour[:, :, 3].astype(np.int32)
         total = (total * alpha + over * (255 - alpha) + 127) // 255
@@ -87,7 +88,7 @@ def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, soft
     field: luma minus the threshold, positive in the figure. Up to one pixel the ramp follows the picture itself: field
     over its slope is the distance to the edge in pixels, finer than the pixel grid. What is wider is blurred further.
     """
-    down, across = np.gradient(field)
+    down, across = _steepest(field, 0), _steepest(field, 1)
     slope = np.sqrt(down * down + across * across)
     ramp = np.clip(field / (np.maximum(slope, np.float32(1e-3)) * np.float32(min(softness, 1.0))) + 0.5, 0, 1)
     # Filled holes and removed specks have no edge any more: the picture's ramp counts only along the edges left.
@@ -98,6 +99,14 @@ def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, soft
         return coverage
     blur = ImageFilter.BoxBlur((softness - 1) / 4)  # its width is 2 r + 1; twice, for a ramp without corners
     return np.asarray(Image.fromarray(coverage).filter(blur).filter(blur))
+
+
+def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
+    """Return the greater of the steps to the two neighbours; their mean would call a sharp edge half as steep as it is."""
+    steps = np.abs(np.diff(field, axis=axis))
+    before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
+    before[axis], after[axis] = (1, 0), (0, 1)
+    return np.maximum(np.pad(steps, before), np.pad(steps, after))
 
 
 def ink_table(settings: ShadowSettings) -> np.ndarray:

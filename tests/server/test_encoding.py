@@ -1,0 +1,69 @@
+"""Files: what is written is what is read, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference_server.pixels import encoding
+from inference_server.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_pixels_come_back(tmp_path: Path, channels: int, mode: str) -> None:
+    pixels = np.random.RandomState(0).randint(0, 256, (17, 23, channels), dtype=np.uint8)
+    path = tmp_path / "frame.png"
+    encoding.write_atomically(path, encoding.encode_png(pixels))
+    with Image.open(path) as image:
+        assert image.mode == mode and image.size == (23, 17)
+    assert np.array_equal(encoding.read_png(path), pixels)
+    strided = pixels[::2, ::-1]
+    encoding.write_atomically(path, encoding.encode_png(strided))
+    assert np.array_equal(encoding.read_png(path), strided)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["frame.png"]
+
+
+def test_palette_pictures_are_read_as_colour(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4), "L").convert("P").save(tmp_path / "p.png")
+    assert encoding.read_png(tmp_path / "p.png").shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(50)])
+def test_what_cannot_be_read_is_named(tmp_path: Path, contents: bytes | None) -> None:
+    path = tmp_path / "source.png"
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(ProtocolError, match=r"source\.png .*enerate the frame again") as caught:
+        encoding.read_png(path)
+    assert caught.value.code == SOURCE_MISSING
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "frame.png"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(encoding.os, "replace", full)
+    with pytest.raises(ProtocolError, match=r"frame\.png: No space left on device\. Free some space or") as caught:
+        encoding.write_atomically(path, b"new")
+    assert caught.value.code == WRITE_FAILED
+    assert [entry.name for entry in tmp_path.iterdir()] == ["frame.png"] and path.read_bytes() == b"old"
+
+
+def test_only_stale_leftovers_are_removed(tmp_path: Path) -> None:
+    alive = os.getppid()
+    fresh, old, dead = (tmp_path / f".part-{pid}-7" for pid in (alive, f"0{alive}", 999999999))
+    others = [tmp_path / name for name in (".part-x-1", "part-999999999-1", ".part-999999999-1.txt", "a.png")]
+    for path in (fresh, old, dead, *others):
+        path.write_bytes(b"")
+    os.utime(old, (time.time() - 7200,) * 2)
+    assert encoding.remove_stale_parts(tmp_path) == 2
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name for path in (fresh, *others)}
+    assert encoding.remove_stale_parts(tmp_path / "missing") == 0
