@@ -380,7 +380,7 @@ class Session:
             return bool(self.halted) or not any(self.missing(each) for each in scenes)
 
         self.wait(ended, timeout)
-        self.tick()
+        self._show_all()  # a file may be seen in the folder before the server's word of it arrives
         return not self.halted and ended()
 
     def shut_down(self) -> None:

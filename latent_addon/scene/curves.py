@@ -12,6 +12,7 @@ import numpy as np
 from bpy.types import FCurve, ImageStrip, Scene
 from numpy.typing import NDArray
 
+from ..core import fcurves
 from . import changes, versions
 from .properties import CLASSES, LATENT, settings_of
 
@@ -34,8 +35,8 @@ ANIMATABLE = {
 _LATENT_PATH = f'["{LATENT}"]'
 _CLASSES_PATH = f'["{CLASSES}"]'
 _SETTINGS_PATH = ".latent_lantern."
-_CONSTANT, _BEZIER = 0, 2
-"""Keyframe interpolations as `foreach_get` gives them."""
+_WHOLE_NUMBERS = (".cutoff", ".noise_seed", ".shadow_fill_holes", ".shadow_min_area", ".shadow_invert")
+"""How the paths end of curves that Blender rounds as it evaluates them."""
 
 
 def path_prefix(strip: ImageStrip) -> str:
@@ -124,7 +125,7 @@ def write_whole_keys(scene: Scene, strip: ImageStrip, keys: WholeKeys, values: N
     """Key the latent at the frames of `keys` with other values (K, D). Held keys stay held, the rest ease."""
     curves = versions.fcurves_of(scene, ensure=True)
     path = path_prefix(strip) + _LATENT_PATH
-    kinds = np.where(keys.holds, _CONSTANT, _BEZIER).astype(np.int32)
+    kinds = np.where(keys.holds, fcurves.CONSTANT, fcurves.BEZIER).astype(np.int32)
     for index in range(values.shape[1] if len(keys.frames) else 0):
         points = curves.new(path, index=index).keyframe_points
         points.add(len(keys.frames))
@@ -148,19 +149,20 @@ def group_loose_curves(scene: Scene, strips: Sequence[ImageStrip]) -> None:
                 curve.group = group
 
 
-def shift_keys(scene: Scene, strip: ImageStrip, by: int) -> None:
-    """Move all keys of the strip along the time axis."""
+@contextmanager
+def keys_kept(scene: Scene, strip: ImageStrip) -> Iterator[None]:
+    """Let the strip's keys stay where they are, to the bit, whatever Blender does to them inside of the block."""
     prefix = path_prefix(strip)
+    kept = []
     for curve in versions.fcurves_of(scene) or ():
-        if not curve.data_path.startswith(prefix):
-            continue
-        points = curve.keyframe_points
-        for part in ("co", "handle_left", "handle_right"):
-            values = np.empty(2 * len(points), np.float32)
-            points.foreach_get(part, values)
-            values[0::2] += by
-            points.foreach_set(part, values)
-        curve.update()
+        if curve.data_path.startswith(prefix):
+            for part in ("co", "handle_left", "handle_right"):
+                values = np.empty(2 * len(curve.keyframe_points), np.float32)
+                curve.keyframe_points.foreach_get(part, values)
+                kept.append((curve.keyframe_points, part, values))
+    yield
+    for points, part, values in kept:
+        points.foreach_set(part, values)
 
 
 def _latent_curves(scene: Scene, strip: ImageStrip) -> list[FCurve]:
@@ -224,7 +226,7 @@ def whole_keys(curves: StripCurves, stored: NDArray[np.float64]) -> WholeKeys:
             continue
         for k, frame in enumerate(ordered):
             values[k, index], kind = table[frame]
-            holds[k] &= kind == _CONSTANT
+            holds[k] &= kind == fcurves.CONSTANT
     return WholeKeys(np.array(ordered, np.float64), values, holds, len(every) - len(ordered))
 
 
@@ -295,46 +297,56 @@ def _playhead_kept(scene: Scene) -> Iterator[None]:
 
 
 class CurveCache:
-    """Evaluated curves of one strip, so that after an edit only the curves that changed are evaluated again."""
+    """Evaluated properties of one strip, so that nothing is computed again that has not changed."""
 
     def __init__(self) -> None:
-        self._rows: dict[object, tuple[bytes, NDArray[np.float64]]] = {}
-        self._frames: tuple[int, int] = (0, 0)
+        self._known: dict[str, tuple[bytes, NDArray[np.float64]]] = {}
 
-    def evaluate(self, key: object, curve: FCurve, first: int, end: int) -> NDArray[np.float64]:
-        """Values of `curve` at the frames first..end-1, F-modifiers and extrapolation included."""
-        if (first, end) != self._frames:
-            self._rows.clear()
-            self._frames = (first, end)
-        signature = curve_signature(curve)
-        known = self._rows.get(key)
-        if known is not None and signature and known[0] == signature:
-            return known[1]
-        row = np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first)
-        if known is not None and np.array_equal(known[1], row):
-            row = known[1]  # the caller tells by identity that nothing moved
-        self._rows[key] = (signature, row)
-        return row
+    def evaluate(
+        self, name: str, curves: dict[int, FCurve], stored: NDArray[np.float64], strip: ImageStrip
+    ) -> NDArray[np.float64]:
+        """Values (F, D) of a property at the frames that the strip shows, without moving the playhead.
+
+        curves: its F-curves by component; components without one keep their `stored` (D,) value. As long as the outcome
+        is the same, the same array is returned.
+        """
+        first, end = versions.strip_start(strip), versions.strip_end(strip)
+        origin = versions.content_start(strip)
+        curves = {index: curve for index, curve in curves.items() if index < len(stored)}
+        keys = {index: read_keys(curve) for index, curve in curves.items()}
+        simple = {index: found for index, found in keys.items() if found is not None}
+        values = np.tile(stored, (end - first, 1))
+        for index, curve in curves.items():
+            if index not in simple:
+                values[:, index] = np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first)
+            else:
+                values[:, index] = 0.0  # what is stored there is only the last frame's value
+        digest = hashlib.blake2b(values, digest_size=16)
+        digest.update(f"{first - origin} {end - origin} {origin} {sorted(simple)}".encode())
+        for found in simple.values():
+            for part in (found.points, found.left, found.right, found.kinds):
+                digest.update(part)
+            digest.update(bytes([found.extrapolates]))
+        signature = digest.digest()
+        if name not in self._known or self._known[name][0] != signature:
+            if simple:
+                values[:, list(simple)] = fcurves.evaluate(list(simple.values()), np.arange(first, end), origin)
+            self._known[name] = (signature, values)
+        return self._known[name][1]
 
 
-def curve_signature(curve: FCurve) -> bytes:
-    """A digest of all that decides the curve's values; empty when it cannot tell (F-modifiers, baked samples)."""
+def read_keys(curve: FCurve) -> fcurves.CurveKeys | None:
+    """The keys of a curve, or None where only Blender can say what it does: modifiers, baked samples, whole numbers."""
     points = curve.keyframe_points
     count = len(points)
-    if len(curve.modifiers) or not count:
-        return b""
-    digest = hashlib.blake2b(digest_size=16)
-    pairs = np.empty(2 * count, np.float32)
+    if not count or len(curve.modifiers) or curve.data_path.endswith(_WHOLE_NUMBERS):
+        return None
+    parts = []
     for part in ("co", "handle_left", "handle_right"):
+        pairs = np.empty(2 * count, np.float32)
         points.foreach_get(part, pairs)
-        digest.update(pairs)
+        parts.append(pairs.reshape(count, 2))
     kinds = np.empty(count, np.int32)
-    for part in ("interpolation", "easing"):
-        points.foreach_get(part, kinds)
-        digest.update(kinds)
-    singles = np.empty(count, np.float32)
-    for part in ("back", "amplitude", "period"):
-        points.foreach_get(part, singles)
-        digest.update(singles)
-    digest.update(curve.extrapolation.encode())
-    return digest.digest()
+    points.foreach_get("interpolation", kinds)
+    keys = fcurves.CurveKeys(*parts, kinds, curve.extrapolation == "LINEAR")
+    return keys if keys.is_simple() else None

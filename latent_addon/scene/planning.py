@@ -46,7 +46,7 @@ class StripPlanner:
     def __init__(self) -> None:
         self._cache = CurveCache()
         self._inputs: tuple[object, ...] | None = None
-        self._rows: list[Floats] = []
+        self._arrays: tuple[Floats, ...] = ()
         self._plan: FramePlan | None = None
         self.partial_keys = 0
         """Frames with keys of some components only, which the great circle passes over."""
@@ -59,37 +59,23 @@ class StripPlanner:
         check_sizes(strip)
         start, end = versions.strip_start(strip), versions.strip_end(strip)
         stored = read_values(strip)
-        rows: list[Floats] = []
-
-        def evaluate(kind: str, found: dict[int, object], base: Floats) -> Floats:
-            values = np.tile(base, (end - start, 1))
-            for index, curve in found.items():
-                if index < len(base):
-                    row = self._cache.evaluate((kind, index), curve, start, end)
-                    rows.append(row)
-                    values[:, index] = row
-                    base[index] = 0.0  # what is stored there is only the last frame's value
-            return values
-
         settings = {}
-        static: list[object] = []
         for name in ANIMATABLE:
-            base = np.array(stored.settings[name], np.float64)
             own = {index: curve for (of, index), curve in curves.settings.items() if of == name}
-            settings[name] = evaluate(name, own, base)
-            static.append(base.tobytes())
-        whole_latent = stored.latent.copy()
+            settings[name] = self._cache.evaluate(name, own, np.array(stored.settings[name], np.float64), strip)
         values = _Values(
-            evaluate(LATENT, curves.latent, stored.latent), evaluate(CLASSES, curves.classes, stored.classes), settings
+            self._cache.evaluate(LATENT, curves.latent, stored.latent, strip),
+            self._cache.evaluate(CLASSES, curves.classes, stored.classes, strip),
+            settings,
         )
         group = settings_of(strip)
         inputs = (start, end, group.facts(), group.space, group.interpolation, group.noise, group.show_shadow)
-        inputs += (stored.latent.tobytes(), stored.classes.tobytes(), *static)
-        same_rows = len(rows) == len(self._rows) and all(a is b for a, b in zip(rows, self._rows, strict=True))
-        if self._plan is None or inputs != self._inputs or not same_rows:
-            self._move_on_sphere(strip, curves, whole_latent, values, start, end)
+        arrays = (values.latent, values.classes, *settings.values())
+        same = len(arrays) == len(self._arrays) and all(a is b for a, b in zip(arrays, self._arrays, strict=True))
+        if self._plan is None or not same or inputs != self._inputs:
+            self._move_on_sphere(strip, curves, stored.latent, values, start, end)
             self._plan = FramePlan.of(start, _requests(group, values))
-            self._inputs, self._rows = inputs, rows
+            self._inputs, self._arrays = inputs, arrays
         return self._plan
 
     def plan_swept(self, strip: ImageStrip, curves: StripCurves, swept: Sequence[StripValues]) -> FramePlan:

@@ -9,7 +9,7 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_plan import FramePlan
 from ..core.frame_request import GeneratorFacts
 from . import changes, versions
-from .curves import shift_keys
+from .curves import keys_kept
 from .properties import CLASSES, LATENT, is_latent, settings_of
 
 
@@ -105,8 +105,8 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
     for _ in range(before + after):
         strip.elements.append(placeholder)
     if before:
-        versions.set_content_start(strip, versions.content_start(strip) - before)
-        shift_keys(scene, strip, before)  # Blender moved them along with the content
+        with keys_kept(scene, strip):
+            versions.set_content_start(strip, versions.content_start(strip) - before)
         for i, name in enumerate([placeholder] * before + names):
             strip.elements[i].filename = name
     versions.set_handles(strip, start, end)

@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import bpy
 import pytest
 
 from tools import blender_session
+
+if TYPE_CHECKING:
+    from stage import Stage  # imports from the extension, which is installed only when tests are collected
 
 NAME = "latent_lantern"
 
@@ -57,6 +61,15 @@ def clean_start() -> Iterator[None]:
 def preferences() -> bpy.types.AddonPreferences:
     """The extension's preferences."""
     return bpy.context.preferences.addons[blender_session.EXTENSION].preferences
+
+
+@pytest.fixture
+def stage(tmp_path: Path, preferences: bpy.types.AddonPreferences) -> Iterator["Stage"]:
+    """The open file, with a fake server; the server ends with the test."""
+    from stage import Stage, session
+
+    yield Stage(tmp_path, preferences)
+    session.client.stop()
 
 
 @pytest.fixture(scope="session")
