@@ -158,28 +158,27 @@ def _timed(name: str, job: Callable[[], int]) -> str:
     return outcome
 
 
-def _paths(pytest_arguments: list[str]) -> list[str]:
-    return [argument for argument in pytest_arguments if Path(argument.partition("::")[0]).exists()]
-
-
 def _belongs(layer: str, pytest_arguments: list[str]) -> bool:
     """Whether a layer runs when none is named: all do, unless paths or other choices are given that it cannot use."""
     if layer == "lint":
         return not pytest_arguments
-    paths = _paths(pytest_arguments)
-    return not paths or any(_layer_of(path) == layer for path in paths)
+    asked = {_layer_of(argument) for argument in pytest_arguments} - {None}
+    return not asked or layer in asked
 
 
-def _layer_of(path: str) -> str:
-    inside = Path(path.partition("::")[0]).resolve().relative_to(ROOT / "tests").parts
-    return inside[0] if inside and inside[0] in LAYERS else "core"
+def _layer_of(argument: str) -> str | None:
+    """Return the layer that an argument for pytest is a path into, or None when it is no path under tests/."""
+    path = Path(argument.partition("::")[0]).resolve()
+    if not path.exists() or (ROOT / "tests") not in path.parents:
+        return None
+    folder = path.relative_to(ROOT / "tests").parts[0]
+    return folder if folder in LAYERS else "core"
 
 
 def _with_paths(layer: str, pytest_arguments: list[str]) -> list[str | Path]:
     """Return pytest's arguments with this layer's own paths: those that were asked for, or else all of them."""
-    asked = _paths(pytest_arguments)
-    options = [argument for argument in pytest_arguments if argument not in asked]
-    own = [path for path in asked if _layer_of(path) == layer]
+    options = [argument for argument in pytest_arguments if _layer_of(argument) is None]
+    own = [argument for argument in pytest_arguments if _layer_of(argument) == layer]
     top = sorted((ROOT / "tests").glob("test_*.py")) if layer == "core" else []
     return [*options, *(own or [ROOT / "tests" / layer, *top])]
 

@@ -100,6 +100,7 @@ def test_stray_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatc
         ([], ["lint", "core", "server", "blender 4.5", "blender 5.0", "blender 5.2"]),
         (["server", "core"], ["server", "core"]),
         (["tests/test_dev.py"], ["core"]),
+        (["-k", "docs"], ["core", "server", "blender 4.5", "blender 5.0", "blender 5.2"]),
         (["--blender", "5.2", "blender", "-k", "strip"], ["blender 5.2"]),
     ],
 )

@@ -162,7 +162,8 @@ def _base_python(environment: Environment, named: tuple[str, ...]) -> Python:
 
 
 def _make(environment: Environment, python: Python) -> None:
-    say(f"making {environment.label} in {environment.folder} (the first time this downloads some hundred megabytes)")
+    size = "some gigabytes, because PyTorch for Linux brings CUDA" if environment.label == "server" else "up to 400 MB"
+    say(f"making {environment.label} in {environment.folder} (the first time this downloads {size})")
     run_step([python.executable, "-I", "-m", "venv", environment.folder], "Making the environment")
     if environment.on_top_of:
         link = environment.site_packages / "server_packages.pth"

@@ -55,7 +55,9 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
     suffix = ".exe" if sys.platform == "win32" else ""
     for folder in map(Path, os.get_exec_path()):
         for name in (*(f"python{version}" for version in reversed(KNOWN)), "python3", "python"):
-            if (folder / (name + suffix)).is_file():
+            if os.path.isfile(
+                folder / (name + suffix)
+            ):  # unlike Path.is_file, this bears a folder that may not be read
                 yield folder / (name + suffix)
     if sys.platform == "win32":
         # "py -0p" prints lines such as " -V:3.13 *        C:\...\python.exe".
