@@ -102,7 +102,7 @@ def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, soft
 
 
 def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
-    """Return the greater of the steps to the two neighbours; their mean would call a sharp edge half as steep as it is."""
+    """Return the greater of the steps to the two neighbours; their mean would make a sharp edge half as steep."""
     steps = np.abs(np.diff(field, axis=axis))
     before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
     before[axis], after[axis] = (1, 0), (0, 1)

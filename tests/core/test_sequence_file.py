@@ -1,0 +1,93 @@
+"""Sequence files: what is written is read, and what is wrong is named."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference_server.protocol import ShadowSettings
+from inference_server.sequence_file import SequenceFile, SequenceFileError, SequenceFrame
+
+LATENTS = array.array("f", [0.5, -1.0, 2.0, 3.0, 4.0, 5.0]).tobytes()
+FRAMES = (
+    SequenceFrame(10, 0),
+    SequenceFrame(11, 1, -0.5, 4, 99, (0.25, 0.75), ShadowSettings(60, 2.5, figure=(9, 8, 7, 255))),
+    SequenceFrame(-3, 1, noise="none"),
+)
+SEQUENCE = SequenceFile("Scène 3", 23.976, "nets/a.pkl", "ab" * 32, "anatomy", "z", LATENTS, (2, 3), FRAMES)
+
+
+def test_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "shot.lantern.json"
+    SEQUENCE.write(path)
+    assert SequenceFile.read(path) == SEQUENCE
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_path_is_written_with_slashes(tmp_path: Path) -> None:
+    path = tmp_path / "shot.lantern.json"
+    sequence = SequenceFile(
+        "a", 12, os.path.join("..", "nets", "a.pkl"), "ab" * 32, "g", "w", LATENTS, (1, 2, 3), FRAMES[:1]
+    )
+    sequence.write(path)
+    assert json.loads(path.read_text(encoding="utf-8"))["generator"]["path"] == "../nets/a.pkl"
+    assert SequenceFile.read(path).shape == (1, 2, 3)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "shot.lantern.json"
+    path.write_text("old")
+    broken = SequenceFile("a", float("nan"), None, "ab" * 32, "g", "z", LATENTS, (2, 3), ())
+    with pytest.raises(SequenceFileError, match=r"shot\.lantern\.json was not written"):
+        broken.write(path)
+    assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(OSError, match="nowhere"):
+        SEQUENCE.write(tmp_path / "nowhere" / "shot.lantern.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"format": "png"}, "format"),
+        ({"version": 2}, "version"),
+        ({"fps": 0}, "fps"),
+        ({"fps": True}, "fps"),
+        ({"fps": None}, "fps"),
+        ({"name": 5}, "name"),
+        ({"space": "s"}, "space"),
+        ({"space": "w", "latents": {"dtype": "float32", "shape": [6], "data": ""}}, "latents"),
+        ({"latents": None}, "latents"),
+        ({"generator": None}, "generator"),
+        ({"generator": {"path": None, "sha256": "ab", "name": ""}}, "sha256"),
+        ({"generator": {"path": 5, "sha256": "ab" * 32, "name": ""}}, "path"),
+        ({"frames": {}}, "frames"),
+        ({"frames": [{"frame": 1, "row": 0}, {"frame": 1, "row": 1}]}, "same number"),
+        ({"frames": [{"frame": 1, "row": 0}, {"frame": 2, "row": 2}]}, r"frames\[1\].*row"),
+        ({"frames": [{"frame": 1.5, "row": 0}]}, r"frames\[0\].*frame"),
+        ({"frames": [{"frame": 1, "row": 0, "psy": 1}]}, "psy"),
+        ({"frames": [{"frame": 1, "row": 0, "psi": None}]}, "psi"),
+        ({"frames": [{"frame": 1, "row": 0, "shadow": {"mix": 2}}]}, "mix"),
+        ({"frames": [5]}, "object"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, change: dict[str, Any], word: str) -> None:
+    path = tmp_path / "shot.lantern.json"
+    SEQUENCE.write(path)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change))
+    with pytest.raises(SequenceFileError, match=word) as caught:
+        SequenceFile.read(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("contents", [None, b"", b"{", b"[]", b"\xff\xff", b"[" * 100000, b"null"])
+def test_other_files_are_refused(tmp_path: Path, contents: bytes | None) -> None:
+    path = tmp_path / "shot.lantern.json"
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(SequenceFileError, match=r"shot\.lantern\.json"):
+        SequenceFile.read(path)
