@@ -140,7 +140,7 @@ def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
     if python is None:
         say(f"reusing {environment.label} in {folder}")
         return environment
-    with lock(folder.with_suffix(".lock"), environment.label):
+    with lock(folder.with_name(f"{folder.name}.lock"), environment.label):
         if environment.ready:
             return environment
         if folder.exists():
@@ -162,7 +162,8 @@ def _base_python(environment: Environment, named: tuple[str, ...]) -> Python:
 
 
 def _make(environment: Environment, python: Python) -> None:
-    size = "some gigabytes, because PyTorch for Linux brings CUDA" if environment.label == "server" else "up to 400 MB"
+    with_cuda = environment.label == "server" and sys.platform.startswith("linux")
+    size = "up to some gigabytes, as PyTorch for Linux brings CUDA" if with_cuda else "up to 400 MB"
     say(f"making {environment.label} in {environment.folder} (the first time this downloads {size})")
     run_step([python.executable, "-I", "-m", "venv", environment.folder], "Making the environment")
     if environment.on_top_of:
