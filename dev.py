@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Latent Lantern from a fresh machine: see it (`demo`), test it (`test`), work on it (the rest).
 
-    python3 dev.py demo                     make the film in demo/ with the built extension in a clean Blender
+    python3 dev.py demo [...]               make the film in demo/ with the built extension in a clean Blender
     python3 dev.py test [LAYER ...] [...]   run everything that tests this project, or some layers:
                                             lint, core, server, blender; what follows goes to pytest
     python3 dev.py server ...               python -m inference_server ..., in its environment
@@ -58,7 +58,8 @@ def demo(args: argparse.Namespace) -> int:
     blender, server = set_up(args.python)
     say(f"making the demo in {blender.label}; the pictures go to demo/")
     script = [ROOT / "tools" / "run_in_blender.py", ROOT / "demo" / "make_demo.py"]
-    return run_in_blender(blender, server, [*script, "--server-python", server.python, "--output", ROOT / "demo"])
+    options = ["--server-python", server.python, "--output", ROOT / "demo", *args.rest]
+    return run_in_blender(blender, server, [*script, *options])
 
 
 def blender_script(args: argparse.Namespace) -> int:
@@ -216,7 +217,7 @@ def main(argv: list[str]) -> int:
     args.python = tuple(args.python)
     if args.command == "server":
         args.rest = argv[argv.index("server") + 1 :]
-    elif args.rest and args.command != "test":
+    elif args.rest and args.command not in ("demo", "test"):
         parser.error(f"{args.command} does not know {' '.join(args.rest)}")
     try:
         return args.function(args)
