@@ -1,10 +1,10 @@
 """Keyframed F-curves evaluated in float64, relative to where their strip begins.
 
 Blender's own evaluation works in float32 at absolute frames: its last digits change when a strip is moved along the
-timeline, and with 512 components nearly every frame would get another name. Here a moved strip gives the same bits, and
-so does another Blender that opens the file. Only additions, multiplications and divisions of single elements are used,
-in a fixed order, so that machines agree too. Curves with other keys than constant, linear and Bezier ones, and curves
-with F-modifiers, are left to Blender.
+timeline, and with 512 components nearly every frame would get another name. Here a moved strip gives the same bits
+(unless handles were pulled by hand), and so does another Blender that opens the file. Only additions, multiplications
+and divisions of single elements are used, in a fixed order, so that machines agree too. Curves with other keys than
+constant, linear and Bezier ones, and curves with F-modifiers, are left to Blender.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ Floats = NDArray[np.float64]
 
 CONSTANT, LINEAR, BEZIER = 0, 1, 2
 """Keyframe interpolations as Blender numbers them."""
-
-_TIME_GRID = 4096.0
-"""Key and handle times are rounded to 1/_TIME_GRID of a frame, unless a rule of Blender's gives them exactly."""
 
 _AUTO_LENGTH = float(np.float32(2.5614))
 """Blender sets automatic handles at this fraction of the way to the next key, and vector handles at a third."""
@@ -92,6 +89,8 @@ def _evaluate_alike(curves: list[CurveKeys], at: Floats, origin: int) -> Floats:
         else:
             ends = (values[k], right[k], left[k + 1], values[k + 1])
             result[inside] = _bezier(t, length, after[k], before[k + 1], ends)
+    for k in range(len(times)):
+        result[at == times[k]] = values[k]
     if first.extrapolates:
         _extrapolate(result, at, times, (before[0], after[-1]), values, (left[0], right[-1]), first.kinds)
     return result
@@ -148,12 +147,13 @@ def _extrapolate(
 
 
 def _times(curve: CurveKeys, origin: int) -> tuple[Floats, Floats, Floats]:
-    """Times (K,) of the keys after `origin`, and how far (K,) their handles reach back and forward, free of rounding.
+    """Times (K,) of the keys after `origin`, and how far (K,) their handles reach back and forward.
 
-    Stored as float32 at absolute frames, the same handle has other last bits elsewhere on the timeline.
+    Stored as float32 at absolute frames, the same handle has other last bits elsewhere on the timeline. Whole frames
+    and the handles that Blender places are given exactly; what a person has pulled somewhere stays as it is stored.
     """
     absolute = curve.points[:, 0].astype(np.float64)
-    times = np.rint((absolute - origin) * _TIME_GRID) / _TIME_GRID
+    times = absolute - origin
     back = absolute - curve.left[:, 0]
     out = curve.right[:, 0] - absolute
     spans = np.diff(times)
@@ -166,8 +166,8 @@ def _times(curve: CurveKeys, origin: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _snapped(reach: Floats, own: Floats, other: Floats, tolerance: float) -> Floats:
-    """Handle lengths as Blender's rules give them where they are that, else rounded."""
-    snapped = np.rint(reach * _TIME_GRID) / _TIME_GRID
+    """Handle lengths as Blender's rules give them, where they are that."""
+    snapped = reach.copy()
     for rule in (own / _AUTO_LENGTH, 5.0 * other / _AUTO_LENGTH, own / 3.0):
         snapped = np.where(np.abs(reach - rule) <= tolerance, rule, snapped)
     return snapped

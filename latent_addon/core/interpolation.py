@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 GRID = 65536.0
 """Latents and settings are rounded to multiples of 1/GRID before they are used or hashed."""
 
+LARGEST = 65536.0
+"""Magnitude that a component may have; a curve that runs on beyond it is a mistake."""
+
 _TINY = 1e-12
 _NEARLY_PARALLEL = 1e-7
 """Angle in radians below which sin(angle) no longer divides well; the chord then equals the arc to 1e-15."""
@@ -24,11 +27,11 @@ def round_to_grid(values: Floats) -> NDArray[np.float32]:
     """Round to multiples of 2**-16, as float32, without negative zeros.
 
     Another Blender version evaluates a curve with other last digits; rounded, both name the same frame. float32 holds
-    the grid exactly up to 256 in magnitude. Raises ValueError for values that are not finite.
+    the grid exactly up to 256 in magnitude. Raises ValueError for values beyond LARGEST, or that are not numbers.
     """
     rounded = np.rint(np.asarray(values, np.float64) * GRID) / GRID + 0.0
-    if not np.isfinite(rounded).all():
-        raise ValueError("A latent has a component that is not a finite number.")
+    if not (np.abs(rounded) <= LARGEST).all():
+        raise ValueError(f"A latent has a component beyond {LARGEST:.0f}.")
     return rounded.astype(np.float32)
 
 

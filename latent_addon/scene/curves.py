@@ -60,7 +60,7 @@ def curves_of_scene(scene: Scene) -> dict[str, StripCurves]:
         path = curve.data_path
         if not path.startswith("sequence_editor.strips_all["):
             continue
-        if curve.mute or (curve.group is not None and curve.group.mute):
+        if curve.mute:  # a muted group moves its curves all the same
             continue
         prefix, name = _split_path(path)
         if name == _LATENT_PATH:

@@ -64,7 +64,7 @@ def preferences() -> bpy.types.AddonPreferences:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, preferences: bpy.types.AddonPreferences) -> Iterator["Stage"]:
+def stage(tmp_path: Path, preferences: bpy.types.AddonPreferences) -> Iterator[Stage]:
     """The open file, with a fake server; the server ends with the test."""
     from stage import Stage, session
 

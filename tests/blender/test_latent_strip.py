@@ -3,11 +3,11 @@
 import bpy
 import numpy as np
 import pytest
-from stage import latents_of, own_curves, planned, shown, to_shadow
 
 from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session import session
+from stage import latents_of, own_curves, planned, shown, to_shadow
 
 
 def sequencer(operator, **properties):

@@ -1,0 +1,118 @@
+"""The evaluation of F-curves against roots found by numpy, and its indifference to where a strip lies.
+
+tests/blender/test_evaluation.py holds it against Blender itself.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from latent_lantern.latent_addon.core import fcurves
+from latent_lantern.latent_addon.core.fcurves import BEZIER, CONSTANT, LINEAR, CurveKeys
+
+
+def curve(times, values, kinds=None, out=None, back=None, slopes=None, extrapolates=False):
+    """A curve with handles that reach `out` and `back` frames, along `slopes`."""
+    times, values = np.array(times, np.float64), np.array(values, np.float64)
+    spans = np.diff(times)
+    out = np.append(spans / 3, 1.0) if out is None else np.full(len(times), out)
+    back = np.insert(spans / 3, 0, 1.0) if back is None else np.full(len(times), back)
+    slopes = np.zeros(len(times)) if slopes is None else np.array(slopes)
+    return CurveKeys(
+        np.stack([times, values], 1).astype(np.float32),
+        np.stack([times - back, values - back * slopes], 1).astype(np.float32),
+        np.stack([times + out, values + out * slopes], 1).astype(np.float32),
+        np.array(kinds or [BEZIER] * len(times), np.int32),
+        extrapolates,
+    )
+
+
+def moved(keys, by):
+    """The curve as Blender stores it after its strip was moved: every time added to in float32."""
+
+    def shift(part):
+        part = part.copy()
+        part[:, 0] += np.float32(by)
+        return part
+
+    return replace(keys, points=shift(keys.points), left=shift(keys.left), right=shift(keys.right))
+
+
+def by_roots(keys, frame):
+    """One value of a Bezier curve, from the roots of its cubic in time."""
+    k = np.searchsorted(keys.points[:, 0], frame, side="right") - 1
+    x = [keys.points[k, 0], keys.right[k, 0], keys.left[k + 1, 0], keys.points[k + 1, 0]]
+    y = [keys.points[k, 1], keys.right[k, 1], keys.left[k + 1, 1], keys.points[k + 1, 1]]
+
+    def power(p):
+        p = np.array(p, np.float64)
+        return np.array([-p[0] + 3 * p[1] - 3 * p[2] + p[3], 3 * p[0] - 6 * p[1] + 3 * p[2], 3 * (p[1] - p[0]), p[0]])
+
+    cubic = power(x)
+    cubic[3] -= frame
+    roots = np.roots(cubic)
+    real = [r.real for r in roots if abs(r.imag) < 1e-7 and -1e-9 <= r.real <= 1 + 1e-9]
+    return np.polyval(power(y), real[0])
+
+
+@pytest.mark.parametrize("reach", [None, 0.5, 7.0])
+def test_bezier_segments_equal_the_roots_of_the_cubic(reach):
+    keys = curve([3, 15, 40], [1.0, -2.0, 0.5], out=reach, back=reach, slopes=[0.2, -0.4, 0.1])
+    frames = np.arange(3, 40)
+    found = fcurves.evaluate([keys], frames, 0)[:, 0]
+    np.testing.assert_allclose(found, [by_roots(keys, frame) for frame in frames], atol=3e-4 if reach is None else 1e-6)
+
+
+def test_constant_and_linear_segments():
+    keys = curve([0, 4, 8], [1.0, 3.0, -1.0], kinds=[CONSTANT, LINEAR, BEZIER])
+    found = fcurves.evaluate([keys], np.arange(-2, 11), 0)[:, 0]
+    np.testing.assert_array_equal(found, [1, 1, 1, 1, 1, 1, 3, 2, 1, 0, -1, -1, -1])
+
+
+def test_extrapolation():
+    frames = np.array([-3, 12])
+    line = curve([0, 8], [1.0, 5.0], kinds=[LINEAR, LINEAR], extrapolates=True)
+    np.testing.assert_allclose(fcurves.evaluate([line], frames, 0)[:, 0], [-0.5, 7.0])
+    along = curve([0, 8], [1.0, 5.0], slopes=[0.25, -2.0], extrapolates=True)
+    np.testing.assert_allclose(fcurves.evaluate([along], frames, 0)[:, 0], [0.25, -3.0])
+    held = curve([0, 8], [1.0, 5.0], kinds=[CONSTANT, CONSTANT], extrapolates=True)
+    np.testing.assert_array_equal(fcurves.evaluate([held], frames, 0)[:, 0], [1, 5])
+    single = curve([5], [2.0], kinds=[LINEAR], extrapolates=True)
+    np.testing.assert_array_equal(fcurves.evaluate([single], frames, 0)[:, 0], [2, 2])
+
+
+def test_handles_that_pass_the_other_key_never_turn_back_time():
+    keys = curve([0, 10], [0.0, 1.0], out=25.0, back=25.0)
+    found = fcurves.evaluate([keys], np.arange(0, 11), 0)[:, 0]
+    assert (np.diff(found) >= 0).all() and found[0] == 0 and found[-1] == 1
+
+
+@pytest.mark.parametrize("by", [1, 100, 1000, 9999, -37])
+def test_a_moved_curve_gives_the_same_bits(by):
+    random = np.random.RandomState(3)
+    curves = []
+    for _ in range(64):
+        times = np.array([1, 12, 13, 50, 96])
+        spans = np.diff(times)
+        automatic = float(np.float32(2.5614))
+        keys = curve(times, random.randn(5), slopes=random.randn(5) / 9)
+        keys.right[:4, 0] = (times[:4] + spans / automatic).astype(np.float32)
+        keys.left[1:, 0] = (times[1:] - spans / automatic).astype(np.float32)
+        curves.append(keys)
+    here = fcurves.evaluate(curves, np.arange(-5, 110), 1)
+    there = fcurves.evaluate([moved(keys, by) for keys in curves], np.arange(-5, 110) + by, 1 + by)
+    assert here.tobytes() == there.tobytes()
+
+
+def test_curves_are_evaluated_as_if_each_were_alone():
+    curves = [curve([0, 9], [i, -i], out=1.0 + i % 3) for i in range(9)]
+    frames = np.arange(-1, 11)
+    together = fcurves.evaluate(curves, frames, 0)
+    alone = np.concatenate([fcurves.evaluate([keys], frames, 0) for keys in curves], axis=1)
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_other_kinds_are_left_to_blender():
+    assert not curve([0, 1], [0.0, 1.0], kinds=[BEZIER, 3]).is_simple()
+    assert curve([0, 1], [0.0, 1.0]).is_simple()
