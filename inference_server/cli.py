@@ -26,6 +26,9 @@ class UsageError(Exception):
 def main(arguments: list[str]) -> int:
     """Run one command; return the exit code: 0, 1 when it failed, 2 for bad arguments, 3 when a package is missing."""
     options = _parser().parse_args(arguments)
+    # Blender and the encoders want the processors too. OpenMP's threads spin while they wait, and on a machine that is
+    # busy otherwise that costs most of the speed; it reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if options.command == "serve":
         # Before anything else can print: what goes to fd 1 from here on goes to stderr.
         messages, output = _claim_pipes()

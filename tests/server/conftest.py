@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import driving
+
+torch.set_num_threads(1)  # the networks here are too small to share out
 
 
 @pytest.fixture(scope="session")
