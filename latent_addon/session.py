@@ -34,6 +34,8 @@ from .worker.launch import check_python, server_command
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds the package `inference_server`."""
 
+GIGABYTE = 1e9
+
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
@@ -116,6 +118,9 @@ class Session:
     def make_missing(self) -> None:
         """Make what is missing although frames are not made automatically."""
         self.arm()
+        self.halted = ""
+        changes.take()
+        self.replan()
         self._asked = self._moved = True
 
     def halt(self, reason: str) -> None:
@@ -150,9 +155,10 @@ class Session:
                 before = state.plan
                 self._plan_strip(scene, image_strip, by_prefix, state)
                 moved |= state.plan is not before
-        self._moved |= moved
-        if moved and self.halted:
-            self.halted = ""  # an edit is a new question
+        if moved:  # an edit is a new question
+            self._moved = True
+            self._asked = False
+            self.halted = ""
         self._show_all()
 
     def _plan_strip(
@@ -312,10 +318,10 @@ class Session:
 
     def _keep_to_budget(self) -> None:
         self._budget_due = False
-        removed = self.store.enforce_budget(preferences().budget * 10**9, self.files_in_use())
+        removed = self.store.enforce_budget(round(preferences().budget * GIGABYTE), self.files_in_use())
         if removed.over:
             self.halt(
-                f"The frames in use take {removed.over / 1e9:.1f} GB more than the frame budget. "
+                f"The frames in use take {removed.over / GIGABYTE:.1f} GB more than the frame budget. "
                 "Raise the budget in the preferences, or shorten strips; nothing in use was deleted."
             )
 
@@ -372,16 +378,14 @@ class Session:
     def fill(self, scene: Scene | None = None, timeout: float = 3600.0) -> bool:
         """Make every missing frame of the scene (of all scenes) and wait for them; False when something stopped it."""
         self.make_missing()
-        changes.mark()
         self.tick()
 
         def ended() -> bool:
             scenes = [scene] if scene else list(bpy.data.scenes)
-            return bool(self.halted) or not any(self.missing(each) for each in scenes)
+            # A file may be seen in the folder before the server's word of it arrives.
+            return bool(self.halted) or not (self.feeder.busy or any(self.missing(each) for each in scenes))
 
-        self.wait(ended, timeout)
-        self._show_all()  # a file may be seen in the folder before the server's word of it arrives
-        return not self.halted and ended()
+        return self.wait(ended, timeout) and not self.halted
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""

@@ -1,0 +1,308 @@
+"""The session at work: what is made, in which order, and what undo, saving and opening do to it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+
+import fake_pictures
+from latent_lantern.latent_addon.core.frame_request import frame_order
+from latent_lantern.latent_addon.scene import versions
+from latent_lantern.latent_addon.scene.properties import settings_of
+from latent_lantern.latent_addon.session import session
+from stage import latents_of, own_curves, planned, shown, to_shadow
+
+FIVE_KEYS = {1: 1, 7: 2, 13: 3, 19: 4, 24: 5}
+
+
+def save(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert bpy.ops.wm.save_as_mainfile(filepath=str(path)) == {"FINISHED"}
+
+
+def the_strip():
+    return bpy.context.scene.sequence_editor.strips[0]
+
+
+def move_key(strip, number, by):
+    for curve in own_curves(strip).latent.values():
+        curve.keyframe_points[number].co[1] += by
+        curve.update()
+
+
+def test_exactly_the_frames_whose_latent_changed_are_made_again(stage):
+    strip = stage.keyed_strip(FIVE_KEYS)
+    before = latents_of(strip)
+    stage.ordered()
+    move_key(strip, 2, 0.5)
+    stage.fill()
+    changed = (latents_of(strip) != before).any(axis=1)
+    assert 0 < changed.sum() < 24
+    assert sorted(stage.ordered()) == sorted({name for name, new in zip(planned(strip), changed, strict=True) if new})
+    assert shown(strip) == planned(strip)
+
+
+def test_undo_and_redo_bring_pictures_back_without_inference(stage):
+    strip = stage.keyed_strip(FIVE_KEYS)
+    bpy.ops.ed.undo_push(message="five keys")
+    first = shown(strip)
+    stage.key(13, 99)
+    stage.fill()
+    bpy.ops.ed.undo_push(message="another third key")
+    second = shown(the_strip())
+    assert first != second
+    stage.ordered()
+    bpy.ops.ed.undo()
+    stage.fill()
+    assert shown(the_strip()) == first
+    bpy.ops.ed.redo()
+    stage.fill()
+    assert shown(the_strip()) == second
+    assert stage.ordered() == []
+
+
+def test_the_frame_under_the_playhead_comes_first_then_outward(stage):
+    strip = stage.keyed_strip()
+    stage.scene.frame_set(10)
+    stage.ordered()
+    settings_of(strip).psi = 0.5
+    stage.fill()
+    ordered = stage.ordered()
+    by_frame = dict(zip(range(1, 25), planned(strip), strict=True))
+    outward = sorted(by_frame, key=lambda frame: (abs(frame - 10), frame < 10))
+    assert ordered == list(dict.fromkeys(by_frame[frame] for frame in outward))
+
+
+def test_the_newest_edit_wins(stage):
+    strip = stage.keyed_strip()
+    stage.use_fake_server("--slow", 0.02)
+    settings_of(strip).psi = 0.1
+    stage.settle()
+    assert session.wait(lambda: session.progress(strip)[0] > 2, 30)
+    old = set(planned(strip))
+    stage.ordered()
+    settings_of(strip).psi = 0.2
+    stage.fill()
+    assert shown(strip) == planned(strip)
+    assert not old & set(stage.ordered())
+    present = session.store.names()
+    assert len(old - present) > 5  # what nobody wanted any more was not made
+
+
+def test_the_playhead_is_followed_while_frames_are_made(stage):
+    strip = stage.keyed_strip()
+    stage.use_fake_server("--slow", 0.05)
+    settings_of(strip).psi = 0.3
+    stage.settle()
+    assert session.wait(lambda: session.feeder.busy, 30)
+    far = planned(strip)[23]
+    stage.scene.frame_set(24)
+    assert session.wait(lambda: far in session.store.names(), 30)
+    assert session.progress(strip)[0] < 24
+    stage.fill()
+
+
+def test_colour_and_shadow_come_from_one_pass(stage):
+    strip = stage.add_strip()
+    to_shadow(strip)
+    stage.key(1, 1)
+    stage.key(24, 2)
+    stage.ordered()
+    stage.fill()
+    lines = [name for name in stage.ordered() if name.startswith("s_")]
+    assert set(lines) == set(planned(strip))
+    assert {frame.colour for frame in session.state_of(strip).plan.frames} <= session.store.names()
+
+
+def test_cancelling_keeps_what_is_made_and_can_go_on(stage):
+    strip = stage.keyed_strip()
+    stage.use_fake_server("--slow", 0.02)
+    settings_of(strip).psi = 0.4
+    stage.settle()
+    assert session.wait(lambda: session.progress(strip)[0] > 3, 30)
+    assert bpy.ops.lantern.cancel() == {"FINISHED"}
+    assert "Make Frames" in session.problem(strip)
+    done = session.progress(strip)[0]
+    session.wait(lambda: False, 0.2)
+    assert session.progress(strip)[0] <= done + 2  # the batch under way
+    stage.fill()
+    assert session.problem(strip) == ""
+
+
+def test_frames_that_someone_deletes_are_made_again(stage):
+    strip = stage.keyed_strip()
+    shutil.rmtree(session.store.folder)
+    session.wait(lambda: session.feeder.busy, 10)
+    stage.fill()
+    assert shown(strip) == planned(strip)
+
+
+def test_a_damaged_colour_frame_is_generated_again(stage):
+    strip = stage.keyed_strip()
+    damaged = session.store.folder / planned(strip)[5]
+    damaged.write_bytes(b"")
+    to_shadow(strip)
+    stage.fill()
+    assert damaged.stat().st_size > 0
+
+
+def test_missing_frames_show_the_placeholder_not_an_old_picture(stage):
+    strip = stage.keyed_strip()
+    stage.use_fake_server("--hang-after", 0)
+    settings_of(strip).psi = 0.9
+    stage.settle()
+    assert set(shown(strip)) == {"placeholder_16x16.png"}
+    assert (session.store.folder / "placeholder_16x16.png").exists()
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_save_moves_frames_beside_the_file(stage, tmp_path):
+    strip = stage.keyed_strip()
+    temporary = session.store.folder
+    pictures = shown(strip)
+    stage.ordered()
+    save(tmp_path / "shots" / "one.blend")
+    assert strip.directory == "//latent_lantern/frames/"
+    assert not [name for name in temporary.iterdir() if name.name.startswith("c_")]
+    assert {path.name for path in (tmp_path / "shots/latent_lantern/frames").iterdir()} >= set(pictures)
+    assert session.store.folder == tmp_path / "shots/latent_lantern/frames"
+    stage.fill()
+    assert stage.ordered() == []
+
+
+def test_a_saved_file_opens_elsewhere_with_every_picture(stage, tmp_path):
+    pictures = shown(stage.keyed_strip())
+    save(tmp_path / "shots" / "one.blend")
+    session.client.stop()
+    (tmp_path / "shots").rename(tmp_path / "moved")
+    stage.ordered()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "one.blend"))
+    assert shown(the_strip()) == pictures
+    assert Path(bpy.path.abspath(the_strip().directory)) == tmp_path / "moved/latent_lantern/frames"
+    session.tick()
+    assert session.progress(the_strip()) == (24, 24)
+    assert session.client.pid is None and stage.methods() == []
+    stage.fill()
+    assert stage.ordered() == []
+
+
+def test_save_as_elsewhere_brings_the_frames_in_use(stage, tmp_path):
+    strip = stage.keyed_strip()
+    save(tmp_path / "a" / "one.blend")
+    stage.key(12, 50)
+    stage.fill()
+    pictures = set(shown(strip))
+    stage.ordered()
+    save(tmp_path / "b" / "deep" / "two.blend")
+    assert strip.directory == "//latent_lantern/frames/"
+    here = {path.name for path in (tmp_path / "b/deep/latent_lantern/frames").iterdir()}
+    assert pictures <= here
+    assert pictures <= {path.name for path in (tmp_path / "a/latent_lantern/frames").iterdir()}
+    stage.fill()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b" / "deep" / "two.blend"))
+    assert the_strip().directory == "//latent_lantern/frames/"
+    assert stage.ordered() == []
+
+
+def test_save_copy_leaves_the_open_file_where_it_is(stage, tmp_path):
+    strip = stage.keyed_strip()
+    save(tmp_path / "a" / "one.blend")
+    (tmp_path / "b").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b" / "copy.blend"), copy=True)
+    assert strip.directory == "//latent_lantern/frames/"
+    assert session.store.folder == tmp_path / "a/latent_lantern/frames"
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b" / "copy.blend"))
+    session.tick()
+    assert session.progress(the_strip()) == (24, 24)
+
+
+def test_opening_a_file_starts_reads_and_writes_nothing(stage, tmp_path):
+    stage.keyed_strip()
+    save(tmp_path / "a" / "one.blend")
+    session.client.stop()
+    shutil.rmtree(tmp_path / "a" / "latent_lantern")
+    stage.ordered()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a" / "one.blend"))
+    for _ in range(5):
+        session.tick()
+    assert session.progress(the_strip()) == (0, 24)
+    assert session.client.pid is None and not stage.journal_path.exists()
+    assert not (tmp_path / "a" / "latent_lantern").exists()
+    assert bpy.ops.lantern.make_frames() == {"FINISHED"}
+    assert session.progress(the_strip()) == (24, 24)
+
+
+def test_frames_can_be_kept_elsewhere(stage, tmp_path):
+    strip = stage.keyed_strip()
+    stage.preferences.frame_folder = str(tmp_path / "big disk")
+    stage.fill()
+    assert strip.directory == str(tmp_path / "big disk") + "/"
+    assert set(shown(strip)) <= {path.name for path in (tmp_path / "big disk").iterdir()}
+
+
+def test_the_budget_never_takes_what_is_shown(stage, monkeypatch):
+    strip = stage.keyed_strip()
+    size = session.store.size()
+    for psi in (0.1, 0.2, 0.3):
+        settings_of(strip).psi = psi
+        stage.fill()
+    assert session.store.size() > 3 * size
+    monkeypatch.setattr("latent_lantern.latent_addon.session.GIGABYTE", size / 10)
+    stage.preferences.budget = 12
+    settings_of(strip).psi = 0.4
+    stage.fill()
+    session.tick()
+    assert set(shown(strip)) <= session.store.names()
+    assert session.store.size() <= 1.2 * size
+
+
+def test_by_hand_only(stage):
+    strip = stage.keyed_strip()
+    stage.preferences.make_automatically = False
+    stage.ordered()
+    settings_of(strip).psi = 0.6
+    session.wait(lambda: False, 0.2)
+    assert stage.ordered() == []
+    stage.fill()
+    assert set(stage.ordered()) == set(planned(strip))
+
+
+def test_a_sequence_file_says_what_the_strip_shows(stage, tmp_path):
+    strip = stage.keyed_strip()
+    to_shadow(strip, threshold=77.0)
+    target = tmp_path / "shot.lantern.json"
+    assert bpy.ops.lantern.export_sequence(filepath=str(target)) == {"FINISHED"}
+    written = json.loads(target.read_text())
+    assert [frame["frame"] for frame in written["frames"]] == list(range(1, 25))
+    assert written["frames"][0]["shadow"]["threshold"] == 77.0
+    assert written["fps"] == 24.0 and written["generator"]["sha256"] == settings_of(strip).sha256
+
+
+def test_frames_hold_what_the_request_says(stage):
+    """The fake server's pictures are a function of the request: the file under a name must be that function's value."""
+    strip = stage.keyed_strip()
+    frame = session.state_of(strip).plan.frames[6]
+    latent = np.frombuffer(frame.request.latent, "<f4").tolist()
+    order = frame_order(frame.request, 0, frame.colour, frame.name)
+    made = fake_pictures.decode_png((session.store.folder / frame.name).read_bytes())
+    assert made == (fake_pictures.picture(order, latent, 16, 16), 16, 16)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_shortest_strips(stage, frames):
+    strip = stage.add_strip(frames)
+    stage.fill()
+    assert shown(strip) == planned(strip) and len(shown(strip)) == frames
+
+
+def test_scenes_have_their_own_playheads(stage):
+    stage.keyed_strip()
+    other = bpy.data.scenes.new("Other")
+    other.sequence_editor_create()
+    session.replan()
+    assert versions.strip_start(the_strip()) == 1 and session.missing(other) == []
