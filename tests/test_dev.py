@@ -116,6 +116,14 @@ def test_layers_are_chosen_by_name_or_by_path(
     assert ran == layers
 
 
+def test_a_layer_without_tests_fails_unless_a_choice_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dev, "lint", lambda args: 0)
+    monkeypatch.setattr(dev, "plain_tests", lambda args, layer, rest: dev.NOTHING_SELECTED)
+    assert dev.main(["test", "lint", "core"]) == 1
+    assert dev.main(["test", "lint", "core", "-k", "strip"]) == 0
+    assert dev.main(["test", "core", "-k", "strip"]) == 1
+
+
 def test_a_missing_python_fails_in_ci_whatever_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(args: object, version: str, rest: object) -> int:
         raise environments.Missing("no Python 3.13")
