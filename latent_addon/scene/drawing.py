@@ -131,7 +131,7 @@ def show_background(scene: Scene, path: str | Path | None) -> None:
     if found:
         image = background.image
         if bpy.path.abspath(image.filepath) != absolute:
-            image.filepath = str(path)
+            image.filepath = _as_saved(absolute)
         elif not background.show_background_image:  # the file may have come back with other pixels
             image.reload()
     if background.show_background_image != found:
@@ -171,6 +171,16 @@ def _find(scene: Scene, kind: str, role: str, first: Object | None) -> Object | 
         if ob.type == kind and ob.get(ROLE) == role:
             return ob
     return None
+
+
+def _as_saved(path: str) -> str:
+    """A path for the .blend: relative to it where that can be, so that the shot can move to another machine."""
+    if not bpy.data.filepath:
+        return path
+    try:
+        return bpy.path.relpath(path)
+    except ValueError:  # on another drive
+        return path
 
 
 def _set_render(scene: Scene, width: int, height: int) -> None:

@@ -165,12 +165,14 @@ def test_an_unchanged_background_is_not_read_again(tmp_path: Path, drawing: Draw
     assert image.has_data
 
 
-def test_paths_relative_to_the_file_are_followed(tmp_path: Path, drawing: Drawing) -> None:
+def test_the_background_is_relative_to_the_file(tmp_path: Path, drawing: Drawing) -> None:
     write_picture(tmp_path / "a.png", noise_picture(1, 32, 24))
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    show_background(bpy.context.scene, "//a.png")
+    show_background(bpy.context.scene, tmp_path / "a.png")
     background = drawing.camera.data.background_images[0]
     assert background.show_background_image and background.image.filepath == "//a.png"
+    show_background(bpy.context.scene, "//a.png")
+    assert background.show_background_image
 
 
 def test_a_scene_without_a_drawing_has_no_background_to_show(tmp_path: Path) -> None:
