@@ -32,6 +32,7 @@ class LanternPreferences(AddonPreferences):
         "frames lie in a temporary folder and move along when you save",
         default=DEFAULT_FOLDER,
         subtype="DIR_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
         update=_changed,
     )
     budget: IntProperty(

@@ -66,7 +66,7 @@ class Session:
     """The add-on at work. One for each Blender; `arm` and everything else is for the main thread only."""
 
     def __init__(self) -> None:
-        self.client = InferenceClient(self._on_notification, self._redraw)
+        self.client = InferenceClient(self._on_notification, self._on_server_change)
         self.feeder = Feeder(self.client, self._failed)
         self.folder = FrameFolder("", Path())
         self.store = FrameStore(Path())
@@ -81,6 +81,7 @@ class Session:
         self._looked = 0.0
         self._known_files = 0
         self._restarts = 0
+        self._was_ready = False
         self._budget_due = False
         self._moved = True
         """Whether any plan is another than when the feeder was last asked."""
@@ -282,9 +283,10 @@ class Session:
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
         files = len(self.store.names())
-        if self._states and files < self._known_files:
-            changes.mark()  # someone deleted frames
-        self._known_files = files
+        if files != self._known_files:
+            self._known_files = files
+            if self._states:
+                changes.mark()  # someone deleted frames, or a server died before it could tell of some
 
     def files_in_use(self) -> set[str]:
         """Names of all files that any strip of the open file shows, and of the colour frames behind shadows."""
@@ -336,13 +338,18 @@ class Session:
         if problem:
             self.halt(problem)
             return
+        self._was_ready = False
         self.client.start(*server_command(bpy.path.abspath(python), SERVER_ROOT))
+
+    def _on_server_change(self) -> None:
+        self._was_ready |= self.client.state is ServerState.READY
+        self._redraw()
 
     def _watch_server(self) -> None:
         """After a death in the middle of work, start again; but not again and again without a frame in between."""
         if self.client.state is not ServerState.FAILED or not self.armed or self.halted:
             return
-        if self._restarts < 2 and self._made:
+        if self._was_ready and self._restarts < 2:
             self._restarts += 1
             self.start_server()
         else:
@@ -385,7 +392,9 @@ class Session:
             # A file may be seen in the folder before the server's word of it arrives.
             return bool(self.halted) or not (self.feeder.busy or any(self.missing(each) for each in scenes))
 
-        return self.wait(ended, timeout) and not self.halted
+        self.wait(ended, timeout)
+        self._show_all()
+        return ended() and not self.halted
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""
@@ -437,7 +446,9 @@ class Session:
                 )
             self.feeder.made(there)
             self._made.append((time.monotonic(), len(there)))
+            self._known_files = len(self.store.names())
             self._budget_due = True
+            self._restarts = 0
             self._show_made(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(protocol.ProtocolError.from_json(params.get("error")), names)

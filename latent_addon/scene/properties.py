@@ -38,6 +38,7 @@ class LatentStripSettings(PropertyGroup):
         name="Generator",
         description="Checkpoint file that makes the pictures; empty for the built-in family at dinner",
         subtype="FILE_PATH",
+        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
     )
     generator_name: StringProperty(name="Generator Name", options={"HIDDEN"})
     sha256: StringProperty(
