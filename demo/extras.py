@@ -94,28 +94,31 @@ def _moth_place(turns: float, lamp: tuple[float, float]) -> Floats:
 
 
 def title(hand: Hand, first: int, written: int, held: int) -> list[Stroke]:
-    """The title: written in the `written` drawings from `first`, read for `held`, and gone as it came."""
-    strokes = [points for word, corner in TITLE for points in _word(word, corner)]
-    done = (hand.drawing - first) / written
-    wiped = (hand.drawing - first - written - held) / written
+    """The title: written in the `written` drawings from `first`, read for `held`, gone letter by letter."""
+    letters = [strokes for word, corner in TITLE for strokes in _word(word, corner)]
+    total = sum(map(len, letters))
+    done = (hand.drawing - first) / written * total
+    gone = (hand.drawing - first - written - held) / written * len(letters)
     visible = []
-    for k, points in enumerate(strokes):
-        start, end = k / len(strokes), (k + 1) / len(strokes)
-        shown = min(1.0, (done - start) / (end - start))
-        if shown > 0.15 and wiped < start:
-            count = max(3, math.ceil(shown * len(points)))
-            visible.append(hand.stroke(points[:count], "Ink White", 0.9, taper=1.2))
+    before = 0
+    for k, strokes in enumerate(letters):
+        for points in strokes:
+            shown = min(1.0, done - before)
+            before += 1
+            if shown > 0.15 and gone <= k:
+                count = max(3, math.ceil(shown * len(points)))
+                visible.append(hand.stroke(points[:count], "Ink White", 0.9, taper=1.2))
     return visible
 
 
-def _word(word: str, corner: tuple[float, float]) -> list[Floats]:
+def _word(word: str, corner: tuple[float, float]) -> list[list[Floats]]:
     rng = np.random.default_rng(sum(map(ord, word)))
-    strokes = []
+    letters = []
     for k, letter in enumerate(word):
-        x, y = corner[0] + k * LETTER_STEP, corner[1] + rng.uniform(-0.45, 0.45)
+        place = np.array((corner[0] + k * LETTER_STEP, corner[1] + rng.uniform(-0.45, 0.45)))
         lean = rng.uniform(-0.12, 0.08)
-        for points in _LETTERS[letter]:
-            box = np.array(points)
+        boxes = [np.array(points) for points in _LETTERS[letter]]
+        for box in boxes:
             box[:, 0] += lean * (0.5 - box[:, 1])
-            strokes.append(np.array((x, y)) + box * (LETTER_WIDTH, LETTER_HEIGHT))
-    return strokes
+        letters.append([place + box * (LETTER_WIDTH, LETTER_HEIGHT) for box in boxes])
+    return letters
