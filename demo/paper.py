@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from bl_ext.user_default.latent_lantern.latent_addon.scene import versions
-from bl_ext.user_default.latent_lantern.latent_addon.scene.drawing import PIXEL, Drawing
+from bl_ext.user_default.latent_lantern.latent_addon.scene.drawing import Drawing
 from hand import Stroke
 
 
@@ -34,7 +34,7 @@ def _write(sheet: Any, drawing: Drawing, strokes: Sequence[Stroke], scale: float
             line.cyclic = True
             versions.set_fill(line, index + 1)
     positions = drawing.place(np.concatenate([stroke.points for stroke in strokes]) * scale)
-    radii = np.concatenate([stroke.radius for stroke in strokes]).astype(np.float32) * PIXEL * scale
+    radii = np.concatenate([stroke.radius for stroke in strokes]).astype(np.float32) * drawing.pixel * scale
     sheet.attributes["position"].data.foreach_set("vector", positions.ravel())
     _attribute(sheet, "radius").data.foreach_set("value", radii)
     _attribute(sheet, "opacity").data.foreach_set("value", np.ones_like(radii))

@@ -1,7 +1,8 @@
 """The drawing side of a shot: camera, picture behind the drawing, Grease Pencil object and inks, aligned to the pixel.
 
-The picture lies in a plane that faces the camera, one of its pixels a hundredth of a unit. A drawing's own coordinates
-start at the middle of the picture, x to the right and z up, so a stroke at (0.01, 0, 0) is a pixel right of the middle.
+The picture lies in a plane that faces the camera. One pixel of the composite is a hundredth of a unit: Blender's
+pencils are a few hundredths wide, and drawings still fit when another generator makes smaller or larger pictures.
+A drawing's own coordinates start at the middle of the picture, x to the right and z up.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bpy.types import CameraBackgroundImage, Context, GreasePencil, Image, Image
 from . import versions
 
 PIXEL = 0.01
-"""Length of a picture's pixel in Blender units."""
+"""Length of a pixel of the composite in Blender units."""
 
 FINE_SIDE = 1024
 """The composite's shorter side has at least this many pixels, so that a line over a small picture is a fine one."""
@@ -64,12 +65,17 @@ class Drawing:
     height: int
     factor: int
 
+    @property
+    def pixel(self) -> float:
+        """Length of a pixel of the picture in Blender units."""
+        return self.factor * PIXEL
+
     def place(self, points: np.ndarray) -> np.ndarray:
         """Picture positions (n, 2), in pixels from the upper left corner, as the drawing's coordinates (n, 3)."""
         points = np.asarray(points, dtype=np.float32)
         placed = np.zeros((len(points), 3), dtype=np.float32)
-        placed[:, 0] = (points[:, 0] - self.width / 2) * PIXEL
-        placed[:, 2] = (self.height / 2 - points[:, 1]) * PIXEL
+        placed[:, 0] = (points[:, 0] - self.width / 2) * self.pixel
+        placed[:, 2] = (self.height / 2 - points[:, 1]) * self.pixel
         return placed
 
 
@@ -88,7 +94,7 @@ def set_up_drawing(
     """
     factor = factor or drawing_factor(width, height)
     _set_render(scene, width * factor, height * factor)
-    camera = _camera(scene, width, height)
+    camera = _camera(scene)
     pencil = _pencil(scene)
     scene.camera = camera
     for strip in strips:
@@ -194,7 +200,7 @@ def _set_render(scene: Scene, width: int, height: int) -> None:
     view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0.0, 1.0
 
 
-def _camera(scene: Scene, width: int, height: int) -> Object:
+def _camera(scene: Scene) -> Object:
     camera = camera_of(scene)
     if camera is None:
         camera = bpy.data.objects.new("Lantern Camera", bpy.data.cameras.new("Lantern Camera"))
@@ -207,7 +213,7 @@ def _camera(scene: Scene, width: int, height: int) -> Object:
     camera.scale = (1.0, 1.0, 1.0)
     data = camera.data
     data.type, data.sensor_fit = "ORTHO", "AUTO"
-    data.ortho_scale = max(width, height) * PIXEL
+    data.ortho_scale = max(scene.render.resolution_x, scene.render.resolution_y) * PIXEL
     data.shift_x = data.shift_y = 0.0
     data.clip_start, data.clip_end = 0.1, 2 * CAMERA_DISTANCE
     data.show_background_images = True

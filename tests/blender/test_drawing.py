@@ -6,9 +6,9 @@ import bpy
 import numpy as np
 import pytest
 
-from latent_lantern.latent_addon.scene import drawing as drawing_module
 from latent_lantern.latent_addon.scene.drawing import (
     INKS,
+    PIXEL,
     Drawing,
     camera_of,
     drawing_factor,
@@ -90,7 +90,7 @@ def test_setting_up_again_repairs_without_doubling_or_touching_strokes(drawing: 
     assert set_up_drawing(scene, 32, 24, factor=4) == drawing
     assert counts() == (*before[:3], before[3] + 1, before[4])
     assert scene.camera == again.camera and again.camera.location.x == 0
-    assert again.camera.data.ortho_scale == pytest.approx(0.32)
+    assert again.camera.data.ortho_scale == pytest.approx(1.28)
     assert len(again.camera.data.background_images) == 1
     assert scene.view_settings.view_transform == "Standard"
     assert [layer.name for layer in again.pencil.data.layers] == ["Colour", "Ink"]
@@ -104,6 +104,15 @@ def test_a_picture_of_another_size_is_framed_anew(drawing: Drawing) -> None:
     again = set_up_drawing(scene, 64, 64)
     assert (again.camera, again.pencil, again.factor) == (drawing.camera, drawing.pencil, 16)
     assert (scene.render.resolution_x, scene.render.resolution_y) == (1024, 1024)
+    assert again.camera.data.ortho_scale == pytest.approx(10.24)
+
+
+def test_drawings_fit_pictures_of_another_generator(tmp_path: Path) -> None:
+    scene = bpy.context.scene
+    fill_box(set_up_drawing(scene, 16, 16, factor=8), (4, 4, 12, 12), 1)
+    set_up_drawing(scene, 32, 32, factor=4)
+    alpha = render_camera(scene, tmp_path)[:, :, 3]
+    assert alpha[34:94, 34:94].min() == 255 and alpha[:30].max() == 0 and alpha[98:].max() == 0
 
 
 def test_each_scene_has_its_own(drawing: Drawing) -> None:
@@ -187,5 +196,5 @@ def test_draw_mode_waits_for_a_window(drawing: Drawing) -> None:
 
 def test_places_are_measured_from_the_upper_left_corner(drawing: Drawing) -> None:
     corners = drawing.place(np.array([(0, 0), (32, 24), (16, 12)]))
-    pixel = drawing_module.PIXEL
+    pixel = 4 * PIXEL
     assert np.allclose(corners, [(-16 * pixel, 0, 12 * pixel), (16 * pixel, 0, -12 * pixel), (0, 0, 0)])
