@@ -90,7 +90,7 @@ class Renderer:
         if sha256 is not None and found != sha256:
             raise ProtocolError(
                 CHECKPOINT_CHANGED,
-                f"The checkpoint {file} has changed since it was chosen. Press Reload Checkpoint to use what is in the "
+                f"The checkpoint {file} has changed since it was chosen. Press Reload Generator to use what is in the "
                 "file now, or put the old file back.",
                 {"path": str(file), "sha256": found},
             )

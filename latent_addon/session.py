@@ -25,7 +25,7 @@ from .core.frame_request import GeneratorFacts
 from .core.frame_store import FrameStore, StoreError
 from .feeding import Feeder
 from .preferences import preferences
-from .scene import changes, curves, planning, strip, versions
+from .scene import changes, curves, drawing, planning, strip, versions
 from .scene.frame_folder import FrameFolder, frame_folder, frame_folder_for
 from .scene.properties import LatentStripSettings, settings_of
 from .worker.client import InferenceClient, ServerState
@@ -123,6 +123,7 @@ class Session:
         changes.take()
         self.replan()
         self._asked = self._moved = True
+        self._feed()  # takes the place of orders that the edit has overtaken, and of what may go wrong with them
 
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
@@ -210,7 +211,7 @@ class Session:
             else:
                 there = [i for i, frame in enumerate(state.plan.frames) if frame.name in present]
                 strip.show_made(image_strip, state.plan, there)
-        self._redraw()
+        self._refresh()
 
     def strips(self) -> Iterator[tuple[Scene, ImageStrip, StripState]]:
         """Every latent strip of the open file that is planned or has a problem."""
@@ -459,7 +460,7 @@ class Session:
             if offsets and state.plan is not None:
                 strip.show_made(image_strip, state.plan, offsets)
                 state.done = len(state.plan.frames) - len(state.plan.missing(self.store.names()))
-        self._redraw()
+        self._refresh()
 
     def _failed(self, error: protocol.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
@@ -471,6 +472,12 @@ class Session:
             self._moved = True
             return
         self.halt(str(error))
+
+    def _refresh(self) -> None:
+        """Let the editors show new pictures, and the one behind the drawing too."""
+        for scene, _strips in self._scenes():
+            drawing.show_background(scene, self.shown_file(scene))
+        self._redraw()
 
     def _redraw(self) -> None:
         for window in bpy.context.window_manager.windows:
