@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from inference_server.generators.base import Generator
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config, state_shapes
@@ -104,7 +104,7 @@ def save_generator(
     about = {"name": info.name, "licence": info.licence, "training": info.training, **metadata, **own}
     part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, about)
+        part.write_bytes(save(tensors, about))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

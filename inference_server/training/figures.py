@@ -2,8 +2,9 @@
 
 Two people sit on chairs at the ends of a table and turn towards it, two sit behind it, a child among them. Seats are
 fixed and gestures are continuous (arms, lean, tilt of the head), so that a generator trained on the pictures has
-directions worth animating. Every part of a figure is bright (luma above 60) and lies in a dark gap, so that a
-threshold on luma turns any picture into shadows of people.
+directions worth animating. Every choice in a picture is made by one component of a latent vector z, so that a generator
+can be trained on pairs of z and picture (``--latents``). Every part of a figure is bright (luma above 60) and lies in a
+dark gap, so that a threshold on luma turns any picture into shadows of people.
 
 ``python -m inference_server.training.figures --count 20000 --size 128 --seed 1 --out figures.npy --sheet sheet.png``
 """
@@ -26,18 +27,20 @@ UNITS = 128.0
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[float, float]]
 
+# Neighbours blend into each other, so that a colour is a place along its row.
 CLOTH: tuple[Colour, ...] = (
     (226, 84, 62),
     (240, 184, 62),
+    (238, 222, 190),
+    (146, 182, 100),
     (58, 158, 150),
     (110, 170, 226),
-    (232, 140, 160),
-    (146, 182, 100),
     (176, 136, 214),
-    (238, 222, 190),
+    (232, 140, 160),
 )
-HAIR: tuple[Colour, ...] = ((222, 116, 48), (240, 204, 112), (186, 188, 196), (168, 116, 74), (246, 240, 228))
-WOOD: tuple[Colour, ...] = ((200, 142, 86), (176, 116, 78), (222, 180, 124))
+HAIR: tuple[Colour, ...] = ((168, 116, 74), (222, 116, 48), (240, 204, 112), (246, 240, 228), (186, 188, 196))
+WOOD: tuple[Colour, ...] = ((176, 116, 78), (200, 142, 86), (222, 180, 124))
+SKIN: tuple[Colour, ...] = ((252, 214, 178), (182, 122, 84))
 METAL: Colour = (214, 222, 230)
 LIGHT: Colour = (255, 238, 170)
 BLACK: Colour = (0, 0, 0)
@@ -49,6 +52,43 @@ LOOKS: tuple[tuple[str, ...], ...] = (
     ("bun", "bob", "scarf", "brim"),
     ("bun", "bald", "cap", "beret", "bowler"),
 )
+
+
+LATENT = 128
+"""Components of z: 32 for the scene, then 24 for each of the four people; not all are used."""
+
+
+class Chance:
+    """Choices made by the components of z, one after the other.
+
+    Args:
+        z: components that are standard normal; ``erf`` makes each a uniform number from 0 to 1.
+    """
+
+    def __init__(self, z: Sequence[float]) -> None:
+        self.uniforms = iter([0.5 + 0.5 * math.erf(value / math.sqrt(2)) for value in z])
+
+    def random(self) -> float:
+        """From 0 to 1."""
+        return next(self.uniforms)
+
+    def uniform(self, low: float, high: float) -> float:
+        """From low to high."""
+        return low + (high - low) * self.random()
+
+    def either(self) -> float:
+        """From 0 to 1, more often near the ends: the Beta(1/2, 1/2) distribution."""
+        return math.sin(math.pi / 2 * self.random()) ** 2
+
+    def choice(self, kinds: Sequence[str]) -> str:
+        """One of them, each as likely."""
+        return kinds[min(int(self.random() * len(kinds)), len(kinds) - 1)]
+
+    def colour(self, row: Sequence[Colour]) -> Colour:
+        """A place along a row of colours, blended between neighbours."""
+        place = self.random() * (len(row) - 1)
+        first = min(int(place), len(row) - 2)
+        return blend(row[first], row[first + 1], place - first)
 
 
 class Pen:
@@ -108,6 +148,12 @@ class Pen:
                 outline = [(a[0] + (ra + grow) * math.cos(t), a[1] + (ra + grow) * math.sin(t)) for t in back]
                 outline += [(b[0] + (rb + grow) * math.cos(t), b[1] + (rb + grow) * math.sin(t)) for t in front]
                 self.piece(outline, ink, 0)
+
+
+def blend(first: Colour, second: Colour, share: float) -> Colour:
+    """``share`` of the way from the first colour to the second."""
+    r, g, b = (round(one + (other - one) * share) for one, other in zip(first, second, strict=True))
+    return r, g, b
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -179,10 +225,11 @@ def draw_hair(pen: Pen, look: str, hair: Colour, cloth: Colour, band: Colour) ->
 
 
 def draw_head(
-    pen: Pen, rng: np.random.Generator, look: str, skin: Colour, hair: Colour, cloth: Colour, band: Colour, beard: bool
+    pen: Pen, chance: Chance, look: str, skin: Colour, hair: Colour, cloth: Colour, band: Colour, beard: bool
 ) -> None:
     """A head in profile with its neck at the origin, looking along +x."""
-    nose, chin = rng.uniform(2.6, 5.2), rng.uniform(-0.8, 1.2)
+    nose, chin = chance.uniform(2.6, 5.2), chance.uniform(-0.8, 1.2)
+    rosy, glasses = chance.random() < 0.5, chance.random() < 0.35
     pen.limb([(-1.5, -4), (-2, 4)], [4.6, 4.6], skin, 0.8)
     pen.blob(
         [
@@ -207,9 +254,9 @@ def draw_head(
     )
     if beard:
         pen.blob([(0, -9), (3, -5.5), (8.5, -6.8), (11, -5.2), (10, -3), (10.5, 3), (5, 6.5), (0.5, 2.5)], hair, 0.4)
-    elif rng.random() < 0.5:
+    elif rosy:
         pen.disc(4.2, -5.6, 2.2, shade((int(skin[0]), int(skin[1] * 0.72), int(skin[2] * 0.7)), 1.0))
-    if rng.random() < 0.35:
+    if glasses:
         pen.disc(6.6, -11.4, 4.2, METAL, 0.4)
         pen.disc(6.6, -11.4, 2.9, BLACK)
         pen.limb([(2.4, -12), (-2, -12.6)], [0.7, 0.7], METAL, 0.3)
@@ -220,7 +267,7 @@ def draw_head(
 
 def draw_arm(
     pen: Pen,
-    rng: np.random.Generator,
+    chance: Chance,
     shoulder: tuple[float, float],
     reach: float,
     sleeve: Colour,
@@ -228,13 +275,13 @@ def draw_arm(
     cup: Colour,
 ) -> None:
     """An arm towards +x from the table (low) to above the head (high), with or without something in the hand."""
-    raised = rng.beta(0.45, 0.55)
-    upper = math.radians(62 - 100 * raised + rng.uniform(-6, 6))
-    lower = upper - math.radians(rng.uniform(42, 58) - 18 * raised)
+    raised = chance.either()
+    upper = math.radians(62 - 100 * raised + chance.uniform(-6, 6))
+    lower = upper - math.radians(chance.uniform(42, 58) - 18 * raised)
     elbow = (shoulder[0] + reach * math.cos(upper), shoulder[1] + reach * math.sin(upper))
     wrist = (elbow[0] + reach * math.cos(lower), elbow[1] + reach * math.sin(lower))
     hand = (wrist[0] + 3.6 * math.cos(lower), wrist[1] + 3.6 * math.sin(lower))
-    kind = rng.choice(("cup", "spoon", "fork", "point", "open"), p=(0.3, 0.2, 0.15, 0.2, 0.15))
+    kind = chance.choice(("cup", "spoon", "cup", "fork", "point", "open"))
     tool = pen.moved(*hand, turn=lower + math.radians(80))
     if kind == "cup":
         tool.piece([(-4, -9), (4, -9), (2.8, 0.5), (-2.8, 0.5)], cup)
@@ -257,14 +304,14 @@ def draw_arm(
             pen.limb([hand, tip], [1.5, 1.2], skin, 0)
 
 
-def draw_seated(pen: Pen, rng: np.random.Generator, look: str, paint: dict[str, Colour], beard: bool) -> None:
+def draw_seated(pen: Pen, chance: Chance, look: str, paint: dict[str, Colour], beard: bool) -> None:
     """Someone on a chair, from the side; the origin is the hip, the floor is 30 units below."""
     wood, cloth, skin = paint["wood"], paint["cloth"], paint["skin"]
     for x in (-10.5, 7):
         pen.limb([(x, 6), (x - 0.5, 29)], [1.5, 1.4], wood, 0.6)
     pen.limb([(-11, 6), (-13.5, -22)], [1.7, 1.7], wood, 0.6)
     pen.limb([(-11, 5.5), (9, 5.5)], [1.7, 1.7], wood, 0.6)
-    lean, tuck = math.radians(rng.uniform(-9, 7)), rng.uniform(-4, 4)
+    lean, tuck = math.radians(chance.uniform(-9, 7)), chance.uniform(-4, 4)
     legs, knee = shade(paint["trousers"], 0.9), (19.0, -0.5)
     pen.limb([(0, 0), knee, (19 + tuck, 25)], [5.4, 4.4, 3.2], legs)
     pen.blob(
@@ -272,36 +319,36 @@ def draw_seated(pen: Pen, rng: np.random.Generator, look: str, paint: dict[str, 
     )
     body = pen.moved(0, 0, turn=lean)
     body.blob([(-8, 3), (-9.5, -10), (-9, -26), (-5, -34), (2, -35), (7, -29), (8.5, -15), (8, 3), (0, 5)], cloth)
-    if rng.random() < 0.5:
+    if chance.random() < 0.5:
         body.limb([(-5.5, -32.5), (3.5, -32.5)], [2.3, 2.3], paint["band"], 0.6)
-    tilt = math.radians(rng.uniform(-16, 14)) - lean * 0.5
-    draw_head(body.moved(-0.5, -35, turn=tilt), rng, look, skin, paint["hair"], paint["hat"], paint["band"], beard)
-    draw_arm(body, rng, (0, -28), 15.5, shade(cloth, 1.25), skin, paint["cup"])
+    tilt = math.radians(chance.uniform(-16, 14)) - lean * 0.5
+    draw_head(body.moved(-0.5, -35, turn=tilt), chance, look, skin, paint["hair"], paint["hat"], paint["band"], beard)
+    draw_arm(body, chance, (0, -28), 15.5, shade(cloth, 1.25), skin, paint["cup"])
 
 
-def draw_behind(pen: Pen, rng: np.random.Generator, look: str, paint: dict[str, Colour]) -> None:
+def draw_behind(pen: Pen, chance: Chance, look: str, paint: dict[str, Colour]) -> None:
     """Someone behind the table, cut off by it; the origin is where the body meets the table's edge."""
     cloth = paint["cloth"]
-    body = pen.moved(0, 0, turn=math.radians(rng.uniform(-5, 9)))
+    body = pen.moved(0, 0, turn=math.radians(chance.uniform(-5, 9)))
     body.blob([(-10, 4), (-10.5, -8), (-8, -18), (-3, -22), (3, -21.5), (8, -16), (9.5, -6), (9.5, 4)], cloth)
-    if rng.random() < 0.5:
+    if chance.random() < 0.5:
         body.limb([(-5, -19.5), (4, -19.5)], [2.3, 2.3], paint["band"], 0.6)
-    tilt = math.radians(rng.uniform(-16, 14))
+    tilt = math.radians(chance.uniform(-16, 14))
     draw_head(
-        body.moved(-0.5, -22, turn=tilt), rng, look, paint["skin"], paint["hair"], paint["hat"], paint["band"], False
+        body.moved(-0.5, -22, turn=tilt), chance, look, paint["skin"], paint["hair"], paint["hat"], paint["band"], False
     )
-    draw_arm(body, rng, (1, -15), 11, shade(cloth, 1.25), paint["skin"], paint["cup"])
+    draw_arm(body, chance, (1, -15), 11, shade(cloth, 1.25), paint["skin"], paint["cup"])
 
 
-def draw_table(pen: Pen, rng: np.random.Generator, wood: Colour, cloth: Sequence[Colour]) -> None:
+def draw_table(pen: Pen, chance: Chance, wood: Colour, cloth: Sequence[Colour]) -> None:
     """The table from the side, what stands on it, and now and then a cat below; the origin is the middle of the top."""
     for x in (-14, 14):
         pen.limb([(x, 3), (x * 1.12, 38)], [2.3, 1.9], wood)
     pen.piece([(-30, 0), (30, 0), (29, 5), (-29, 5)], wood, 1.2)
     for x in (-18, 18):
-        if rng.random() < 0.6:
+        if chance.random() < 0.6:
             pen.blob([(x - 6, -4.5), (x + 6, -4.5), (x + 4.4, -0.5), (x - 4.4, -0.5)], cloth[3], 0.8)
-    thing = rng.choice(("bottle", "pot", "candle", "cake"))
+    thing = chance.choice(("bottle", "pot", "candle", "cake"))
     if thing == "bottle":
         pen.blob(
             [(-3.6, -0.8), (-4, -11), (-1.8, -15), (-1.6, -21), (1.6, -21), (1.8, -15), (4, -11), (3.6, -0.8)],
@@ -321,19 +368,17 @@ def draw_table(pen: Pen, rng: np.random.Generator, wood: Colour, cloth: Sequence
         pen.piece([(-8.5, -8), (8.5, -8), (8.5, -0.8), (-8.5, -0.8)], (250, 226, 190), 0.8)
         pen.piece([(-6, -14), (6, -14), (6, -8.6), (-6, -8.6)], cloth[1], 0.8)
         pen.disc(0, -16.4, 2.2, (235, 70, 60), 0.6)
-    if rng.random() < 0.5:
-        fur = shade(HAIR[rng.integers(4)], rng.uniform(0.95, 1.2))
-        cat = pen.moved(rng.uniform(-1.5, 1.5), 37.5, facing=1 if rng.random() < 0.5 else -1)
-        swing = rng.uniform(-2.5, 2.5)
+    fur, swing, facing = chance.colour(HAIR), chance.uniform(-2.5, 2.5), 1 if chance.random() < 0.5 else -1
+    if chance.random() < 0.5:
+        cat = pen.moved(chance.uniform(-1.5, 1.5), 37.5, facing=facing)
         cat.limb([(-5, -2), (-9, -7), (-9.5 + swing, -14)], [1.6, 1.5, 1.3], fur, 0.6)
         cat.blob([(-6.5, 0), (-7, -5), (-3, -11), (3, -14), (5.5, -8), (5.5, 0)], fur, 0.8)
         cat.piece([(-0.5, -17), (0, -23), (3, -20), (5.5, -23), (8, -17), (6, -12), (2, -12)], fur, 0.8)
         cat.disc(5, -17, 0.9, BLACK)
 
 
-def draw_lamp(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
+def draw_lamp(pen: Pen, drop: float, half: float, colour: Colour) -> None:
     """A lamp from the ceiling; the origin is the middle of the upper edge."""
-    drop, half = rng.uniform(6, 11), rng.uniform(9, 13)
     pen.limb([(0, -2), (0, drop)], [1.2, 1.2], METAL, 0)
     pen.disc(0, drop + 9, 3.4, LIGHT)
     pen.blob(
@@ -343,22 +388,33 @@ def draw_lamp(pen: Pen, rng: np.random.Generator, colour: Colour) -> None:
     )
 
 
-def draw_picture(seed: int, index: int, size: int = 128) -> np.ndarray:
-    """Draw one picture; the same ``seed``, ``index`` and ``size`` give the same pixels.
+def latent(seed: int, index: int) -> np.ndarray:
+    """The latent of picture ``index`` of the set ``seed``: float32 (LATENT,), standard normal."""
+    return np.random.default_rng((seed, index)).standard_normal(LATENT).astype(np.float32)
+
+
+def draw_picture(z: np.ndarray, size: int = 128) -> np.ndarray:
+    """Draw the picture of a latent.
+
+    Args:
+        z: (LATENT,). Its length does not matter, as in StyleGAN: it is scaled to a mean square of one.
+        size: width and height in pixels.
 
     Returns:
         uint8 array (size, size, 3), RGB, black ground.
     """
-    rng = np.random.default_rng((seed, index))
+    z = z.astype(np.float64) / np.sqrt(np.mean(np.square(z, dtype=np.float64)))
+    scene, chances = Chance(z[:32]), [Chance(z[start : start + 24]) for start in range(32, LATENT, 24)]
     canvas = Image.new("RGB", (size * 4, size * 4))
     pen = Pen(ImageDraw.Draw(canvas), size * 4 / UNITS)
-    cloth = [shade(CLOTH[i], rng.uniform(0.95, 1.15)) for i in rng.permutation(len(CLOTH))[:4]]
-    wood = shade(WOOD[rng.integers(len(WOOD))], rng.uniform(0.95, 1.15))
-    tone = rng.beta(1.0, 1.6)
-    people = []
-    for seat in range(4):
-        light, deep = np.array((252, 214, 178)), np.array((182, 122, 84))
-        mixed = light + (deep - light) * np.clip(tone + rng.uniform(-0.1, 0.1), 0, 1)
+    cloth = [shade(scene.colour(CLOTH), 1.05) for _ in range(4)]
+    wood, tone = scene.colour(WOOD), scene.random() ** 1.5
+    people: list[dict[str, Colour]] = []
+    looks: list[str] = []
+    places: list[tuple[float, float, float]] = []
+    beards: list[bool] = []
+    for seat, chance in enumerate(chances):
+        looks.append(chance.choice(LOOKS[seat]))
         people.append(
             {
                 "cloth": cloth[(0, 1, 2, 1)[seat]],
@@ -366,23 +422,25 @@ def draw_picture(seed: int, index: int, size: int = 128) -> np.ndarray:
                 "hat": cloth[(2, 0, 3, 2)[seat]],
                 "band": cloth[(3, 2, 1, 3)[seat]],
                 "cup": (186, 222, 240),
-                "hair": HAIR[rng.integers(len(HAIR))],
-                "skin": shade((int(mixed[0]), int(mixed[1]), int(mixed[2])), 1.0),
+                "hair": chance.colour(HAIR),
+                "skin": blend(*SKIN, min(1.0, max(0.0, tone + chance.uniform(-0.1, 0.1)))),
                 "wood": wood,
             }
         )
-    looks = [kinds[rng.integers(len(kinds))] for kinds in LOOKS]
-    if rng.random() < 0.75:
-        draw_lamp(pen.moved(64 + rng.uniform(-1, 1), 0), rng, cloth[3])
-    for seat, x, size_here, facing in ((2, 80.0, 0.9, -1), (1, 48.5, 0.78, 1)):
-        where = pen.moved(
-            x + rng.uniform(-1, 1), 84 + rng.uniform(-1, 1.5), size=size_here * rng.uniform(0.96, 1.04), facing=facing
-        )
-        draw_behind(where, rng, looks[seat], people[seat])
-    draw_table(pen.moved(64, 84), rng, wood, cloth)
+        places.append((chance.uniform(-1, 1), chance.uniform(-1, 1.5), chance.uniform(-0.04, 0.04)))
+        beards.append(chance.random() < 0.6 and looks[seat] in ("bald", "bowler"))
+    lamp = pen.moved(64 + scene.uniform(-1, 1), 0)
+    if scene.random() < 0.75:
+        draw_lamp(lamp, scene.uniform(6, 11), scene.uniform(9, 13), cloth[3])
+    for seat, x, usual, facing in ((2, 80.0, 0.9, -1), (1, 48.5, 0.78, 1)):
+        dx, dy, grown = places[seat]
+        where = pen.moved(x + dx, 84 + dy, size=usual * (1 + grown), facing=facing)
+        draw_behind(where, chances[seat], looks[seat], people[seat])
+    draw_table(pen.moved(64, 84), Chance(z[16:32]), wood, cloth)
     for seat, x, facing in ((0, 16.5, 1), (3, 111.5, -1)):
-        where = pen.moved(x + rng.uniform(-1, 1), 93, size=rng.uniform(0.93, 1.0), facing=facing)
-        draw_seated(where, rng, looks[seat], people[seat], looks[seat] in ("bald", "bowler") and rng.random() < 0.6)
+        dx, _, grown = places[seat]
+        where = pen.moved(x + dx, 93, size=0.965 * (1 + grown), facing=facing)
+        draw_seated(where, chances[seat], looks[seat], people[seat], beards[seat])
     return np.asarray(canvas.reduce(4))
 
 
@@ -406,7 +464,8 @@ def contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _draw(job: tuple[int, int, int]) -> np.ndarray:
-    return draw_picture(*job)
+    seed, index, size = job
+    return draw_picture(latent(seed, index), size)
 
 
 def draw_dataset(count: int, size: int, seed: int, workers: int = 1) -> np.ndarray:
@@ -431,6 +490,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same pictures (0)")
     parser.add_argument("--out", type=Path, required=True, help="a file ending in .npy, or a folder for PNGs")
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet of the first pictures")
+    parser.add_argument("--latents", type=Path, help="also write the latents of the pictures, to this .npy file")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw (1)")
     options = parser.parse_args(arguments)
     pictures = draw_dataset(options.count, options.size, options.seed, options.workers)
@@ -441,6 +501,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         for index, picture in enumerate(pictures):
             Image.fromarray(picture).save(options.out / f"{index:06d}.png")
+    if options.latents:
+        np.save(options.latents, np.stack([latent(options.seed, index) for index in range(options.count)]))
     if options.sheet:
         Image.fromarray(contact_sheet(pictures[:24], min(6, len(pictures)))).save(options.sheet)
     print(f"{len(pictures)} pictures of {options.size} x {options.size} in {options.out}")

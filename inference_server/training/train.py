@@ -3,6 +3,10 @@
 Non-saturating loss (1406.2661, section 3), lazy R1 (1801.04406; 1912.04958, section 3.1), exponential moving average
 of the generator (1710.10196), differentiable augmentation for small sets (2006.10738).
 
+Where the latent of every picture is known (``--latents``), the generator is also held to the picture of its latent by
+an absolute difference, as in 1611.07004 (section 3.1): it then cannot collapse to a few pictures, which is what a short
+training otherwise does. ``--warm-up`` begins with that difference alone.
+
 ``python -m inference_server.training.train --data figures.npy --out run --channels 128,128,128,96,64 --images 300000``
 
 Stopped at any time, the same command carries on from the last save. The run's folder holds ``state.safetensors``
@@ -26,7 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn import functional as F
 
 from inference_server.checkpoints import save_generator
@@ -61,6 +65,12 @@ class Settings:
     bfloat16: bool = False
     device: str = ""
     grow_from: Path | None = None
+    latents: Path | None = None
+    """float32 (pictures, z_dim): the latent of each picture."""
+    match: float = 10.0
+    """Weight of the difference between a picture and the one made from its latent."""
+    warm_up: int = 0
+    """So many images are trained by that difference alone."""
     name: str = ""
     licence: str = ""
 
@@ -110,6 +120,13 @@ class Run:
                 f"The pictures have shape {self.pictures.shape[1:]}, the network makes {height} x {width} with "
                 f"{config.image_channels} channels; sizes must be the same, or the pictures' a multiple"
             )
+        self.latents = None
+        if settings.latents:
+            self.latents = np.load(settings.latents, mmap_mode="r", allow_pickle=False)
+            if self.latents.shape != (len(self.pictures), config.z_dim):
+                raise ValueError(f"{settings.latents} must have shape ({len(self.pictures)}, {config.z_dim})")
+        if (settings.warm_up and self.latents is None) or (settings.mirror and self.latents is not None):
+            raise ValueError("A warm-up needs the latents of the pictures, and mirrored pictures have none")
         options: dict[str, Any] = {"device": self.device, "memory_format": torch.channels_last}
         self.generator = StyleGAN2(config, settings.name, settings.licence).to(**options)
         halvings = 2 ** (len(settings.d_channels) - 1)
@@ -156,7 +173,7 @@ class Run:
             "seconds": str(self.seconds),
         }
         path = self.settings.out / "state.safetensors"
-        save_file(tensors, path.with_suffix(".part"), about)
+        path.with_suffix(".part").write_bytes(save(tensors, about))
         os.replace(path.with_suffix(".part"), path)
 
     def _load(self, path: Path) -> None:
@@ -199,15 +216,19 @@ class Run:
                 values[name] = torch.zeros_like(values[name])
             network.load_state_dict(values)
 
-    def reals(self) -> torch.Tensor:
-        """A batch of pictures: float32 (batch, c, h, w) in -1..1."""
-        picks = torch.randint(len(self.pictures), (self.settings.batch,), generator=self.random).tolist()
-        images = torch.from_numpy(self.pictures[sorted(picks)]).to(self.device).permute(0, 3, 1, 2).float()
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Latents (batch, z_dim), and pictures float32 (batch, c, h, w) in -1..1: theirs, where latents are known."""
+        picks = sorted(torch.randint(len(self.pictures), (self.settings.batch,), generator=self.random).tolist())
+        if self.latents is None:
+            z = torch.randn(len(picks), self.settings.config.z_dim, generator=self.random)
+        else:
+            z = torch.from_numpy(self.latents[picks])
+        images = torch.from_numpy(self.pictures[picks]).to(self.device).permute(0, 3, 1, 2).float()
         images = F.avg_pool2d(images, self.shrink) / 127.5 - 1
         if self.settings.mirror:
             flip = torch.rand(len(images), generator=self.random).lt(0.5).to(self.device)
             images = torch.where(flip[:, None, None, None], images.flip(3), images)
-        return images
+        return z.to(self.device), images
 
     def step(self) -> dict[str, float]:
         """One update of both networks; returns the losses."""
@@ -218,35 +239,29 @@ class Run:
         for adam, share in ((self.g_adam, 1.0), (self.d_adam, self.r1_ratio)):
             adam.param_groups[0]["lr"] = settings.lr * share * fade
 
-        z = torch.randn(n, settings.config.z_dim, generator=self.random).to(self.device)
+        z, pictures = self.batch()
         ws = self.generator.broadcast(self.generator.map(z))
         layers = self.generator.synthesis.layers
         noise = [torch.randn(n, 1, *layer.size, generator=self.random).to(self.device) for layer in layers]
         fakes = self.generator.synthesis(ws, noise, [dtype] * len(settings.config.channels))
-        changed = augment(fakes, settings.augment, self.random)
-
-        report = {}
-        reals = augment(self.reals(), settings.augment, self.random)
-        self.d_adam.zero_grad()
-        real, fake = self.discriminator(reals, dtype), self.discriminator(changed.detach(), dtype)
-        loss = F.softplus(-real).mean() + F.softplus(fake).mean()
-        loss.backward()
-        report |= {"d_loss": loss.item(), "d_real": real.mean().item(), "d_fake": fake.mean().item()}
-        if (self.seen // n) % R1_INTERVAL == 0:
-            reals.requires_grad_(True)
-            (slope,) = torch.autograd.grad(self.discriminator(reals).sum(), reals, create_graph=True)
-            r1 = slope.square().sum(dim=(1, 2, 3)).mean()
-            (r1 * (settings.gamma / 2 * R1_INTERVAL)).backward()
-            report["r1"] = r1.item()
-        self.d_adam.step()
-
+        report: dict[str, float] = {}
         self.g_adam.zero_grad()
-        self.discriminator.requires_grad_(False)
-        loss = F.softplus(-self.discriminator(changed, dtype)).mean()
+        loss = torch.zeros((), device=self.device)
+        if self.latents is not None:
+            difference = fakes - pictures
+            match = sum(F.avg_pool2d(difference, scale).abs().mean() for scale in (1, 2, 4))
+            report["match"] = match.item()
+            loss = loss + match * settings.match
+        if self.seen >= settings.warm_up:
+            changed = augment(fakes, settings.augment, self.random)
+            self._train_discriminator(augment(pictures, settings.augment, self.random), changed.detach(), report)
+            self.discriminator.requires_grad_(False)
+            scores = F.softplus(-self.discriminator(changed, dtype)).mean()
+            report["g_loss"] = scores.item()
+            loss = loss + scores
         loss.backward()
         self.discriminator.requires_grad_(True)
         self.g_adam.step()
-        report["g_loss"] = loss.item()
 
         self.seen += n
         half_life = min(8000.0, self.seen * 0.05)
@@ -255,6 +270,23 @@ class Run:
                 list(self.average.parameters()), list(self.generator.parameters()), 1 - 0.5 ** (n / half_life)
             )
         return report
+
+    def _train_discriminator(self, reals: torch.Tensor, fakes: torch.Tensor, report: dict[str, float]) -> None:
+        """One update of the discriminator."""
+        settings = self.settings
+        dtype = torch.bfloat16 if settings.bfloat16 else torch.float32
+        self.d_adam.zero_grad()
+        real, fake = self.discriminator(reals, dtype), self.discriminator(fakes, dtype)
+        loss = F.softplus(-real).mean() + F.softplus(fake).mean()
+        loss.backward()
+        report |= {"d_loss": loss.item(), "d_real": real.mean().item(), "d_fake": fake.mean().item()}
+        if (self.seen // settings.batch) % R1_INTERVAL == 0:
+            reals.requires_grad_(True)
+            (slope,) = torch.autograd.grad(self.discriminator(reals).sum(), reals, create_graph=True)
+            r1 = slope.square().sum(dim=(1, 2, 3)).mean()
+            (r1 * (settings.gamma / 2 * R1_INTERVAL)).backward()
+            report["r1"] = r1.item()
+        self.d_adam.step()
 
     @torch.no_grad()
     def save_snapshot(self) -> None:
@@ -289,7 +321,7 @@ def train(settings: Settings) -> Run:
             "seconds": round(run.seconds, 1),
             "images_per_second": round((run.seen - seen_before) / passed, 1),
         }
-        for key in ("g_loss", "d_loss", "d_real", "d_fake", "r1"):
+        for key in ("match", "g_loss", "d_loss", "d_real", "d_fake", "r1"):
             values = [report[key] for report in reports if key in report]
             if values:
                 line[key] = round(sum(values) / len(values), 4)
@@ -330,6 +362,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("batch", int, "pictures in a step"),
         ("lr", float, "learning rate of Adam"),
         ("gamma", float, "weight of R1"),
+        ("match", float, "weight of the difference between a picture and the one made from its latent"),
+        ("warm_up", int, "images trained by that difference alone"),
         ("decay_from", float, "share of the images after which the learning rate falls"),
         ("augment", float, "chance of each change of a picture; 0.6 for small sets"),
         ("save_every", int, "images between saves"),
@@ -346,6 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--bfloat16", action="store_true", help="compute in bfloat16, on processors that are fast at it"
     )
     parser.add_argument("--grow-from", type=Path, help="start from the run in this folder, of half the size")
+    parser.add_argument("--latents", type=Path, help=".npy with the latent of every picture")
     parser.add_argument("--threads", type=int, help="processor threads")
     options = vars(parser.parse_args(arguments))
     if options["threads"]:
