@@ -56,7 +56,6 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
     bl_label = "Render Composite"
 
     filename_ext = ".mp4"
-    check_extension = None
     filter_glob: StringProperty(default="*.mp4", options={"HIDDEN"})
 
     def execute(self, context: Context) -> set[str]:
@@ -70,7 +69,15 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
         if lacking:
             self.report({"ERROR"}, refusal(lacking, session.problem(lacking[0][0])))
             return {"CANCELLED"}
-        return self._render(context)
+        return self._render(context) if bpy.app.background else self._start(context)
+
+    def _start(self, context: Context) -> set[str]:
+        try:
+            output.start_render(working_scene(context), self.filepath)
+        except (ValueError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         if not self.filepath and not bpy.data.filepath:

@@ -95,6 +95,38 @@ def render_settings_for_frames(output: Scene, folder: str | Path) -> None:
     render.image_settings.compression = 15
 
 
+def start_render(scene: Scene, path: str | Path) -> None:
+    """Begin to render the composite into a movie in Blender's own render window, which shows progress and stops on Esc.
+
+    The movie appears at `path` when it is whole; what a stopped render has written is removed. Needs a window.
+    Raises ValueError for a size the movie cannot have.
+    """
+    target = Path(bpy.path.abspath(str(path)))
+    part = _part_of(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    output = refresh_output(scene)
+    render_settings_for_movie(output, part)
+
+    def ended(*_: object) -> None:
+        bpy.app.handlers.render_complete.remove(completed)
+        bpy.app.handlers.render_cancel.remove(ended)
+        part.unlink(missing_ok=True)
+        output.render.filepath = str(target)
+
+    def completed(*_: object) -> None:
+        if part.is_file():
+            os.replace(part, target)
+        ended()
+
+    bpy.app.handlers.render_complete.append(completed)
+    bpy.app.handlers.render_cancel.append(ended)
+    bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=output.name)
+
+
+def _part_of(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.part{target.suffix}")
+
+
 def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
     """Render the composite of a working scene, and return when it is written.
 
@@ -104,7 +136,7 @@ def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], N
     """
     target = Path(bpy.path.abspath(str(path)))
     is_movie = target.suffix.lower() in MOVIE_SUFFIXES
-    part = target.with_name(f"{target.stem}.part{target.suffix}")
+    part = _part_of(target)
     (target.parent if is_movie else target).mkdir(parents=True, exist_ok=True)
     output = refresh_output(scene)
     with _settings_kept(output), _playheads_kept(scene, output), _called_for_each_frame(on_frame):
