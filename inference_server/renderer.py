@@ -14,6 +14,7 @@ import torch
 
 from .checkpoints import BUILTIN_WEIGHTS, CheckpointError, load_generator, sha256_of
 from .generators.base import Generator, GeneratorInfo, best_device
+from .heap import give_freed_memory_back, keep_freed_memory
 from .protocol import (
     CHECKPOINT_CHANGED,
     CHECKPOINT_UNREADABLE,
@@ -76,6 +77,8 @@ class Renderer:
 
     def __init__(self, device: str | None, log: Log):
         self.device = torch.device(device) if device else best_device()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         torch.empty(1, device=self.device)  # fails here, not at the first frame, if the device is not to be had
         self._log = log
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
@@ -149,12 +152,16 @@ class Renderer:
         before = self._allocated()
         freed = sum(loaded.weight_bytes for loaded in self._loaded.values())
         self._loaded.clear()
+        self._empty_caches()
+        give_freed_memory_back()
+        return max(freed, before - self._allocated())
+
+    def _empty_caches(self) -> None:
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         elif self.device.type == "mps":
             torch.mps.empty_cache()
-        return max(freed, before - self._allocated())
 
     def _allocated(self) -> int:
         return torch.cuda.memory_reserved(self.device) if self.device.type == "cuda" else 0
@@ -214,11 +221,7 @@ class Renderer:
         others = [key for key, other in self._loaded.items() if other is not loaded]
         for key in others:
             del self._loaded[key]
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.device.type == "mps":
-            torch.mps.empty_cache()
+        self._empty_caches()
         if others:
             self._log("warning", f"Memory is short on {self.device_name()}: other generators were let go.")
         elif loaded.batch > 1:

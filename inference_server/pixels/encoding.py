@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import itertools
 import os
 import re
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ from PIL import Image
 from ..protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-COMPRESS_LEVEL = 1
-"""zlib's level. Level 6 makes generated frames about a tenth smaller and takes several times as long."""
+COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
+UP = 2
+"""PNG's filter for rows: what is stored is the difference from the row above."""
 
 PART_PATTERN = re.compile(r"\.part-(\d{1,10})-\d+")
 STALE_AFTER_SECONDS = 3600.0
@@ -27,11 +29,26 @@ _part_numbers = itertools.count()
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """Return a PNG file's bytes for uint8 pixels (H, W, C); C of 1, 3, 4 gives grey, RGB, RGBA."""
-    flat = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(flat)).save(buffer, "PNG", compress_level=COMPRESS_LEVEL)
-    return buffer.getvalue()
+    """Return a PNG file's bytes for uint8 pixels (H, W, C); C of 1, 3, 4 gives grey, RGB, RGBA.
+
+    Written here and not by Pillow, because encoding competes with the generator on a CPU: one filter for all rows, and
+    runs and Huffman codes without a search for matches, took a third of the time of Pillow's fastest setting, for files
+    of the size of zlib's level 1.
+    """
+    height, width, channels = pixels.shape
+    rows = pixels.reshape(height, width * channels)
+    filtered = np.empty((height, 1 + width * channels), dtype=np.uint8)
+    filtered[:, 0] = UP
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    compressor = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
+    data = compressor.compress(filtered) + compressor.flush()
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def read_png(path: Path) -> np.ndarray:

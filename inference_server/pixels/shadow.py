@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ..protocol import ShadowSettings
 
+MIX_WHOLE = np.int32(1 << 16)
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -25,9 +26,15 @@ def make_shadow(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
     inks = ink_table(settings)
     if settings.mix == 1.0:
         return np.take(inks[:, : _channels_needed(inks)], coverage, axis=0, mode="clip")
-    mixed = _mix(_with_alpha(colour), np.take(inks, coverage, axis=0, mode="clip"), settings.mix)
     channels = max(_channels_needed(inks), colour.shape[2])
-    return mixed if channels == 4 else np.ascontiguousarray(mixed[:, :, :channels])
+    shadow = np.take(inks[:, :channels], coverage, axis=0, mode="clip")
+    if channels == 4:
+        return _blend(_with_alpha(colour), shadow, np.int64(round(settings.mix * MIX_WHOLE)), MIX_WHOLE)
+    share = np.int32(round(settings.mix * MIX_WHOLE))
+    mixed = colour * (MIX_WHOLE - share)  # one grey channel spreads to three by itself
+    mixed = mixed + shadow * share
+    mixed += MIX_WHOLE // 2
+    return (mixed >> 16).astype(np.uint8)
 
 
 def figure_coverage(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
@@ -92,13 +99,23 @@ def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, soft
     slope = np.sqrt(down * down + across * across)
     ramp = np.clip(field / (np.maximum(slope, np.float32(1e-3)) * np.float32(min(softness, 1.0))) + 0.5, 0, 1)
     # Filled holes and removed specks have no edge any more: the picture's ramp counts only along the edges left.
-    edge = ndimage.maximum_filter(figure, size=3) != ndimage.minimum_filter(figure, size=3)
-    ramp = np.where(edge & (figure == thresholded), ramp, figure)
+    ramp = np.where(_beside_an_edge(figure) & (figure == thresholded), ramp, figure)
     coverage = np.floor(ramp * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     if softness <= 1:
         return coverage
     blur = ImageFilter.BoxBlur((softness - 1) / 4)  # its width is 2 r + 1; twice, for a ramp without corners
     return np.asarray(Image.fromarray(coverage).filter(blur).filter(blur))
+
+
+def _beside_an_edge(figure: np.ndarray) -> np.ndarray:
+    """Return where a pixel differs from one of its four neighbours."""
+    beside = np.zeros_like(figure)
+    down, across = figure[1:] != figure[:-1], figure[:, 1:] != figure[:, :-1]
+    beside[1:] |= down
+    beside[:-1] |= down
+    beside[:, 1:] |= across
+    beside[:, :-1] |= across
+    return beside
 
 
 def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
@@ -111,20 +128,13 @@ def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
 
 def ink_table(settings: ShadowSettings) -> np.ndarray:
     """Return the ink for each coverage, uint8 (256, 4) RGBA with straight alpha: ground at 0, figure at 255."""
-    figure = np.array(settings.figure, dtype=np.int64)
-    ground = np.array(settings.ground, dtype=np.int64)
-    share = np.arange(256, dtype=np.int64)[:, None]
-    return _blend(ground[None], figure[None], share, 255)
-
-
-def _mix(colour: np.ndarray, shadow: np.ndarray, mix: float) -> np.ndarray:
-    whole = 1 << 16
-    share = np.int64(round(mix * whole))
-    return _blend(colour.astype(np.int64), shadow.astype(np.int64), share, whole)
+    figure, ground = np.array([settings.figure]), np.array([settings.ground])
+    return _blend(ground, figure, np.arange(256, dtype=np.int64)[:, None], 255)
 
 
 def _blend(first: np.ndarray, second: np.ndarray, share: np.ndarray | np.int64, whole: int) -> np.ndarray:
     """Return RGBA between two RGBA values (..., 4) in integers, as light through glass: weighted by their alpha."""
+    first, second = first.astype(np.int64), second.astype(np.int64)
     first_weight = (whole - share) * first[..., 3:]
     second_weight = share * second[..., 3:]
     weight = first_weight + second_weight
