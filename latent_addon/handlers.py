@@ -31,7 +31,7 @@ def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph)
     """An edit: only Actions and Scenes hold what frames depend on, unless drivers or NLA take part."""
     if curves.sweeping:
         return
-    if session.swept or depsgraph.id_type_updated("ACTION") or depsgraph.id_type_updated("SCENE"):
+    if session.plans.swept or depsgraph.id_type_updated("ACTION") or depsgraph.id_type_updated("SCENE"):
         changes.mark()
 
 
@@ -45,7 +45,7 @@ def on_undo(_scene: bpy.types.Scene, *_: Any) -> None:
 def on_frame_change(scene: bpy.types.Scene, *_: Any) -> None:
     """Let the picture behind the drawing follow the strip."""
     if not curves.sweeping:
-        drawing.show_background(scene, session.shown_file(scene))
+        drawing.show_background(scene, session.plans.shown_file(scene))
 
 
 @persistent

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from bpy.types import ImageStrip, Scene
 
 from ..inference_server import protocol
 from .core import frame_plan
-from .core.frame_plan import FramePlan
 from .core.frame_request import GeneratorFacts
 from .core.frame_store import FrameStore, StoreError
 from .feeding import Feeder
 from .preferences import preferences
-from .scene import changes, curves, drawing, planning, strip, versions
-from .scene.frame_folder import FrameFolder, frame_folder, frame_folder_for
+from .scene import changes
+from .scene.frame_folder import frame_folder, frame_folder_for
+from .scene.plans import Plans
 from .scene.properties import LatentStripSettings, settings_of
 from .worker.client import InferenceClient, ServerState
 from .worker.launch import check_python, server_command
@@ -40,43 +39,17 @@ _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
 
-@dataclass(slots=True)
-class StripState:
-    """What the session knows of one strip."""
-
-    planner: planning.StripPlanner = field(default_factory=planning.StripPlanner)
-    plan: FramePlan | None = None
-    problem: str = ""
-    offsets: dict[str, list[int]] = field(default_factory=dict)
-    """Where in the plan each file is shown."""
-    placeholder: str = ""
-    done: int = 0
-    """How many of the plan's frames are there."""
-
-    def adopt(self, plan: FramePlan) -> None:
-        """Take over a new plan."""
-        if plan is not self.plan:
-            self.plan = plan
-            self.offsets = {}
-            for i, frame in enumerate(plan.frames):
-                self.offsets.setdefault(frame.name, []).append(i)
-
-
 class Session:
     """The add-on at work. One for each Blender; `arm` and everything else is for the main thread only."""
 
     def __init__(self) -> None:
         self.client = InferenceClient(self._on_notification, self._on_server_change)
         self.feeder = Feeder(self.client, self._failed)
-        self.folder = FrameFolder("", Path())
-        self.store = FrameStore(Path())
+        self.plans = Plans()
         self.armed = False
         self.halted = ""
         """Why no frames are being made although some are missing, for the panel; empty while all is well."""
         self.busy_rendering = False
-        self.swept = False
-        """Whether any strip's values come from drivers or NLA, so that any change in the file may concern it."""
-        self._states: dict[tuple[str, str], StripState] = {}
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
         self._looked = 0.0
         self._known_files = 0
@@ -134,7 +107,7 @@ class Session:
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
-        self._states.clear()
+        self.plans.forget()
         self.armed = False
         self.halted = ""
         self.busy_rendering = False
@@ -145,117 +118,18 @@ class Session:
     def replan(self) -> None:
         """Bring every strip of every scene up to date: its plan, its elements, its place in the queue."""
         self._find_folder()
-        known, self._states = self._states, {}
-        self.swept = False
-        moved = False
-        for scene, strips in self._scenes():
-            curves.group_loose_curves(scene, strips)
-            by_prefix = curves.curves_of_scene(scene)
-            for image_strip in strips:
-                key = (scene.name, image_strip.name)
-                state = self._states[key] = known.get(key) or StripState()
-                before = state.plan
-                self._plan_strip(scene, image_strip, by_prefix, state)
-                moved |= state.plan is not before
-        if moved:  # an edit is a new question
+        self.plans.writing = self.armed
+        if self.plans.update():  # an edit is a new question
             self._moved = True
             self._asked = False
             self.halted = ""
-        self._show_all()
-
-    def _plan_strip(
-        self, scene: Scene, image_strip: ImageStrip, by_prefix: dict[str, curves.StripCurves], state: StripState
-    ) -> None:
-        own = by_prefix.get(curves.path_prefix(image_strip)) or curves.StripCurves()
-        state.problem = ""
-        try:
-            planning.check_sizes(image_strip)
-            self._prepare(scene, image_strip, state)
-            if not curves.needs_sweep(scene, image_strip):
-                state.adopt(state.planner.plan(image_strip, own))
-                return
-            self.swept = True
-            if _playing():
-                changes.mark()  # stepping through frames would fight with playback; afterwards, then
-                return
-            shown = range(versions.strip_start(image_strip), versions.strip_end(image_strip))
-            values = curves.sweep(scene, [image_strip], shown)[image_strip.name]
-            state.adopt(state.planner.plan_swept(image_strip, own, values))
-        except (planning.PlanError, StoreError) as error:
-            state.problem = str(error)
-            state.plan = None
-
-    def _prepare(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> None:
-        """See to it that there is a placeholder, and an element for every frame that the handles show."""
-        settings = settings_of(image_strip)
-        if self.armed:
-            state.placeholder = self.store.placeholder(settings.width, settings.height)
-        elif not state.placeholder:
-            state.placeholder = image_strip.elements[0].filename
-        if not _handles_are_dragged():
-            strip.fit_content(scene, image_strip, state.placeholder)
-
-    def _show_all(self) -> None:
-        present = self.store.names()
-        for _scene, image_strip, state in self.strips():
-            if state.plan is None:
-                continue
-            missing = state.plan.missing(present)
-            state.done = len(state.plan.frames) - len(missing)
-            if not self.armed and missing and len(missing) == len(state.plan.frames):
-                continue  # none of its frames is here: leave what the file says
-            if image_strip.directory != self.folder.directory:
-                image_strip.directory = self.folder.directory
-            if self.armed or not missing:
-                strip.show(image_strip, state.plan, present, state.placeholder)
-            else:
-                there = [i for i, frame in enumerate(state.plan.frames) if frame.name in present]
-                strip.show_made(image_strip, state.plan, there)
-        self._refresh()
-
-    def strips(self) -> Iterator[tuple[Scene, ImageStrip, StripState]]:
-        """Every latent strip of the open file that is planned or has a problem."""
-        for scene, strips in self._scenes():
-            for image_strip in strips:
-                state = self._states.get((scene.name, image_strip.name))
-                if state is not None:
-                    yield scene, image_strip, state
-
-    def state_of(self, image_strip: ImageStrip) -> StripState | None:
-        """What is known of a strip, None before it was first planned."""
-        return self._states.get((image_strip.id_data.name, image_strip.name))
-
-    def shown_file(self, scene: Scene) -> Path | None:
-        """The picture of the scene's latent strip at its playhead, None while it is missing or there is no strip."""
-        current = strip.active_latent_strip(scene)
-        state = self.state_of(current) if current else None
-        frame = state.plan.at(scene.frame_current) if state and state.plan else None
-        return self.store.folder / frame.name if frame and frame.name in self.store.names() else None
-
-    def missing(self, scene: Scene) -> list[tuple[ImageStrip, list[int]]]:
-        """The scene's strips that lack frames, with the frames' numbers; all frames of a strip that has a problem."""
-        present = self.store.names()
-        lacking = []
-        for of, image_strip, state in self.strips():
-            if of != scene:
-                continue
-            if state.plan is None:
-                frames = list(range(versions.strip_start(image_strip), versions.strip_end(image_strip)))
-            else:
-                frames = state.plan.missing(present)
-            if frames:
-                lacking.append((image_strip, frames))
-        return lacking
+        self.plans.show()
+        self._redraw()
 
     def problem(self, image_strip: ImageStrip | None) -> str:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
-        state = self.state_of(image_strip) if image_strip else None
+        state = self.plans.state_of(image_strip) if image_strip else None
         return (state.problem if state else "") or self.halted
-
-    def progress(self, image_strip: ImageStrip) -> tuple[int, int]:
-        """(frames that are there, frames shown) of a strip."""
-        state = self.state_of(image_strip)
-        return (state.done, len(state.plan.frames)) if state and state.plan else (0, 0)
 
     def rate(self) -> float:
         """Frames made a second, over the last five seconds."""
@@ -264,50 +138,38 @@ class Session:
         span = time.monotonic() - recent[0][0] if len(recent) > 1 else 0.0
         return sum(count for _, count in recent[1:]) / span if span > 0 else 0.0
 
-    def _scenes(self) -> Iterator[tuple[Scene, list[ImageStrip]]]:
-        for scene in bpy.data.scenes:
-            strips = strip.latent_strips(scene) if scene.library is None else []
-            if strips:
-                yield scene, strips
-
     # --- the folder ---------------------------------------------------------------------------------------------------
 
     def _find_folder(self) -> None:
         folder = frame_folder(preferences().frame_folder)
-        if folder != self.folder:
+        if folder != self.plans.folder:
             self.feeder.cancel()
-            self.folder = folder
-            self.store = FrameStore(folder.path)
-            for state in self._states.values():
-                state.placeholder = ""
+            self.plans.use_folder(folder)
 
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
-        files = len(self.store.names())
+        files = len(self.plans.store.names())
         if files != self._known_files:
             self._known_files = files
-            if self._states:
+            if self.plans.all():
                 changes.mark()  # someone deleted frames, or a server died before it could tell of some
-
-    def files_in_use(self) -> set[str]:
-        """Names of all files that any strip of the open file shows, and of the colour frames behind shadows."""
-        return set().union(*(state.plan.files() for state in self._states.values() if state.plan))
 
     def before_save(self, blend: str) -> None:
         """Bring the frames along to where the file is being saved, and let the strips name that place.
 
         At the first save they move out of the temporary folder; Save As elsewhere links or copies those in use.
         """
-        if not blend or not self._states:
+        if not blend or not self.plans.all():
             return
         target = frame_folder_for(preferences().frame_folder, blend)
-        if target.path == self.folder.path:
+        if target.path == self.plans.folder.path:
             return
         first = not bpy.data.filepath
         store = FrameStore(target.path)
         try:
-            store.adopt(self.folder.path, self.store.names() if first else self.files_in_use(), move=first)
-            for _scene, image_strip, _state in self.strips():
+            names = self.plans.store.names() if first else self.plans.files_in_use()
+            store.adopt(self.plans.folder.path, names, move=first)
+            for _scene, image_strip, _state in self.plans.strips():
                 settings = settings_of(image_strip)
                 store.placeholder(settings.width, settings.height)
                 image_strip.directory = target.directory
@@ -321,7 +183,7 @@ class Session:
 
     def _keep_to_budget(self) -> None:
         self._budget_due = False
-        removed = self.store.enforce_budget(round(preferences().budget * GIGABYTE), self.files_in_use())
+        removed = self.plans.store.enforce_budget(round(preferences().budget * GIGABYTE), self.plans.files_in_use())
         if removed.over:
             self.halt(
                 f"The frames in use take {removed.over / GIGABYTE:.1f} GB more than the frame budget. "
@@ -391,10 +253,10 @@ class Session:
         def ended() -> bool:
             scenes = [scene] if scene else list(bpy.data.scenes)
             # A file may be seen in the folder before the server's word of it arrives.
-            return bool(self.halted) or not (self.feeder.busy or any(self.missing(each) for each in scenes))
+            return bool(self.halted) or not (self.feeder.busy or any(self.plans.missing(each) for each in scenes))
 
         self.wait(ended, timeout)
-        self._show_all()
+        self.plans.show()
         return ended() and not self.halted
 
     def shut_down(self) -> None:
@@ -407,14 +269,13 @@ class Session:
     def _feed(self) -> None:
         if not self.armed or self.halted:
             return
-        present = self.store.names()
+        present = self.plans.store.names()
         urgent = self._looked_at(present)
         if not (self._moved or self.feeder.hungry or urgent):
             return
         self._moved = False
-        playheads = {id(state.plan): scene.frame_current for scene, _, state in self.strips()}
-        plans = [state.plan for state in self._states.values() if state.plan]
-        wanted = frame_plan.wanted(plans, lambda plan: playheads[id(plan)], present)
+        playheads = {id(state.plan): scene.frame_current for scene, _, state in self.plans.strips()}
+        wanted = frame_plan.wanted(self.plans.all(), lambda plan: playheads[id(plan)], present)
         if not wanted:
             self.feeder.cancel()
             self._asked = False
@@ -425,12 +286,12 @@ class Session:
             return
         self.start_server()
         if not self.halted:
-            generators = {settings_of(s).sha256: generator_of(settings_of(s)) for _, s, _ in self.strips()}
-            self.feeder.feed(wanted, present, self.folder.path, generators)
+            generators = {settings_of(s).sha256: generator_of(settings_of(s)) for _, s, _ in self.plans.strips()}
+            self.feeder.feed(wanted, present, self.plans.folder.path, generators)
 
     def _looked_at(self, present: set[str]) -> bool:
         """Whether a frame under a playhead is missing and not on order: it goes first."""
-        for scene, _, state in self.strips():
+        for scene, _, state in self.plans.strips():
             frame = state.plan.at(scene.frame_current) if state.plan else None
             if frame is not None and frame.name not in present and not self.feeder.has(frame.name):
                 return True
@@ -439,28 +300,21 @@ class Session:
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
         names = [name for name in params.get("names") or () if isinstance(name, str)]
         if method == "frames/made":
-            there = self.store.note_made(names)
+            there = self.plans.store.note_made(names)
             if len(there) < len(names) and params.get("job") == self.feeder.job:
                 self.halt(
-                    f"The inference server says that it made {names[0]}, but it is not in {self.folder.path}. "
+                    f"The inference server says that it made {names[0]}, but it is not in {self.plans.folder.path}. "
                     "Look whether something deletes files there, then try again."
                 )
             self.feeder.made(there)
             self._made.append((time.monotonic(), len(there)))
-            self._known_files = len(self.store.names())
+            self._known_files = len(self.plans.store.names())
             self._budget_due = True
             self._restarts = 0
-            self._show_made(there)
+            self.plans.show_made(there)
+            self._redraw()
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(protocol.ProtocolError.from_json(params.get("error")), names)
-
-    def _show_made(self, names: list[str]) -> None:
-        for _scene, image_strip, state in self.strips():
-            offsets = [i for name in names for i in state.offsets.get(name, ())]
-            if offsets and state.plan is not None:
-                strip.show_made(image_strip, state.plan, offsets)
-                state.done = len(state.plan.frames) - len(state.plan.missing(self.store.names()))
-        self._refresh()
 
     def _failed(self, error: protocol.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
@@ -468,16 +322,10 @@ class Session:
         if error.code == protocol.SERVER_GONE:
             return  # _watch_server sees to it
         if error.code == protocol.SOURCE_MISSING:
-            self.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
+            self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
             self._moved = True
             return
         self.halt(str(error))
-
-    def _refresh(self) -> None:
-        """Let the editors show new pictures, and the one behind the drawing too."""
-        for scene, _strips in self._scenes():
-            drawing.show_background(scene, self.shown_file(scene))
-        self._redraw()
 
     def _redraw(self) -> None:
         for window in bpy.context.window_manager.windows:
@@ -503,19 +351,6 @@ def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
         height=int(answer["height"]),
         num_classes=int(answer["num_classes"]),
         has_noise=bool(answer["has_noise"]),
-    )
-
-
-def _playing() -> bool:
-    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
-
-
-def _handles_are_dragged() -> bool:
-    """Whether a transform is under way: adding elements then would spoil what Esc returns to."""
-    return any(
-        operator.bl_idname.startswith(("TRANSFORM_OT_", "SEQUENCER_OT_"))
-        for window in bpy.context.window_manager.windows
-        for operator in window.modal_operators
     )
 
 

@@ -32,7 +32,7 @@ class LANTERN_OT_set_up_drawing(StripOperator):
             if (settings_of(other).width, settings_of(other).height) == (settings.width, settings.height)
         ]
         made = drawing.set_up_drawing(scene, settings.width, settings.height, same_size)
-        drawing.show_background(scene, session.shown_file(scene))
+        drawing.show_background(scene, session.plans.shown_file(scene))
         drawing.enter_draw_mode(context, made)
         return {"FINISHED"}
 
@@ -65,7 +65,7 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
         else:  # with a window nothing waits: the frames are made, and the next click renders
             session.make_missing()
             session.tick()
-        lacking = session.missing(scene)
+        lacking = session.plans.missing(scene)
         if lacking:
             self.report({"ERROR"}, refusal(lacking, session.problem(lacking[0][0])))
             return {"CANCELLED"}

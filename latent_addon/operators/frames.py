@@ -150,7 +150,7 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
     def execute(self, context: Context) -> set[str]:
         session.replan()
         image_strip = current_strip(context)
-        state = session.state_of(image_strip)
+        state = session.plans.state_of(image_strip)
         if state is None or state.plan is None:
             self.report({"ERROR"}, session.problem(image_strip))
             return {"CANCELLED"}

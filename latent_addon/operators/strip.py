@@ -50,8 +50,8 @@ class LANTERN_OT_add_latent_strip(AskingOperator):
             answer,
             self.generator,
             sample_z(self.seed, answer.z_dim),
-            session.folder.directory,
-            session.store.placeholder(answer.width, answer.height),
+            session.plans.folder.directory,
+            session.plans.store.placeholder(answer.width, answer.height),
             start=scene.frame_current,
             length=self.length,
         )
@@ -109,7 +109,12 @@ class LANTERN_OT_randomise(AskingOperator):
     poll = StripOperator.poll
 
     seed: IntProperty(
-        name="Seed", description="Seed to draw from; -1 for another one", default=-1, min=-1, max=2**31 - 1
+        name="Seed",
+        description="Seed to draw from; -1 for another one",
+        default=-1,
+        min=-1,
+        max=2**31 - 1,
+        options={"SKIP_SAVE"},  # else the next click would draw this one's seed again
     )
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from bpy.types import ImageStrip, Scene
 
-from ..core.frame_plan import FramePlan
 from ..core.frame_request import GeneratorFacts
 from . import changes, versions
 from .curves import keys_kept
@@ -113,25 +112,27 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
     return True
 
 
-def show(strip: ImageStrip, plan: FramePlan, present: Collection[str], placeholder: str) -> int:
-    """Point the shown elements at their frames, at the placeholder where one is missing; return how many changed."""
+def show(
+    strip: ImageStrip, first: int, names: Sequence[str], present: Collection[str], placeholder: str | None
+) -> None:
+    """Point the elements from index `first` on at the files `names`, at the placeholder where one is not `present`.
+
+    Without a placeholder, elements whose file is missing are left as they are.
+    """
     elements = strip.elements
-    first = plan.start - versions.content_start(strip)
-    changed = 0
-    for i, frame in enumerate(plan.frames):
-        name = frame.name if frame.name in present else placeholder
-        element = elements[first + i]
-        if element.filename != name:
-            element.filename = name  # also drops what Blender has cached of the strip
-            changed += 1
-    return changed
+    for i, name in enumerate(names, start=first):
+        wanted = name if name in present else placeholder
+        element = elements[i]
+        if wanted is not None and element.filename != wanted:
+            element.filename = wanted  # also drops what Blender has cached of the strip
 
 
-def show_made(strip: ImageStrip, plan: FramePlan, offsets: Collection[int]) -> None:
-    """Point the elements at these offsets into the plan at their frames, which are there now."""
-    first = plan.start - versions.content_start(strip)
-    for i in offsets:
-        strip.elements[first + i].filename = plan.frames[i].name
+def show_made(strip: ImageStrip, first: int, made: Mapping[int, str]) -> None:
+    """Point elements, by their number after `first`, at files that are there now."""
+    elements = strip.elements
+    for i, name in made.items():
+        if first + i < len(elements):  # else the strip was cut since it was planned, and is planned again next
+            elements[first + i].filename = name
 
 
 def _free_channel(scene: Scene, start: int, end: int) -> int:

@@ -54,8 +54,8 @@ class _Strip:
 
     def _draw_progress(self, context: Context, strip: ImageStrip) -> None:
         layout = self.layout
-        done, total = session.progress(strip)
-        state = session.state_of(strip)
+        done, total = session.plans.progress(strip)
+        state = session.plans.state_of(strip)
         if done < total:
             row = layout.row(align=True)
             text = f"{done} / {total} frames"
@@ -106,7 +106,7 @@ class _Motion:
         settings = settings_of(strip)
         layout.use_property_split = True
         layout.prop(settings, "interpolation")
-        state = session.state_of(strip)
+        state = session.plans.state_of(strip)
         if state is not None and state.planner.partial_keys and settings.interpolation == "GREAT_CIRCLE":
             frames = state.planner.partial_keys
             text = f"{frames} frames have keys of some components only; great circles pass over them."

@@ -75,7 +75,7 @@ class Stage:
 
     def missing(self) -> list[int]:
         """Frames that any strip lacks."""
-        return [frame for scene in bpy.data.scenes for _, frames in session.missing(scene) for frame in frames]
+        return [frame for scene in bpy.data.scenes for _, frames in session.plans.missing(scene) for frame in frames]
 
     def ordered(self) -> list[str]:
         """Names of the files ordered since this was last asked."""
@@ -130,7 +130,7 @@ def shown(strip: ImageStrip) -> list[str]:
 
 def planned(strip: ImageStrip) -> list[str]:
     """File names that the strip's plan wants at those frames."""
-    return [frame.name for frame in session.state_of(strip).plan.frames]
+    return [frame.name for frame in session.plans.state_of(strip).plan.frames]
 
 
 def kill_server() -> None:

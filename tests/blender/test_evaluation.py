@@ -131,7 +131,7 @@ def test_drivers_and_nla_are_heeded_by_stepping_through(stage, strip, change):
     assert curves.needs_sweep(stage.scene, strip)
     stage.fill()
     assert stage.scene.frame_current == 7
-    found = np.stack([np.frombuffer(f.request.latent, "<f4") for f in session.state_of(strip).plan.frames])
+    found = np.stack([np.frombuffer(f.request.latent, "<f4") for f in session.plans.state_of(strip).plan.frames])
     np.testing.assert_allclose(found, latents_by_playhead(strip, 1, LENGTH), atol=BLENDERS_OWN_ERROR)
     assert len(np.unique(found[:, 5])) > 10
     assert shown(strip) == planned(strip)

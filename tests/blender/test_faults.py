@@ -224,11 +224,11 @@ def test_a_server_killed_in_the_middle_of_a_job(stage):
     stage.use_fake_server("--slow", 0.02)
     settings_of(strip).psi = 0.25
     stage.settle()
-    assert session.wait(lambda: session.progress(strip)[0] > 3, 30)
-    made = session.store.names() & set(planned(strip))
+    assert session.wait(lambda: session.plans.progress(strip)[0] > 3, 30)
+    made = session.plans.store.names() & set(planned(strip))
     kill_server()
     stage.fill()
-    assert made <= session.store.names()
+    assert made <= session.plans.store.names()
     assert stage.methods().count("initialize") == 3
     assert shown(strip) == planned(strip)
 

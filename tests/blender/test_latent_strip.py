@@ -181,7 +181,7 @@ def test_shadow_settings_are_animatable(stage):
         settings_of(strip).shadow_threshold = value
         stage.scene.keyframe_insert(path, frame=frame)
     stage.fill()
-    thresholds = [frame.request.shadow.threshold for frame in session.state_of(strip).plan.frames]
+    thresholds = [frame.request.shadow.threshold for frame in session.plans.state_of(strip).plan.frames]
     assert thresholds[0] == 20.0 and thresholds[-1] == 200.0 and sorted(set(thresholds)) == thresholds
     curve = next(iter(own_curves(strip).settings.values()))
     assert np.allclose(thresholds, [curve.evaluate(frame) for frame in range(1, 25)], atol=2**-16)
@@ -196,7 +196,7 @@ def test_values_are_limited_as_blender_limits_them(stage):
     curve.keyframe_points[0].co[1], curve.keyframe_points[1].co[1] = -9.0, 9.0
     curve.update()
     session.replan()
-    psis = [frame.request.psi for frame in session.state_of(strip).plan.frames]
+    psis = [frame.request.psi for frame in session.plans.state_of(strip).plan.frames]
     assert psis[0] == -4.0 and psis[-1] == 4.0
 
 
@@ -205,7 +205,7 @@ def test_marrows_preset(stage):
     to_shadow(strip, threshold=99.0, invert=True)
     bpy.ops.lantern.shadow_preset()
     session.replan()
-    settings = session.state_of(strip).plan.frames[0].request.shadow
+    settings = session.plans.state_of(strip).plan.frames[0].request.shadow
     assert settings == type(settings)()
 
 
@@ -216,7 +216,7 @@ def test_keys_are_mapped_into_w(stage):
     assert settings_of(strip).space == "W" and key_frames_of(strip) == [1, 12, 24]
     assert {curve.group.name for curve in own_curves(strip).latent.values()} == {"Latent"}
     stage.fill()
-    assert all(frame.request.space == "w" for frame in session.state_of(strip).plan.frames)
+    assert all(frame.request.space == "w" for frame in session.plans.state_of(strip).plan.frames)
     with pytest.raises(RuntimeError, match="no way back"):
         bpy.ops.lantern.set_space(space="Z")
     assert curve is not None

@@ -47,8 +47,8 @@ def test_from_keys_to_the_composite(real, tmp_path, root, server_python):
     subprocess.run(command, check=True, env=environment, cwd=tmp_path)
     for i, name in enumerate(planned(strip), start=1):
         theirs = read_picture(tmp_path / "frames" / f"frame_{i:04}.png")
-        assert np.array_equal(read_picture(session.store.folder / name), theirs)
-    figures = read_picture(session.store.folder / shown(strip)[0])[..., 0] < 128
+        assert np.array_equal(read_picture(session.plans.store.folder / name), theirs)
+    figures = read_picture(session.plans.store.folder / shown(strip)[0])[..., 0] < 128
     assert 0.1 < figures.mean() < 0.6  # shadows of people, neither a blot nor nothing
 
 
@@ -81,7 +81,7 @@ def test_the_composite_is_refused_with_the_missing_frames_numbers(stage, tmp_pat
     stage.use_fake_server("--fail-writes")
     bpy.ops.lantern.set_up_drawing()
     for number in (4, 5, 6, 20):
-        (session.store.folder / planned(strip)[number - 1]).unlink()
+        (session.plans.store.folder / planned(strip)[number - 1]).unlink()
     with pytest.raises(RuntimeError, match=r"frames 4-6, 20 of strip 'Latent' are missing"):
         bpy.ops.lantern.render_composite(filepath=str(tmp_path / "film.mp4"))
     assert not (tmp_path / "film.mp4").exists()
@@ -91,9 +91,9 @@ def test_missing_frames_are_made_before_the_composite(stage, tmp_path):
     strip = stage.keyed_strip()
     stage.scene.frame_start, stage.scene.frame_end = 1, 4
     bpy.ops.lantern.set_up_drawing()
-    (session.store.folder / planned(strip)[2]).unlink()
+    (session.plans.store.folder / planned(strip)[2]).unlink()
     assert bpy.ops.lantern.render_composite(filepath=str(tmp_path / "film.mp4")) == {"FINISHED"}
-    assert planned(strip)[2] in session.store.names()
+    assert planned(strip)[2] in session.plans.store.names()
 
 
 def test_ranges_of_frames():

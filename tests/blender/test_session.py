@@ -81,14 +81,14 @@ def test_the_newest_edit_wins(stage):
     stage.use_fake_server("--slow", 0.02)
     settings_of(strip).psi = 0.1
     stage.settle()
-    assert session.wait(lambda: session.progress(strip)[0] > 2, 30)
+    assert session.wait(lambda: session.plans.progress(strip)[0] > 2, 30)
     old = set(planned(strip))
     stage.ordered()
     settings_of(strip).psi = 0.2
     stage.fill()
     assert shown(strip) == planned(strip)
     assert not old & set(stage.ordered())
-    present = session.store.names()
+    present = session.plans.store.names()
     assert len(old - present) > 5  # what nobody wanted any more was not made
 
 
@@ -100,8 +100,8 @@ def test_the_playhead_is_followed_while_frames_are_made(stage):
     assert session.wait(lambda: session.feeder.busy, 30)
     far = planned(strip)[23]
     stage.scene.frame_set(24)
-    assert session.wait(lambda: far in session.store.names(), 30)
-    assert session.progress(strip)[0] < 24
+    assert session.wait(lambda: far in session.plans.store.names(), 30)
+    assert session.plans.progress(strip)[0] < 24
     stage.fill()
 
 
@@ -114,7 +114,7 @@ def test_colour_and_shadow_come_from_one_pass(stage):
     stage.fill()
     lines = [name for name in stage.ordered() if name.startswith("s_")]
     assert set(lines) == set(planned(strip))
-    assert {frame.colour for frame in session.state_of(strip).plan.frames} <= session.store.names()
+    assert {frame.colour for frame in session.plans.state_of(strip).plan.frames} <= session.plans.store.names()
 
 
 def test_cancelling_keeps_what_is_made_and_can_go_on(stage):
@@ -122,19 +122,19 @@ def test_cancelling_keeps_what_is_made_and_can_go_on(stage):
     stage.use_fake_server("--slow", 0.02)
     settings_of(strip).psi = 0.4
     stage.settle()
-    assert session.wait(lambda: session.progress(strip)[0] > 3, 30)
+    assert session.wait(lambda: session.plans.progress(strip)[0] > 3, 30)
     assert bpy.ops.lantern.cancel() == {"FINISHED"}
     assert "Make Frames" in session.problem(strip)
-    done = session.progress(strip)[0]
+    done = session.plans.progress(strip)[0]
     session.wait(lambda: False, 0.2)
-    assert session.progress(strip)[0] <= done + 2  # the batch under way
+    assert session.plans.progress(strip)[0] <= done + 2  # the batch under way
     stage.fill()
     assert session.problem(strip) == ""
 
 
 def test_frames_that_someone_deletes_are_made_again(stage):
     strip = stage.keyed_strip()
-    shutil.rmtree(session.store.folder)
+    shutil.rmtree(session.plans.store.folder)
     session.wait(lambda: session.feeder.busy, 10)
     stage.fill()
     assert shown(strip) == planned(strip)
@@ -142,7 +142,7 @@ def test_frames_that_someone_deletes_are_made_again(stage):
 
 def test_a_damaged_colour_frame_is_generated_again(stage):
     strip = stage.keyed_strip()
-    damaged = session.store.folder / planned(strip)[5]
+    damaged = session.plans.store.folder / planned(strip)[5]
     damaged.write_bytes(b"")
     to_shadow(strip)
     stage.fill()
@@ -155,7 +155,7 @@ def test_missing_frames_show_the_placeholder_not_an_old_picture(stage):
     settings_of(strip).psi = 0.9
     stage.settle()
     assert set(shown(strip)) == {"placeholder_16x16.png"}
-    assert (session.store.folder / "placeholder_16x16.png").exists()
+    assert (session.plans.store.folder / "placeholder_16x16.png").exists()
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -163,14 +163,14 @@ def test_missing_frames_show_the_placeholder_not_an_old_picture(stage):
 
 def test_the_first_save_moves_frames_beside_the_file(stage, tmp_path):
     strip = stage.keyed_strip()
-    temporary = session.store.folder
+    temporary = session.plans.store.folder
     pictures = shown(strip)
     stage.ordered()
     save(tmp_path / "shots" / "one.blend")
     assert strip.directory == "//latent_lantern/frames/"
     assert not [name for name in temporary.iterdir() if name.name.startswith("c_")]
     assert {path.name for path in (tmp_path / "shots/latent_lantern/frames").iterdir()} >= set(pictures)
-    assert session.store.folder == tmp_path / "shots/latent_lantern/frames"
+    assert session.plans.store.folder == tmp_path / "shots/latent_lantern/frames"
     stage.fill()
     assert stage.ordered() == []
 
@@ -185,7 +185,7 @@ def test_a_saved_file_opens_elsewhere_with_every_picture(stage, tmp_path):
     assert shown(the_strip()) == pictures
     assert Path(bpy.path.abspath(the_strip().directory)) == tmp_path / "moved/latent_lantern/frames"
     session.tick()
-    assert session.progress(the_strip()) == (24, 24)
+    assert session.plans.progress(the_strip()) == (24, 24)
     assert session.client.pid is None and stage.methods() == []
     stage.fill()
     assert stage.ordered() == []
@@ -215,10 +215,10 @@ def test_save_copy_leaves_the_open_file_where_it_is(stage, tmp_path):
     (tmp_path / "b").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "b" / "copy.blend"), copy=True)
     assert strip.directory == "//latent_lantern/frames/"
-    assert session.store.folder == tmp_path / "a/latent_lantern/frames"
+    assert session.plans.store.folder == tmp_path / "a/latent_lantern/frames"
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "b" / "copy.blend"))
     session.tick()
-    assert session.progress(the_strip()) == (24, 24)
+    assert session.plans.progress(the_strip()) == (24, 24)
 
 
 def test_opening_a_file_starts_reads_and_writes_nothing(stage, tmp_path):
@@ -230,11 +230,11 @@ def test_opening_a_file_starts_reads_and_writes_nothing(stage, tmp_path):
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a" / "one.blend"))
     for _ in range(5):
         session.tick()
-    assert session.progress(the_strip()) == (0, 24)
+    assert session.plans.progress(the_strip()) == (0, 24)
     assert session.client.pid is None and not stage.journal_path.exists()
     assert not (tmp_path / "a" / "latent_lantern").exists()
     assert bpy.ops.lantern.make_frames() == {"FINISHED"}
-    assert session.progress(the_strip()) == (24, 24)
+    assert session.plans.progress(the_strip()) == (24, 24)
 
 
 def test_frames_can_be_kept_elsewhere(stage, tmp_path):
@@ -247,18 +247,18 @@ def test_frames_can_be_kept_elsewhere(stage, tmp_path):
 
 def test_the_budget_never_takes_what_is_shown(stage, monkeypatch):
     strip = stage.keyed_strip()
-    size = session.store.size()
+    size = session.plans.store.size()
     for psi in (0.1, 0.2, 0.3):
         settings_of(strip).psi = psi
         stage.fill()
-    assert session.store.size() > 3 * size
+    assert session.plans.store.size() > 3 * size
     monkeypatch.setattr("latent_lantern.latent_addon.session.GIGABYTE", size / 10)
     stage.preferences.budget = 12
     settings_of(strip).psi = 0.4
     stage.fill()
     session.tick()
-    assert set(shown(strip)) <= session.store.names()
-    assert session.store.size() <= 1.2 * size
+    assert set(shown(strip)) <= session.plans.store.names()
+    assert session.plans.store.size() <= 1.2 * size
 
 
 def test_by_hand_only(stage):
@@ -286,10 +286,10 @@ def test_a_sequence_file_says_what_the_strip_shows(stage, tmp_path):
 def test_frames_hold_what_the_request_says(stage):
     """The fake server's pictures are a function of the request: the file under a name must be that function's value."""
     strip = stage.keyed_strip()
-    frame = session.state_of(strip).plan.frames[6]
+    frame = session.plans.state_of(strip).plan.frames[6]
     latent = np.frombuffer(frame.request.latent, "<f4").tolist()
     order = frame_order(frame.request, 0, frame.colour, frame.name)
-    made = fake_pictures.decode_png((session.store.folder / frame.name).read_bytes())
+    made = fake_pictures.decode_png((session.plans.store.folder / frame.name).read_bytes())
     assert made == (fake_pictures.picture(order, latent, 16, 16), 16, 16)
 
 
@@ -305,4 +305,4 @@ def test_scenes_have_their_own_playheads(stage):
     other = bpy.data.scenes.new("Other")
     other.sequence_editor_create()
     session.replan()
-    assert versions.strip_start(the_strip()) == 1 and session.missing(other) == []
+    assert versions.strip_start(the_strip()) == 1 and session.plans.missing(other) == []
