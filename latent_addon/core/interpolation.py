@@ -35,15 +35,21 @@ def round_to_grid(values: Floats) -> NDArray[np.float32]:
     return rounded.astype(np.float32)
 
 
-def spherical(values: Floats, frames: Floats, key_frames: Floats, key_values: Floats) -> Floats:
+def spherical(
+    values: Floats, frames: Floats, key_frames: Floats, key_values: Floats, holds: NDArray[np.bool_]
+) -> Floats:
     """Keep the F-curves' direction, and give it the length that runs linearly between the keys' lengths.
 
     values (F, D): what the F-curves say. frames (F,). key_frames (K,) ascending and key_values (K, D): the keys.
-    Returns (F, D). Where the curves pass through zero there is no direction, and their value is returned as it is.
+    holds (K,): the key, and so its length, is held until the next one. Returns (F, D). Where the curves pass through
+    zero there is no direction, and their value is returned as it is.
     """
     if len(key_frames) == 0:
         return values
-    wanted = np.interp(frames, key_frames, np.linalg.norm(key_values, axis=1))
+    lengths = np.linalg.norm(key_values, axis=1)
+    wanted = np.interp(frames, key_frames, lengths)
+    before = np.clip(np.searchsorted(key_frames, frames, side="right") - 1, 0, None)
+    wanted = np.where(holds[before] & (frames >= key_frames[0]), lengths[before], wanted)
     length = np.linalg.norm(values, axis=1)
     scale = np.where(length > _TINY, wanted / np.maximum(length, _TINY), 1.0)
     return values * scale[:, None]

@@ -107,7 +107,7 @@ class StripPlanner:
             return
         frames = np.arange(start, end, dtype=np.float64)
         if mode == "SPHERICAL":
-            values.latent = interpolation.spherical(values.latent, frames, keys.frames, keys.values)
+            values.latent = interpolation.spherical(values.latent, frames, keys.frames, keys.values, keys.holds)
         else:
             values.latent = interpolation.great_circle(frames, keys.frames, keys.values, keys.holds)
 

@@ -89,7 +89,7 @@ def test_spherical_keeps_direction_and_takes_the_keys_length():
     frames = np.arange(0.0, 13.0)
     eased = (1 - np.cos(np.pi * frames / 12)) / 2
     values = (1 - eased)[:, None] * keys[0] + eased[:, None] * keys[1]
-    moved = interpolation.spherical(values, frames, np.array([0.0, 12.0]), keys)
+    moved = interpolation.spherical(values, frames, np.array([0.0, 12.0]), keys, np.zeros(2, bool))
     cosines = (moved * values).sum(1) / np.linalg.norm(moved, axis=1) / np.linalg.norm(values, axis=1)
     np.testing.assert_allclose(cosines, 1.0, rtol=1e-12)
     ends = np.linalg.norm(keys, axis=1)
@@ -99,9 +99,19 @@ def test_spherical_keeps_direction_and_takes_the_keys_length():
 
 def test_spherical_leaves_zero_and_unkeyed_values_alone():
     values = np.zeros((3, 4))
-    assert (interpolation.spherical(values, np.arange(3.0), np.array([0.0]), np.ones((1, 4))) == 0).all()
+    assert (
+        interpolation.spherical(values, np.arange(3.0), np.array([0.0]), np.ones((1, 4)), np.zeros(1, bool)) == 0
+    ).all()
     values = some_keys(3, 4)
-    assert interpolation.spherical(values, np.arange(3.0), np.array([]), np.empty((0, 4))) is values
+    assert interpolation.spherical(values, np.arange(3.0), np.array([]), np.empty((0, 4)), np.zeros(0, bool)) is values
+
+
+def test_spherical_holds_the_length_of_held_keys():
+    keys = some_keys(3, 16)
+    frames = np.arange(8.0, 44.0)
+    values = keys[np.clip(np.searchsorted(KEYS, frames, side="right") - 1, 0, 2)]
+    moved = interpolation.spherical(values, frames, KEYS, keys, np.array([True, True, False]))
+    np.testing.assert_allclose(moved, values, rtol=1e-12)
 
 
 def test_the_grid_swallows_last_digits_and_negative_zeros():
