@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     missing = [name for module, name in NEEDED_PACKAGES.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(
-            f"The Python at {sys.executable} has no {', '.join(missing)}. Install with: "
+            f"The Python at {sys.executable} has no {', '.join(missing)}. Choose one that has, or install them: "
             f'"{sys.executable}" -m pip install {" ".join(missing)}',
             file=sys.stderr,
         )
