@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from enum import Enum
 
@@ -70,11 +70,15 @@ class Pipeline:
 
     def __init__(self, report: Report, threads: int):
         self._report = report
-        self._wake = threading.Condition()
+        self._lock = threading.RLock()
+        # One condition for each kind of waiting, so that nobody is woken for nothing between two small frames.
+        self._filled = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._finished = threading.Condition(self._lock)
         self._heap: list[tuple[int, int, Flight, int, np.ndarray | None]] = []
         self._numbers = itertools.count()
         self._in_flight: dict[int, deque[Flight]] = {}
-        self._waiting: dict[int, int] = {}
+        self._waiting: Counter[int] = Counter()
         self._busy = 0
         self._closed = False
         self._threads = [
@@ -88,43 +92,41 @@ class Pipeline:
 
         Waits while `capacity` or more frames of this job, or twice as many of all jobs, are waiting for an encoder.
         """
-        with self._wake:
+        with self._lock:
+            self._room.wait_for(
+                lambda: self._closed or (self._waiting[flight.job] < capacity and len(self._heap) < 2 * capacity)
+            )
+            if self._closed:
+                return
             self._in_flight.setdefault(flight.job, deque()).append(flight)
-        for index, frame in enumerate(frames):
-            if frame is THERE or isinstance(frame, ProtocolError):
-                self._done(flight, index, None if frame is THERE else frame)
-                continue
-            with self._wake:
-                self._wake.wait_for(
-                    lambda: (
-                        self._closed or (self._waiting.get(flight.job, 0) < capacity and len(self._heap) < 2 * capacity)
-                    )
-                )
-                if self._closed:
-                    return
-                heapq.heappush(self._heap, (-flight.job, next(self._numbers), flight, index, frame))
-                self._waiting[flight.job] = self._waiting.get(flight.job, 0) + 1
-                self._wake.notify_all()
+            for index, frame in enumerate(frames):
+                if frame is THERE or isinstance(frame, ProtocolError):
+                    self._done(flight, index, None if frame is THERE else frame)
+                else:
+                    heapq.heappush(self._heap, (-flight.job, next(self._numbers), flight, index, frame))
+                    self._waiting[flight.job] += 1
+                    self._filled.notify()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything queued is written; return whether it was in time."""
-        with self._wake:
-            return self._wake.wait_for(lambda: not self._heap and not self._busy, timeout)
+        with self._lock:
+            return self._finished.wait_for(lambda: not self._heap and not self._busy, timeout)
 
     def close(self, timeout: float) -> None:
         """Give up what waits, let the files being written finish (at most `timeout` seconds), end the threads."""
-        with self._wake:
+        with self._lock:
             self._closed = True
             self._heap.clear()
-            self._wake.notify_all()
+            self._filled.notify_all()
+            self._room.notify_all()
         end = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
         while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._heap or self._closed)
+            with self._lock:
+                self._filled.wait_for(lambda: self._heap or self._closed)
                 if self._closed:
                     return
                 _, _, flight, index, colour = heapq.heappop(self._heap)
@@ -132,7 +134,7 @@ class Pipeline:
                 if not self._waiting[flight.job]:
                     del self._waiting[flight.job]
                 self._busy += 1
-                self._wake.notify_all()
+                self._room.notify()
             error = None
             try:
                 write_order(flight.orders[index], colour)
@@ -141,24 +143,25 @@ class Pipeline:
             except Exception as failure:
                 name = flight.orders[index].spec.name
                 error = ProtocolError(INTERNAL_ERROR, f"Frame {name} failed: {type(failure).__name__}: {failure}")
-            del colour
-            self._done(flight, index, error)
-            with self._wake:
+            with self._lock:
+                self._done(flight, index, error)
                 self._busy -= 1
-                self._wake.notify_all()
+                if not self._busy and not self._heap:
+                    self._finished.notify_all()
+            # The next wait may be long, and must not hold on to a frame.
+            del colour, flight
 
     def _done(self, flight: Flight, index: int, error: ProtocolError | None) -> None:
-        with self._wake:
-            if error is not None:
-                flight.errors[index] = error
-            flight.open -= 1
-            # Reported under the lock, or two threads could tell of two flights in the wrong order.
-            queue = self._in_flight[flight.job]
-            while queue and queue[0].open == 0:
-                done = queue.popleft()
-                self._report(done, time.monotonic() - done.started)
-            if not queue:
-                del self._in_flight[flight.job]
+        """Count one order. Reports under the lock, or two threads could tell of two flights in the wrong order."""
+        if error is not None:
+            flight.errors[index] = error
+        flight.open -= 1
+        queue = self._in_flight[flight.job]
+        while queue and queue[0].open == 0:
+            done = queue.popleft()
+            self._report(done, time.monotonic() - done.started)
+        if not queue:
+            del self._in_flight[flight.job]
 
 
 def encoder_threads() -> int:

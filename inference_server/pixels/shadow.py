@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -126,6 +127,7 @@ def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
     return np.maximum(np.pad(steps, before), np.pad(steps, after))
 
 
+@functools.lru_cache(maxsize=64)
 def ink_table(settings: ShadowSettings) -> np.ndarray:
     """Return the ink for each coverage, uint8 (256, 4) RGBA with straight alpha: ground at 0, figure at 255."""
     figure, ground = np.array([settings.figure]), np.array([settings.ground])
