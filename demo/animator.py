@@ -43,7 +43,7 @@ def draw(shadow: Floats, luma: Floats, number: int, loop: int) -> Sheet:
         sheet.ink += hand.outline(line, LINE)
     sheet.ink += _inner_lines(hand, luma, blurred(shadow, 1.0) > 0.9)
     sheet.ink += extras.steam(hand)
-    sheet.ink += extras.title(hand, first=2, written=9, held=8)
+    sheet.ink += extras.title(hand, written=9, held=6, wiped=5)
     lamp = extras.lamp_of(outlines, SIDE)
     if lamp:
         sheet.ink += extras.rays(hand, lamp)

@@ -93,12 +93,12 @@ def _moth_place(turns: float, lamp: tuple[float, float]) -> Floats:
     return np.array((x, lamp[1] + 5.0 + 7.0 * math.sin(2 * a + 1.0) + 2.0 * math.sin(4 * a)))
 
 
-def title(hand: Hand, first: int, written: int, held: int) -> list[Stroke]:
-    """The title: written in the `written` drawings from `first`, read for `held`, gone letter by letter."""
+def title(hand: Hand, written: int, held: int, wiped: int) -> list[Stroke]:
+    """The title: written in the first `written` drawings, read for `held`, gone letter by letter in `wiped`."""
     letters = [strokes for word, corner in TITLE for strokes in _word(word, corner)]
     total = sum(map(len, letters))
-    done = (hand.drawing - first) / written * total
-    gone = (hand.drawing - first - written - held) / written * len(letters)
+    done = (hand.drawing + 1) / written * total
+    gone = (hand.drawing - written - held) / wiped * len(letters)
     visible = []
     before = 0
     for k, strokes in enumerate(letters):
