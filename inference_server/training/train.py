@@ -65,6 +65,8 @@ class Settings:
     bfloat16: bool = False
     device: str = ""
     grow_from: Path | None = None
+    discriminator_from: Path | None = None
+    """When growing: the run whose discriminator to take, where the other's is untrained after a warm-up."""
     latents: Path | None = None
     """float32 (pictures, z_dim): the latent of each picture."""
     match: float = 10.0
@@ -95,6 +97,12 @@ def load_pictures(path: Path) -> np.ndarray:
             raise ValueError(f"{file.name} differs from {files[0].name} in size or kind; all must be alike")
     pictures = np.stack(arrays)
     return pictures[..., None] if pictures.ndim == 3 else pictures
+
+
+def read_state(path: Path, device: torch.device) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and metadata of a ``state.safetensors``."""
+    with safe_open(path, "pt", device=str(device)) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118 - not a dict
 
 
 class Run:
@@ -177,11 +185,9 @@ class Run:
         os.replace(path.with_suffix(".part"), path)
 
     def _load(self, path: Path) -> None:
-        with safe_open(path, "pt", device=str(self.device)) as file:
-            about = file.metadata()
-            if StyleGAN2Config.from_dict(json.loads(about["config"])) != self.settings.config:
-                raise ValueError(f"{path} was begun with another network; give the same one, or another folder")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        tensors, about = read_state(path, self.device)
+        if StyleGAN2Config.from_dict(json.loads(about["config"])) != self.settings.config:
+            raise ValueError(f"{path} was begun with another network; give the same one, or another folder")
         for part, network in self._networks().items():
             network.load_state_dict({key: tensors[f"{part}/{key}"] for key in network.state_dict()})
         for part, adam in (("g_adam", self.g_adam), ("d_adam", self.d_adam)):
@@ -198,9 +204,11 @@ class Run:
 
     def _grow(self, path: Path) -> None:
         """Start from a run of half the size. The new blocks add nothing at first, so the picture grows smoothly."""
-        with safe_open(path, "pt", device=str(self.device)) as file:
-            old = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-            self.seen, self.seconds = int(file.metadata()["seen"]), float(file.metadata()["seconds"])
+        old, about = read_state(path, self.device)
+        self.seen, self.seconds = int(about["seen"]), float(about["seconds"])
+        if self.settings.discriminator_from:
+            other, _ = read_state(self.settings.discriminator_from / "state.safetensors", self.device)
+            old |= {key: value for key, value in other.items() if key.startswith("discriminator/")}
         g_top, d_top = len(self.settings.config.channels) - 1, len(self.settings.d_channels) - 1
         for part, network in (("average", self.generator), ("discriminator", self.discriminator)):
             values = network.state_dict()
@@ -238,6 +246,9 @@ class Run:
         fade = max(0.1, min(1.0, (1 - progress) / (1 - settings.decay_from)))
         for adam, share in ((self.g_adam, 1.0), (self.d_adam, self.r1_ratio)):
             adam.param_groups[0]["lr"] = settings.lr * share * fade
+
+        # Momentum disturbs the game of two networks, and helps where one is fitted to given pictures.
+        self.g_adam.param_groups[0]["betas"] = (0.9 if self.seen < settings.warm_up else 0.0, 0.99)
 
         z, pictures = self.batch()
         ws = self.generator.broadcast(self.generator.map(z))
@@ -380,6 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--bfloat16", action="store_true", help="compute in bfloat16, on processors that are fast at it"
     )
     parser.add_argument("--grow-from", type=Path, help="start from the run in this folder, of half the size")
+    parser.add_argument("--discriminator-from", type=Path, help="when growing, take the discriminator of this run")
     parser.add_argument("--latents", type=Path, help=".npy with the latent of every picture")
     parser.add_argument("--threads", type=int, help="processor threads")
     options = vars(parser.parse_args(arguments))

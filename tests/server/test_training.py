@@ -276,6 +276,7 @@ def test_growing_starts_from_the_same_pictures(settings):
         )
     )
     assert grown.seen == 96
+    other = train(replace(settings, out=settings.out.with_name("other"), seed=9))
     z = torch.randn(4, 8)
     with torch.no_grad():
         before = small.average.synthesize(small.average.broadcast(small.average.map(z)), "none")
@@ -288,6 +289,8 @@ def test_growing_starts_from_the_same_pictures(settings):
         )
         images = torch.nn.functional.interpolate(before, scale_factor=2)
         torch.testing.assert_close(grown.discriminator(images), small.discriminator(before))
+        mixed = Run(replace(grown.settings, discriminator_from=other.settings.out))
+        torch.testing.assert_close(mixed.discriminator(images), other.discriminator(before))
     grown.step()
 
 
