@@ -1,0 +1,52 @@
+"""How long the session's ticks take while frames arrive in a folder that holds many others already.
+
+python3 dev.py blender benchmarks/addon_folder.py [--files 0 20000] [--frames 100]
+
+Aim: no tick longer than a frame of Blender's own drawing (16 ms), however many files there are. The server is fake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import bpy
+import staging
+from staging import session
+
+
+def main() -> None:
+    """Fill a strip in each folder and print a row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, nargs="+", default=[0, 20000])
+    parser.add_argument("--frames", type=int, default=100)
+    options = parser.parse_args()
+    staging.heading("Ticks while frames arrive")
+    print(f"{'files before':>12} {'median ms':>10} {'longest ms':>11}")
+    with staging.scratch() as scratch:
+        staging.use_fake_server(Path(scratch), "--z-dim", 64, "--slow", 0.02)
+        for files in options.files:
+            folder = Path(scratch) / f"frames_{files}"
+            folder.mkdir()
+            for number in range(files):
+                (folder / f"c_{number:040x}.png").touch()
+            staging.preferences().frame_folder = str(folder)
+            strip = staging.add_strip(options.frames, [1, options.frames])
+            session.make_missing()
+            ticks = []
+            made, total = 0, options.frames
+            while made < total:
+                start = time.perf_counter()
+                session.tick()
+                ticks.append(1e3 * (time.perf_counter() - start))
+                made, total = session.plans.progress(strip)
+                time.sleep(0.04)
+            print(f"{files:12} {statistics.median(ticks):10.1f} {max(ticks):11.1f}")
+            bpy.context.scene.sequence_editor.strips.remove(strip)
+        session.client.stop()
+
+
+if __name__ == "__main__":
+    main()
