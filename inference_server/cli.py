@@ -65,16 +65,10 @@ def _serve(options: argparse.Namespace, messages: BinaryIO, output: BinaryIO) ->
 
     # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        Service(messages, output, options.device, options.idle_seconds).run()
-    except (RuntimeError, AssertionError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        print(f"The device {options.device or '(automatic)'} cannot be used: {first_line}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(FAILED)
+    code = Service(messages, output, options.device, options.idle_seconds).run()
     sys.stderr.flush()
     # The reader thread sits in a read of stdin that no orderly exit can interrupt.
-    os._exit(0)
+    os._exit(code)
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:

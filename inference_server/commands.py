@@ -10,7 +10,7 @@ import numpy as np
 
 from .cli import UsageError, print_json
 from .render import render as render_sequence
-from .renderer import Frames, Renderer, check_classes, check_latents, not_finite
+from .renderer import DeviceError, Frames, Renderer, check_classes, check_latents, not_finite
 from .sequence_file import SequenceFileError
 from .worker import sample_seeds
 
@@ -73,8 +73,8 @@ def render(options: argparse.Namespace) -> int:
 def _renderer(device: str | None) -> Renderer:
     try:
         return Renderer(device, lambda level, text: print(f"{level}: {text}", file=sys.stderr))
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"The device {device} cannot be used: {str(error).splitlines()[0]}") from None
+    except DeviceError as error:
+        raise UsageError(str(error)) from None
 
 
 def _load_array(path: Path) -> np.ndarray:

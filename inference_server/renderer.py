@@ -35,6 +35,10 @@ Log = Callable[[str, str], None]
 """Takes a level ("info", "warning") and a sentence for a person."""
 
 
+class DeviceError(Exception):
+    """The device cannot be used; the text is a sentence for a person."""
+
+
 @dataclass
 class Loaded:
     """A generator on the device. `batch` is how many frames it is given at once; lack of memory lowers it."""
@@ -76,10 +80,17 @@ class Renderer:
     """Owns the device. Used from one thread only."""
 
     def __init__(self, device: str | None, log: Log):
-        self.device = torch.device(device) if device else best_device()
+        try:
+            self.device = torch.device(device) if device else best_device()
+            torch.empty(1, device=self.device)  # fails here, not at the first frame, if the device is not to be had
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DeviceError(f"The device {device or 'chosen automatically'} cannot be used: {reason}") from None
         if self.device.type == "cpu":
             keep_freed_memory()
-        torch.empty(1, device=self.device)  # fails here, not at the first frame, if the device is not to be had
+        # The same request gives the same pixels: no algorithm that adds up in any order, no rounding to 10 bits.
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
         self._log = log
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._hashes: dict[str, tuple[int, int, str]] = {}

@@ -68,18 +68,24 @@ class Service:
         self._initialized = False
         self._gone = threading.Event()
 
-    def run(self) -> None:
-        """Serve until shutdown, the end of stdin, or the parent's death."""
+    def run(self) -> int:
+        """Serve until shutdown, the end of stdin, or the parent's death; return the exit code, 1 without a device."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         if os.name == "posix":
             threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
 
-        from .worker import Worker  # imports torch
+        from .renderer import DeviceError  # imports torch
+        from .worker import Worker
 
-        self._worker = Worker(self.scheduler, self.connection, self._device)
+        try:
+            self._worker = Worker(self.scheduler, self.connection, self._device)
+        except DeviceError as error:
+            print(error, file=sys.stderr)
+            return 1
         self._worker.run(self._idle_seconds)
         if self._gone.is_set():
             self._worker.abandon(LAST_WRITE_SECONDS)
+        return 0
 
     # --- reader thread -----------------------------------------------------------------------------------------------
 

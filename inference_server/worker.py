@@ -101,7 +101,7 @@ class Worker:
             "path": path,
             "bytes": loaded.file_bytes,
             "device": self.renderer.device.type,
-            "dtype": "float32",
+            "dtype": str(next(loaded.generator.parameters()).dtype).removeprefix("torch."),
         }
         return loaded.info.to_dict() | about
 
@@ -140,6 +140,9 @@ class Worker:
             loaded, latents = self._prepare(head.ticket)
         except ProtocolError as error:
             self._cannot_start(head, error, started)
+            return
+        except Exception as error:
+            self._cannot_start(head, self._unexpected(error), started)
             return
         limit = SHADOWS_IN_A_FLIGHT if loaded is None else loaded.batch
         orders: list[Order] = []

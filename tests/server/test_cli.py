@@ -128,7 +128,8 @@ def test_missing_packages_are_named(capsys: pytest.CaptureFixture, monkeypatch: 
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("torch", "PIL") else find_spec(name))
     code, _, errors = run(capsys, "info")
-    assert code == 3 and f"The Python at {sys.executable} has no torch, pillow. Install with:" in errors
+    assert code == 3 and f"The Python at {sys.executable} has no torch, pillow." in errors
+    assert errors.endswith("-m pip install torch pillow\n")
 
 
 def test_an_old_python_is_told_so() -> None:

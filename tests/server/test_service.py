@@ -139,6 +139,25 @@ sys.exit(cli.main(["serve", "--device", "cpu"]))
     assert not server.rubbish
 
 
+def test_a_bug_is_answered_and_survived(tiny: dict, folder: Path) -> None:
+    code = """
+import sys
+from inference_server import cli, renderer
+load, bugs = renderer.load_generator, [1, 1]
+def buggy(path):
+    if bugs:
+        raise RuntimeError(f"bug {bugs.pop()}")
+    return load(path)
+renderer.load_generator = buggy
+sys.exit(cli.main(["serve", "--device", "cpu"]))
+"""
+    with Server(command=[sys.executable, "-c", code]) as server:
+        assert code_of(server, "generator/describe", path=tiny["path"]) == protocol.INTERNAL_ERROR
+        with pytest.raises(ProtocolError, match="RuntimeError: bug"):
+            server.answer(server.generate(1, folder, tiny, np.zeros((2, 8)), plain_frames(2)))
+        assert server.answer(server.generate(2, folder, tiny, np.zeros((2, 8)), plain_frames(2)))["made"] == 2
+
+
 def test_shutdown_writes_what_is_under_way_and_ends(tiny: dict, folder: Path) -> None:
     with Server() as server:
         frames = server.generate(1, folder, tiny, np.zeros((500, 8)), plain_frames(500))
