@@ -147,7 +147,10 @@ def show_background(scene: Scene, path: str | Path | None) -> None:
 def enter_draw_mode(context: Context, drawing: Drawing) -> None:
     """Put the drawing under the artist's pen: active, seen through its camera, strokes kept in the picture's plane."""
     pencil = drawing.pencil
-    if bpy.app.background or context.view_layer.objects.get(pencil.name) != pencil:  # the window shows another scene
+    if bpy.app.background:
+        return
+    context.view_layer.update()  # until then a view layer does not know an object that was linked just now
+    if context.view_layer.objects.get(pencil.name) != pencil:  # the window shows another scene
         return
     if context.object and context.object.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
