@@ -111,7 +111,11 @@ class _Motion:
             frames = state.planner.partial_keys
             text = f"{frames} frames have keys of some components only; great circles pass over them."
             draw_message(layout, context, text, icon="INFO")
-        row = layout.row(heading="Space", align=True)
+        split = layout.split(factor=0.4)  # a row's own heading is only drawn before properties
+        label = split.row()
+        label.alignment = "RIGHT"
+        label.label(text="Space")
+        row = split.row(align=True)
         for space in ("Z", "W"):
             row.operator("lantern.set_space", text=space, depress=settings.space == space).space = space
         layout.prop(settings, "psi")
