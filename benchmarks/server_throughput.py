@@ -94,7 +94,8 @@ def main() -> None:
             print(
                 f"{look}: {options.frames / np.median(ours):.1f} frames a second, bare pass "
                 f"{options.frames / np.median(bare):.1f}; ratio {np.median(ratios):.3f} "
-                f"({ratios.min():.3f} to {ratios.max():.3f}), of processor time {bare_work.sum() / our_work.sum():.3f}"
+                f"({ratios.min():.3f} to {ratios.max():.3f}), of the best turns {bare.min() / ours.min():.3f}; "
+                f"of processor time {bare_work.min() / our_work.min():.3f}"
             )
         bare_pass.close()
         server.close()
