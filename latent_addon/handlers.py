@@ -12,7 +12,7 @@ from .scene import changes, curves, drawing
 from .session import session
 
 _SOON = 0.04
-_LATER = 0.25
+_LATER = 0.1
 
 
 def timer() -> float:

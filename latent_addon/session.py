@@ -94,6 +94,7 @@ class Session:
         self.arm()
         self.halted = ""
         changes.take()
+        self.plans.store.refresh()
         self.replan()
         self._asked = self._moved = True
         self._feed()  # takes the place of orders that the edit has overtaken, and of what may go wrong with them

@@ -33,28 +33,40 @@ class Removed:
 class FrameStore:
     """Frames in one flat folder: `c_<hash>.png` colour frames, `s_<hash>.png` shadows, and placeholders.
 
-    The folder is not made before something is written to it. `names` follows the folder: what others add or delete is
-    seen at the next call, by the folder's modification time.
+    The folder is not made before something is written to it. `names` follows what others add or delete, by the folder's
+    modification time.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._names: set[str] = set()
         self._seen = -1
+        self._look_again = 0.0
 
     def names(self) -> set[str]:
-        """Names of the frames that are there. The set is the store's own; do not change it."""
+        """Names of the frames that are there. The set is the store's own; do not change it.
+
+        What others add or delete is seen soon: looking takes at most a fiftieth of the time, however full the folder.
+        """
+        if time.monotonic() >= self._look_again:
+            self.refresh()
+        return self._names
+
+    def refresh(self) -> None:
+        """Look at the folder now."""
+        started = time.monotonic()
         try:
             changed = self.folder.stat().st_mtime_ns
         except OSError:
             self._names, self._seen = set(), -1
-            return self._names
-        if changed != self._seen:
-            # A folder's time has the resolution of a clock tick: a second change within it would not show.
-            settled = time.time_ns() - changed > _TICK
-            self._names = {entry.name for entry in _frames_in(self.folder)}
-            self._seen = changed if settled else -1
-        return self._names
+        else:
+            if changed != self._seen:
+                # A folder's time has the resolution of a clock tick: a second change within it would not show.
+                settled = time.time_ns() - changed > _TICK
+                self._names = {entry.name for entry in _frames_in(self.folder)}
+                self._seen = changed if settled else -1
+        now = time.monotonic()
+        self._look_again = now + 50.0 * (now - started)
 
     def note_made(self, names: Iterable[str]) -> list[str]:
         """Add frames that are said to be made, and return those that are truly there."""

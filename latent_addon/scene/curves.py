@@ -315,22 +315,28 @@ class CurveCache:
         curves = {index: curve for index, curve in curves.items() if index < len(stored)}
         keys = {index: read_keys(curve) for index, curve in curves.items()}
         simple = {index: found for index, found in keys.items() if found is not None}
-        values = np.tile(stored, (end - first, 1))
-        for index, curve in curves.items():
-            if index not in simple:
-                values[:, index] = np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first)
-            else:
-                values[:, index] = 0.0  # what is stored there is only the last frame's value
-        digest = hashlib.blake2b(values, digest_size=16)
-        digest.update(f"{first - origin} {end - origin} {origin} {sorted(simple)}".encode())
+        by_blender = {
+            index: np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first)
+            for index, curve in curves.items()
+            if index not in simple
+        }
+        base = stored.copy()
+        base[list(curves)] = 0.0  # what is stored there is only the last frame's value
+        digest = hashlib.blake2b(f"{first} {end} {origin} {sorted(simple)} {sorted(by_blender)}".encode())
+        digest.update(base)
+        for row in by_blender.values():
+            digest.update(row)
         for found in simple.values():
             for part in (found.points, found.left, found.right, found.kinds):
                 digest.update(part)
             digest.update(bytes([found.extrapolates]))
         signature = digest.digest()
         if name not in self._known or self._known[name][0] != signature:
+            values = np.tile(base, (end - first, 1))
             if simple:
                 values[:, list(simple)] = fcurves.evaluate(list(simple.values()), np.arange(first, end), origin)
+            for index, row in by_blender.items():
+                values[:, index] = row
             self._known[name] = (signature, values)
         return self._known[name][1]
 

@@ -25,6 +25,7 @@ def put(store: FrameStore, name: str, size: int = 10, age: float = 0.0) -> None:
 
 
 def test_looking_makes_no_folder(store):
+    store.refresh()
     assert store.names() == set()
     assert store.enforce_budget(0, ()).files == 0
     assert not store.folder.exists()
@@ -32,19 +33,43 @@ def test_looking_makes_no_folder(store):
 
 def test_names_follow_the_folder(store):
     put(store, "c_1.png")
+    store.refresh()
     assert store.names() == {"c_1.png"}
     (store.folder / "c_2.png").write_bytes(b"made by someone else")
+    store.refresh()
     assert store.names() == {"c_1.png", "c_2.png"}
     (store.folder / "c_1.png").unlink()
+    store.refresh()
     assert store.names() == {"c_2.png"}
     (store.folder / "c_2.png").unlink()
     store.folder.rmdir()
+    store.refresh()
     assert store.names() == set()
+
+
+def test_a_full_folder_is_read_seldom(store, monkeypatch):
+    """Counted on a clock of our own: a look that takes a second is not repeated for fifty."""
+    put(store, "c_1.png")
+    now = [1000.0]
+    looks = []
+
+    def slow_look(folder):
+        looks.append(now[0])
+        now[0] += 1.0
+        return []
+
+    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store._frames_in", slow_look)
+    for _ in range(200):
+        store.names()
+        now[0] += 1.0
+    assert 3 <= len(looks) <= 4
 
 
 def test_only_frames_count(store):
     put(store, "placeholder_8x8.png")
     put(store, "notes.txt")
+    store.refresh()
     assert store.names() == set()
 
 
@@ -69,6 +94,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 def test_note_made_believes_only_what_is_there(store):
     put(store, "c_1.png")
     assert store.note_made(["c_1.png", "c_2.png"]) == ["c_1.png"]
+    store.refresh()
     assert store.names() == {"c_1.png"}
 
 
@@ -90,6 +116,7 @@ def test_adopting_brings_frames_and_keeps_what_is_here(store, tmp_path, monkeypa
         monkeypatch.setattr(os, "replace", other_disk)
         monkeypatch.setattr(os, "link", other_disk)
     assert store.adopt(other.folder, {"c_1.png", "c_2.png", "c_gone.png"}, move=move) == 1
+    store.refresh()
     assert store.names() == {"c_1.png", "c_2.png"}
     assert (store.folder / "c_2.png").stat().st_size == 9
     assert (other.folder / "c_1.png").exists() is not move
@@ -100,6 +127,7 @@ def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
     for i in range(6):
         put(store, f"c_{i}.png", 100, age=100.0 * (6 - i))
     removed = store.enforce_budget(300, {"c_0.png", "c_1.png"})
+    store.refresh()
     assert store.names() == {"c_0.png", "c_1.png", "c_5.png"}
     assert (removed.files, removed.bytes, removed.over) == (3, 300, 0)
 
@@ -109,6 +137,7 @@ def test_a_budget_smaller_than_what_is_shown_says_so(store):
         put(store, f"s_{i}.png", 100)
     removed = store.enforce_budget(100, {f"s_{i}.png" for i in range(3)})
     assert (removed.files, removed.over) == (0, 200)
+    store.refresh()
     assert len(store.names()) == 3
 
 
@@ -120,6 +149,7 @@ def test_within_the_budget_nothing_goes(store):
 def test_discarded_frames_are_gone(store):
     put(store, "c_0.png")
     store.discard(["c_0.png", "c_never.png"])
+    store.refresh()
     assert store.names() == set() and os.listdir(store.folder) == []
 
 
