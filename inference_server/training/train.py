@@ -57,6 +57,8 @@ class Settings:
     gamma: float = 1.0
     decay_from: float = 0.8
     """Fraction of ``images`` after which the learning rate falls, linearly to a tenth."""
+    ema: float = 8000.0
+    """Half-life of the generator's average in images, at most; a twentieth of the images seen where that is less."""
     augment: float = 0.0
     mirror: bool = False
     save_every: int = 10000
@@ -275,7 +277,7 @@ class Run:
         self.g_adam.step()
 
         self.seen += n
-        half_life = min(8000.0, self.seen * 0.05)
+        half_life = min(settings.ema, self.seen * 0.05)
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.average.parameters()), list(self.generator.parameters()), 1 - 0.5 ** (n / half_life)
@@ -376,6 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("match", float, "weight of the difference between a picture and the one made from its latent"),
         ("warm_up", int, "images trained by that difference alone"),
         ("decay_from", float, "share of the images after which the learning rate falls"),
+        ("ema", float, "half-life of the generator's average, in images"),
         ("augment", float, "chance of each change of a picture; 0.6 for small sets"),
         ("save_every", int, "images between saves"),
         ("keep_snapshots", int, "older ones are deleted"),
