@@ -32,7 +32,8 @@ NAME = "latent_lantern_demo"
 FPS, FRAMES, ON = 24, 96, 2
 """`ON` twos: each picture stays for two frames."""
 
-SEEDS = (21, 3, 27, 44)
+SEEDS = (21, 3, 7, 18)
+PSI = 1.0  # no truncation: the arms go all the way up
 POSE, HOLD = 24, 7
 """Frames from pose to pose, and how many of them a pose is held."""
 
@@ -133,6 +134,7 @@ def make_strip(generator: str) -> tuple[bpy.types.Scene, bpy.types.ImageStrip]:
                 bpy.ops.lantern.randomise(seed=SEEDS[k % len(SEEDS)])
                 bpy.ops.lantern.insert_latent_key()
     scene.frame_set(1)
+    strip.latent_lantern.psi = PSI
     for name, value in SHADOW.items():
         setattr(strip.latent_lantern, name, value)
     say(f"keyed seeds {', '.join(map(str, SEEDS))} over {FRAMES} frames at {FPS} fps")
