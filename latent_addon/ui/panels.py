@@ -7,20 +7,32 @@ import textwrap
 from bpy.types import Context, ImageStrip, Panel, UILayout
 
 from ..operators.context import current_strip, working_scene
+from ..preferences import ROOT_PACKAGE
 from ..scene import drawing, output
 from ..scene.properties import settings_of
 from ..session import session
 from ..worker.client import ServerState
 
 
-def draw_message(layout: UILayout, context: Context, text: str, icon: str = "ERROR") -> None:
-    """Show a sentence in as many lines as the sidebar's width needs."""
+def wrapped(context: Context, text: str) -> list[str]:
+    """Break a text into as many lines as the sidebar's width needs; Blender itself would cut its middle out."""
     width = context.region.width if context.region else 300
     scale = context.preferences.system.ui_scale
-    characters = max(20, int(width / (6.5 * scale)) - 6)
+    return textwrap.wrap(text, max(20, int(width / (6.5 * scale)) - 6))
+
+
+def draw_message(layout: UILayout, context: Context, text: str, icon: str = "ERROR") -> None:
+    """Show a sentence."""
     column = layout.box().column(align=True)
-    for i, line in enumerate(textwrap.wrap(text, characters)):
+    for i, line in enumerate(wrapped(context, text)):
         column.label(text=line, icon=icon if i == 0 else "BLANK1")
+
+
+def draw_problem(layout: UILayout, context: Context, text: str) -> None:
+    """Show what stands in the way, and the button to where it is put right."""
+    draw_message(layout, context, text)
+    if "preferences" in text:
+        layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = ROOT_PACKAGE
 
 
 class _LanternPanel(Panel):
@@ -41,7 +53,7 @@ class _Strip:
             if session.client.state is ServerState.STARTING:
                 layout.label(text="The server is starting ...", icon="SORTTIME")
             if session.halted:
-                draw_message(layout, context, session.halted)
+                draw_problem(layout, context, session.halted)
             return
         settings = settings_of(strip)
         row = layout.row(align=True)
@@ -64,13 +76,14 @@ class _Strip:
                 row.progress(factor=done / total, text=f"{text}, {rate:.1f}/s" if rate else text)
                 row.operator("lantern.cancel", text="", icon="CANCEL")
             else:
-                row.progress(factor=done / total, text=text)
-                row.operator("lantern.make_frames", text="", icon="PLAY")
+                # In a file that was opened nothing is made until this is pressed, so it says its name.
+                row.progress(factor=done / total, text=text if session.armed else f"{done} / {total}")
+                row.operator("lantern.make_frames", text="" if session.armed else "Make Frames", icon="PLAY")
         elif total:
             layout.label(text=f"All {total} frames are there", icon="CHECKMARK")
         problem = session.problem(strip)
         if problem:
-            draw_message(layout, context, problem)
+            draw_problem(layout, context, problem)
             row = layout.row(align=True)
             row.operator("lantern.make_frames", text="Try Again", icon="FILE_REFRESH")
             if state is not None and state.problem:
@@ -181,7 +194,7 @@ class _Server:
     bl_options = {"DEFAULT_CLOSED"}
 
     _STATES = {
-        ServerState.STOPPED: "Not running; it starts when frames are missing",
+        ServerState.STOPPED: "Not running until frames are missing",
         ServerState.STARTING: "Starting ...",
         ServerState.FAILED: "Stopped",
     }
@@ -203,8 +216,9 @@ class _Server:
         if client.log:
             column = layout.box().column(align=True)
             column.scale_y = 0.8
-            for line in list(client.log)[-6:]:
-                column.label(text=line[:120])
+            lines = [part for line in list(client.log)[-4:] for part in wrapped(context, line[:400])]
+            for line in lines[-8:]:
+                column.label(text=line)
             layout.operator("lantern.copy_log", icon="COPYDOWN")
 
 
