@@ -4,7 +4,7 @@ python3 dev.py blender benchmarks/addon_response.py [--checkpoint FILE] [--frame
 
 The real server. Two cases: everything was made before the edit, and the edit comes while frames are being made. Passes
 and edits take turns, so that whatever else the machine does falls on both. Blender's timer does not run here, so the
-session is ticked at once; in a window that comes up to 0.25 s after an edit while nothing is under way, else 0.04 s.
+session is ticked at once; in a window that comes up to 0.1 s after an edit while nothing is under way, else 0.04 s.
 """
 
 from __future__ import annotations
