@@ -203,4 +203,4 @@ def test_builtin_generator():
     assert ((figures.mean(dim=(1, 2)) > 0.25) & (figures.mean(dim=(1, 2)) < 0.6)).all()
     assert figures[:, 64:84, 8:120].mean() > 0.6
     assert figures[:, :16, :40].mean() < 0.1
-    assert pictures.std(dim=0).mean() > 0.05  # not all the same picture
+    assert pictures.std(dim=0).mean() > 0.1  # not all the same picture
