@@ -81,6 +81,7 @@ def setup(args: argparse.Namespace) -> int:
     for version in environments.TESTED_BLENDERS:
         environments.ensure(environments.blender(version), args.python)
     environments.ensure(environments.checks(args.python), args.python)
+    print("Python of the Server, for the add-on's preferences:", environments.server(args.python).python)
     return 0
 
 

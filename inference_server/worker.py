@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Worker:
         self._pipeline = Pipeline(self._report, encoder_threads())
         self._threads = encoder_threads()
         self._ready: tuple[Ticket, np.ndarray | None] | None = None
+        self._tidied: set[Path] = set()
 
     def run(self, idle_seconds: float) -> None:
         """Work until the scheduler is stopped."""
@@ -172,17 +174,23 @@ class Worker:
         source = ticket.source
         if source is None:
             if first_time:
-                remove_stale_parts(ticket.folder)
+                self._tidy(ticket.folder)
                 self._ready = (ticket, None)
             return None, None
         loaded = self.renderer.open(source.which.path, source.which.sha256)
         if first_time:
             prepare_folder(ticket.folder)
-            remove_stale_parts(ticket.folder)
+            self._tidy(ticket.folder)
             latents = _array(source.latents)
             check_latents(loaded.info, source.space, latents)
             self._ready = (ticket, latents)
         return loaded, self._ready[1]
+
+    def _tidy(self, folder: Path) -> None:
+        """Once for each folder: to look through a full one takes as long as a frame."""
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            remove_stale_parts(folder)
 
     def _cannot_start(self, head: Order, error: ProtocolError, started: float) -> None:
         if error.code != WRITE_FAILED:

@@ -56,7 +56,8 @@ class Feeder:
         generator of each sha256.
         """
         names = {frame.name for frame in wanted}
-        stale = any(name not in names for name in self._ordered)
+        # A file may be seen in the folder before the server's word of it arrives: that order is not stale.
+        stale = any(name not in names and name not in present for name in self._ordered)
         fresh = stale or not self._ordered or wanted[0].name not in self._ordered
         if fresh:
             self._next_job()

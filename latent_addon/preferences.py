@@ -22,8 +22,8 @@ class LanternPreferences(AddonPreferences):
 
     server_python: StringProperty(
         name="Python of the Server",
-        description="A Python 3.11 or later that has torch, numpy, safetensors and pillow. "
-        "The development script prints the one it made",
+        description="A Python 3.11 or later that has torch, numpy, safetensors, pillow and scipy; "
+        "python3 dev.py setup makes one and prints its path",
         subtype="FILE_PATH",
     )
     frame_folder: StringProperty(

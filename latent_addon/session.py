@@ -35,6 +35,11 @@ SERVER_ROOT = Path(__file__).resolve().parent.parent
 
 GIGABYTE = 1e9
 
+_PREVIEWS = 32
+
+_PLAN_AGAIN = 0.25
+"""Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
+
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
@@ -51,7 +56,10 @@ class Session:
         """Why no frames are being made although some are missing, for the panel; empty while all is well."""
         self.busy_rendering = False
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
+        self._previews: dict[str, tuple[str, str, int]] = {}
+        """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
         self._looked = 0.0
+        self._planned = 0.0
         self._known_files = 0
         self._restarts = 0
         self._was_ready = False
@@ -69,7 +77,7 @@ class Session:
         if self.busy_rendering:
             return
         self._watch_server()
-        if changes.take():
+        if changes.take(hints=not self.feeder.busy or time.monotonic() - self._planned > _PLAN_AGAIN):
             self.replan()
         elif time.monotonic() - self._looked > _LOOK_AGAIN:
             self._look_at_folder()
@@ -93,7 +101,7 @@ class Session:
         """Make what is missing although frames are not made automatically."""
         self.arm()
         self.halted = ""
-        changes.take()
+        changes.take(hints=True)
         self.plans.store.refresh()
         self.replan()
         self._asked = self._moved = True
@@ -103,6 +111,8 @@ class Session:
         """Make no more frames until something changes or the user asks again."""
         self.feeder.cancel()
         self.halted = reason
+        if not self.busy_rendering:
+            self.plans.show(under_way=False)
         self._redraw()
 
     def forget_file(self) -> None:
@@ -118,13 +128,14 @@ class Session:
 
     def replan(self) -> None:
         """Bring every strip of every scene up to date: its plan, its elements, its place in the queue."""
+        self._planned = time.monotonic()
         self._find_folder()
         self.plans.writing = self.armed
         if self.plans.update():  # an edit is a new question
             self._moved = True
             self._asked = False
             self.halted = ""
-        self.plans.show()
+        self.plans.show(under_way=self._may_make())
         self._redraw()
 
     def problem(self, image_strip: ImageStrip | None) -> str:
@@ -257,7 +268,7 @@ class Session:
             return bool(self.halted) or not (self.feeder.busy or any(self.plans.missing(each) for each in scenes))
 
         self.wait(ended, timeout)
-        self.plans.show()
+        self.plans.show(under_way=False)
         return ended() and not self.halted
 
     def shut_down(self) -> None:
@@ -283,12 +294,16 @@ class Session:
             if self._budget_due:
                 self._keep_to_budget()
             return
-        if not (preferences().make_automatically or self._asked):
+        if not self._may_make():
             return
         self.start_server()
         if not self.halted:
             generators = {settings_of(s).sha256: generator_of(settings_of(s)) for _, s, _ in self.plans.strips()}
             self.feeder.feed(wanted, present, self.plans.folder.path, generators)
+            self._note_previews()
+
+    def _may_make(self) -> bool:
+        return self.armed and not self.halted and (preferences().make_automatically or self._asked)
 
     def _looked_at(self, present: set[str]) -> bool:
         """Whether a frame under a playhead is missing and not on order: it goes first."""
@@ -313,9 +328,25 @@ class Session:
             self._budget_due = True
             self._restarts = 0
             self.plans.show_made(there)
+            self._show_previews(there)
             self._redraw()
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(protocol.ProtocolError.from_json(params.get("error")), names)
+
+    def _show_previews(self, names: list[str]) -> None:
+        """While a slider is dragged every frame is overtaken before it is there: show it where someone looks."""
+        for scene, image_strip, _state in self.plans.strips():
+            for name in names:
+                if self._previews.get(name) == (scene.name, image_strip.name, scene.frame_current):
+                    self.plans.show_preview(scene, image_strip, scene.frame_current, name)
+
+    def _note_previews(self) -> None:
+        for scene, image_strip, state in self.plans.strips():
+            frame = state.plan.at(scene.frame_current) if state.plan else None
+            if frame is not None:
+                self._previews[frame.name] = (scene.name, image_strip.name, scene.frame_current)
+        while len(self._previews) > _PREVIEWS:
+            del self._previews[next(iter(self._previews))]
 
     def _failed(self, error: protocol.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""

@@ -63,7 +63,7 @@ class FrameStore:
             if changed != self._seen:
                 # A folder's time has the resolution of a clock tick: a second change within it would not show.
                 settled = time.time_ns() - changed > _TICK
-                self._names = {entry.name for entry in _frames_in(self.folder)}
+                self._names = _frame_names(self.folder)
                 self._seen = changed if settled else -1
         now = time.monotonic()
         self._look_again = now + 50.0 * (now - started)
@@ -157,17 +157,29 @@ class FrameStore:
                 continue
             with contextlib.suppress(OSError):  # in use on Windows: the next run tries again
                 os.unlink(entry.path)
+                self._names.discard(entry.name)
                 files += 1
                 freed += stat.st_size
         return Removed(files, freed, max(0, total - freed - budget))
 
 
+def _frame_names(folder: Path) -> set[str]:
+    try:
+        return {name for name in os.listdir(folder) if _is_frame(name)}
+    except OSError:
+        return set()
+
+
 def _frames_in(folder: Path) -> Iterable[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [e for e in entries if e.name.endswith(".png") and e.name.startswith(("c_", "s_"))]
+            return [entry for entry in entries if _is_frame(entry.name)]
     except OSError:
         return []
+
+
+def _is_frame(name: str) -> bool:
+    return name.startswith(("c_", "s_")) and name.endswith(".png")
 
 
 def _cannot_write(folder: Path, error: OSError) -> str:

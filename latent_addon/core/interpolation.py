@@ -1,6 +1,6 @@
 """From keys to one latent per frame. docs/interpolation.md has the formulas and when to use which.
 
-The F-curves themselves are evaluated by Blender; what is here turns their values, or the whole-vector keys, into the
+The F-curves themselves are evaluated in fcurves.py; what is here turns their values, or the whole-vector keys, into the
 two motions that curves of single components cannot describe: constant length, and constant speed on a great circle.
 Shapes: F frames, K keys, D components; everything is computed in float64.
 """

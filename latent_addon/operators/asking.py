@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import bpy
 from bpy.types import Context, Event, Operator
 
 from ..session import session
@@ -12,9 +13,12 @@ from ..session import session
 TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
 
+AT_ONCE = 0.2
+"""Seconds that a person does not notice."""
+
 
 class AskingOperator(Operator):
-    """Ask in `ask`, act in `act`. With a window nothing waits: a modal timer looks for the answer; `execute` waits."""
+    """Ask in `ask`, act in `act`. With a window a modal timer looks for the answer; without one `execute` waits."""
 
     _failed = ""
     _answer: Any = None
@@ -45,17 +49,18 @@ class AskingOperator(Operator):
 
     def execute(self, context: Context) -> set[str]:
         self._begin(context)
-        if not session.wait(lambda: self._done, TIMEOUT):
+        # A server that is running answers at once, and then the operator is over, with or without a window.
+        if session.wait(lambda: self._done, TIMEOUT if bpy.app.background else AT_ONCE):
+            return self._end(context)
+        if bpy.app.background:
             self._fail("The inference server has not answered. Its log, in the Server panel, may say why.")
-        return self._end(context)
-
-    def invoke(self, context: Context, _event: Event) -> set[str]:
-        self._begin(context)
-        if self._done:
             return self._end(context)
         self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        return self.execute(context)
 
     def modal(self, context: Context, event: Event) -> set[str]:
         if event.type == "ESC":

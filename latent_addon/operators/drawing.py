@@ -34,6 +34,8 @@ class LANTERN_OT_set_up_drawing(StripOperator):
         made = drawing.set_up_drawing(scene, settings.width, settings.height, same_size)
         drawing.show_background(scene, session.plans.shown_file(scene))
         drawing.enter_draw_mode(context, made)
+        if context.screen and not any(area.type == "VIEW_3D" for area in context.screen.areas):
+            self.report({"INFO"}, "The drawing is ready: open a 3D Viewport to draw, or the Layout workspace")
         return {"FINISHED"}
 
 

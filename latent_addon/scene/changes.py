@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _marked = True
+_hinted = False
 
 
 def mark() -> None:
@@ -11,8 +12,16 @@ def mark() -> None:
     _marked = True
 
 
-def take() -> bool:
-    """Return whether anything was marked since the last call."""
-    global _marked
-    was, _marked = _marked, False
+def hint() -> None:
+    """Say that something changed which is mostly the session's own doing: pointing strips at frames changes scenes."""
+    global _hinted
+    _hinted = True
+
+
+def take(hints: bool) -> bool:
+    """Return whether anything was marked, or with `hints` hinted at, since it was last taken."""
+    global _marked, _hinted
+    was = _marked or (hints and _hinted)
+    if was:
+        _marked = _hinted = False
     return was

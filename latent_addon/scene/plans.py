@@ -120,10 +120,14 @@ class Plans:
 
     # --- showing ------------------------------------------------------------------------------------------------------
 
-    def show(self) -> None:
-        """Point every strip at the frames that are there, and at placeholders where one is missing."""
+    def show(self, under_way: bool) -> None:
+        """Point every strip at the frames that are there, and at placeholders where one is missing.
+
+        under_way: missing frames are being made. Then the picture under the playhead stays until the new one is there,
+        so that whoever drags a slider sees it change instead of a placeholder.
+        """
         present = self.store.names()
-        for _scene, image_strip, state in self.strips():
+        for scene, image_strip, state in self.strips():
             if state.plan is None:
                 continue
             missing = state.plan.missing(present)
@@ -133,7 +137,9 @@ class Plans:
             if image_strip.directory != self.folder.directory:
                 image_strip.directory = self.folder.directory
             placeholder = state.placeholder if self.writing else None
-            strip.show(image_strip, state.first, [frame.name for frame in state.plan.frames], present, placeholder)
+            names = [frame.name for frame in state.plan.frames]
+            keep = self._index_at_playhead(scene, image_strip, state) if under_way else None
+            strip.show(image_strip, state.first, names, present, placeholder, keep)
         self._show_backgrounds()
 
     def show_made(self, names: list[str]) -> None:
@@ -145,6 +151,22 @@ class Plans:
                 strip.show_made(image_strip, state.first, made)
                 state.done = len(state.plan.frames) - len(state.plan.missing(present))
         self._show_backgrounds()
+
+    def show_preview(self, scene: Scene, image_strip: ImageStrip, frame: int, name: str) -> None:
+        """Show a frame that an edit has overtaken, if its successor is not there and someone is looking at it."""
+        state = self.state_of(image_strip)
+        index = self._index_at_playhead(scene, image_strip, state) if state else None
+        if index is not None and scene.frame_current == frame and name not in state.offsets:
+            planned = state.plan.at(frame)
+            if planned is not None and planned.name not in self.store.names():
+                image_strip.elements[index].filename = name
+
+    def _index_at_playhead(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> int | None:
+        """Index of the element under the playhead if it shows a frame, None if it shows something else or nothing."""
+        if state.plan is None or state.plan.at(scene.frame_current) is None:
+            return None
+        index = state.first + scene.frame_current - state.plan.start
+        return index if image_strip.elements[index].filename in self.store.names() else None
 
     def _show_backgrounds(self) -> None:
         for scene, _strips in _scenes():

@@ -12,7 +12,7 @@ from bpy.props import (
 from bpy.types import Context, ImageStrip, PropertyGroup, Strip
 
 from ..core.frame_request import GeneratorFacts
-from . import changes
+from . import changes, versions
 
 LATENT = "latent"
 """Name of the custom property that holds the latent, and of its group of F-curves with a capital letter."""
@@ -22,6 +22,23 @@ CLASSES = "classes"
 
 ALL_ROWS = 0
 """Value of `cutoff` that truncates every row."""
+
+
+def _length(settings: PropertyGroup) -> int:
+    strip = _strip_of(settings)
+    return versions.strip_end(strip) - versions.strip_start(strip)
+
+
+def _set_length(settings: PropertyGroup, length: int) -> None:
+    strip = _strip_of(settings)
+    start = versions.strip_start(strip)
+    versions.set_handles(strip, start, start + length)
+    changes.mark()
+
+
+def _strip_of(settings: PropertyGroup) -> Strip:
+    """The strip whose settings these are: Blender knows no way from a group back to its strip."""
+    return next(strip for strip in settings.id_data.sequence_editor.strips_all if settings_of(strip) == settings)
 
 
 def _changed(_self: PropertyGroup, _context: Context) -> None:
@@ -34,6 +51,15 @@ class LatentStripSettings(PropertyGroup):
 
     is_latent: BoolProperty(name="Latent Strip", options={"HIDDEN"})
 
+    length: IntProperty(
+        name="Length",
+        description="Frames that the strip shows. A longer strip is filled; keys stay where they are",
+        min=1,
+        soft_max=1000,
+        get=_length,
+        set=_set_length,
+        options={"SKIP_SAVE"},
+    )
     generator: StringProperty(
         name="Generator",
         description="Checkpoint file that makes the pictures; empty for the built-in family at dinner",

@@ -49,6 +49,9 @@ def add_latent_strip(
     lie, as the strip is to hold it; placeholder: the name of a picture there. The new strip becomes the active one.
     """
     editor = scene.sequence_editor_create()
+    if not editor.strips:
+        # Any other view transform changes the generated pixels; a scene with strips of its own is left as it is.
+        scene.view_settings.view_transform = "Standard"
     # With this on, Blender may crash on an element whose file is gone and whose size it never learned.
     editor.show_missing_media = False
     strip = editor.strips.new_image(
@@ -113,15 +116,20 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
 
 
 def show(
-    strip: ImageStrip, first: int, names: Sequence[str], present: Collection[str], placeholder: str | None
+    strip: ImageStrip,
+    first: int,
+    names: Sequence[str],
+    present: Collection[str],
+    placeholder: str | None,
+    keep: int | None = None,
 ) -> None:
     """Point the elements from index `first` on at the files `names`, at the placeholder where one is not `present`.
 
-    Without a placeholder, elements whose file is missing are left as they are.
+    Without a placeholder, elements whose file is missing are left as they are; so is the element of index `keep`.
     """
     elements = strip.elements
     for i, name in enumerate(names, start=first):
-        wanted = name if name in present else placeholder
+        wanted = name if name in present else None if i == keep else placeholder
         element = elements[i]
         if wanted is not None and element.filename != wanted:
             element.filename = wanted  # also drops what Blender has cached of the strip

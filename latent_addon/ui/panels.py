@@ -97,6 +97,7 @@ class _Strip:
         row.operator("lantern.insert_latent_key", text="Key", icon="KEY_HLT")
         row.operator("lantern.delete_latent_key", text="", icon="KEY_DEHLT")
         row.operator("lantern.jump_to_latent_key", text="", icon="NEXT_KEYFRAME").next = True
+        self.layout.prop(settings, "length")
         row = self.layout.row(align=True)
         row.operator("lantern.randomise", icon="SHADERFX")
         row.prop(settings, "seed", text="")

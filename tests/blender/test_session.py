@@ -149,13 +149,36 @@ def test_a_damaged_colour_frame_is_generated_again(stage):
     assert damaged.stat().st_size > 0
 
 
-def test_missing_frames_show_the_placeholder_not_an_old_picture(stage):
+def test_missing_frames_show_the_placeholder_but_for_the_one_that_is_looked_at(stage):
     strip = stage.keyed_strip()
+    stage.scene.frame_set(5)
+    before = shown(strip)
     stage.use_fake_server("--hang-after", 0)
     settings_of(strip).psi = 0.9
     stage.settle()
-    assert set(shown(strip)) == {"placeholder_16x16.png"}
+    assert shown(strip)[4] == before[4]
+    assert {name for i, name in enumerate(shown(strip)) if i != 4} == {"placeholder_16x16.png"}
     assert (session.plans.store.folder / "placeholder_16x16.png").exists()
+    bpy.ops.lantern.cancel()  # nothing is under way any more: no old picture passes for a new one
+    assert set(shown(strip)) == {"placeholder_16x16.png"}
+
+
+def test_a_dragged_slider_is_seen_to_move(stage):
+    """Every step of a drag overtakes the one before; the picture of an overtaken step is shown where one looks."""
+    strip = stage.keyed_strip()
+    stage.scene.frame_set(5)
+    stage.use_fake_server("--slow", 0.02)
+    session.start_server()
+    session.wait(lambda: session.client.state.value == "ready", 30)
+    seen = set()
+    for step in range(12):
+        settings_of(strip).psi = 0.1 + step / 64
+        session.tick()
+        session.wait(lambda: False, 0.03)
+        seen.add(shown(strip)[4])
+    assert len(seen) > 4 and "placeholder_16x16.png" not in seen
+    stage.fill()
+    assert shown(strip) == planned(strip)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -56,10 +56,10 @@ def test_a_full_folder_is_read_seldom(store, monkeypatch):
     def slow_look(folder):
         looks.append(now[0])
         now[0] += 1.0
-        return []
+        return set()
 
     monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store._frames_in", slow_look)
+    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store._frame_names", slow_look)
     for _ in range(200):
         store.names()
         now[0] += 1.0
