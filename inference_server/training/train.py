@@ -245,7 +245,7 @@ class Run:
         settings = self.settings
         n, dtype = settings.batch, torch.bfloat16 if settings.bfloat16 else torch.float32
         progress = self.seen / settings.images
-        fade = max(0.1, min(1.0, (1 - progress) / (1 - settings.decay_from)))
+        fade = max(0.1, min(1.0, (1 - progress) / max(1e-9, 1 - settings.decay_from)))
         for adam, share in ((self.g_adam, 1.0), (self.d_adam, self.r1_ratio)):
             adam.param_groups[0]["lr"] = settings.lr * share * fade
 
