@@ -22,6 +22,9 @@ from inference_server.checkpoints import save_generator
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 ROOT = Path(__file__).resolve().parents[2]
+jobs = itertools.count(1000)
+"""Job numbers: each is newer than those of all tests before, which may have used the same server."""
+
 PATIENCE = 60.0
 """How long a test waits for what must happen. Only a broken server needs it."""
 

@@ -112,11 +112,12 @@ def test_rubbish_is_answered_and_survived(server: Server) -> None:
 
 
 def test_ping_is_answered_while_the_device_is_busy(server: Server, slow: dict, folder: Path) -> None:
-    busy = server.generate(1, folder, slow, np.zeros((40, 8)), plain_frames(40))
-    server.until(lambda: server.made(1))
+    job = next(driving.jobs)
+    busy = server.generate(job, folder, slow, np.zeros((40, 8)), plain_frames(40))
+    server.until(lambda: server.made(job))
     server.ask("ping")
     assert busy not in server.answers
-    server.ask("frames/cancel", job=1)
+    server.ask("frames/cancel", job=job)
     server.answer(busy)
 
 
