@@ -18,7 +18,9 @@ AT_ONCE = 0.2
 
 
 class AskingOperator(Operator):
-    """Ask in `ask`, act in `act`. With a window a modal timer looks for the answer; without one `execute` waits."""
+    """Ask in `ask`, act in `act`. With a window a modal timer looks for the answer; without one, and
+    when Blender repeats it (Adjust Last Operation, Repeat Last), `execute` waits.
+    """
 
     _failed = ""
     _answer: Any = None
@@ -49,10 +51,13 @@ class AskingOperator(Operator):
 
     def execute(self, context: Context) -> set[str]:
         self._begin(context)
+        # An operator that Blender repeats is in its list of finished ones: were it to go modal, Blender would free it
+        # twice, and crash.
+        wait = bpy.app.background or self.options.is_repeat or self.options.is_repeat_last
         # A server that is running answers at once, and then the operator is over, with or without a window.
-        if session.wait(lambda: self._done, TIMEOUT if bpy.app.background else AT_ONCE):
+        if session.wait(lambda: self._done, TIMEOUT if wait else AT_ONCE):
             return self._end(context)
-        if bpy.app.background:
+        if wait:
             self._fail("The inference server has not answered. Its log, in the Server panel, may say why.")
             return self._end(context)
         self._timer = context.window_manager.event_timer_add(0.05, window=context.window)
