@@ -100,7 +100,6 @@ class Session:
     def make_missing(self) -> None:
         """Make what is missing although frames are not made automatically."""
         self.arm()
-        self.halted = ""
         changes.take(hints=True)
         self.plans.store.refresh()
         self.replan()
@@ -190,7 +189,6 @@ class Session:
 
     def after_save(self) -> None:
         """Let the strips name the folder of the open file: after a Save Copy it is not the one just saved."""
-        changes.mark()
         self.replan()
 
     def _keep_to_budget(self) -> None:
@@ -242,8 +240,7 @@ class Session:
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, empty for the built-in one."""
-        location = bpy.path.abspath(path) if path else None
-        self.ask("generator/describe", {"path": location}, lambda answer: then(facts_of(answer)), failed)
+        self.ask("generator/describe", {"path": _location(path)}, lambda answer: then(facts_of(answer)), failed)
 
     def wait(self, until: Callable[[], bool], timeout: float) -> bool:
         """Tick until `until()` or `timeout` seconds; return whether it came true. For operators without a window."""
@@ -282,12 +279,15 @@ class Session:
         if not self.armed or self.halted:
             return
         present = self.plans.store.names()
-        urgent = self._looked_at(present)
+        # A frame that someone looks at goes first.
+        urgent = any(
+            frame.name not in present and not self.feeder.has(frame.name) for _, _, frame in self.plans.looked_at()
+        )
         if not (self._moved or self.feeder.hungry or urgent):
             return
         self._moved = False
-        playheads = {id(state.plan): scene.frame_current for scene, _, state in self.plans.strips()}
-        wanted = frame_plan.wanted(self.plans.all(), lambda plan: playheads[id(plan)], present)
+        plans = ((state.plan, scene.frame_current) for scene, _, state in self.plans.strips() if state.plan)
+        wanted = frame_plan.wanted(plans, present)
         if not wanted:
             self.feeder.cancel()
             self._asked = False
@@ -304,14 +304,6 @@ class Session:
 
     def _may_make(self) -> bool:
         return self.armed and not self.halted and (preferences().make_automatically or self._asked)
-
-    def _looked_at(self, present: set[str]) -> bool:
-        """Whether a frame under a playhead is missing and not on order: it goes first."""
-        for scene, _, state in self.plans.strips():
-            frame = state.plan.at(scene.frame_current) if state.plan else None
-            if frame is not None and frame.name not in present and not self.feeder.has(frame.name):
-                return True
-        return False
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
         names = [name for name in params.get("names") or () if isinstance(name, str)]
@@ -341,10 +333,8 @@ class Session:
                     self.plans.show_preview(scene, image_strip, scene.frame_current, name)
 
     def _note_previews(self) -> None:
-        for scene, image_strip, state in self.plans.strips():
-            frame = state.plan.at(scene.frame_current) if state.plan else None
-            if frame is not None:
-                self._previews[frame.name] = (scene.name, image_strip.name, scene.frame_current)
+        for scene, image_strip, frame in self.plans.looked_at():
+            self._previews[frame.name] = (scene.name, image_strip.name, scene.frame_current)
         while len(self._previews) > _PREVIEWS:
             del self._previews[next(iter(self._previews))]
 
@@ -368,8 +358,12 @@ class Session:
 
 def generator_of(settings: LatentStripSettings) -> dict[str, Any]:
     """How requests name a strip's generator."""
-    path = settings.generator
-    return {"path": bpy.path.abspath(path) if path else None, "sha256": settings.sha256}
+    return {"path": _location(settings.generator), "sha256": settings.sha256}
+
+
+def _location(path: str) -> str | None:
+    """Where a checkpoint that a strip names lies, None for the built-in one."""
+    return bpy.path.abspath(path) if path else None
 
 
 def facts_of(answer: dict[str, Any]) -> GeneratorFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .frame_request import FrameRequest
@@ -51,16 +51,14 @@ class FramePlan:
         return self.frames[i] if 0 <= i < len(self.frames) else None
 
 
-def wanted(
-    plans: Iterable[FramePlan], playhead: Callable[[FramePlan], int], present: Collection[str]
-) -> list[PlannedFrame]:
+def wanted(plans: Iterable[tuple[FramePlan, int]], present: Collection[str]) -> list[PlannedFrame]:
     """The missing frames of all plans, each file once, nearest to its plan's playhead first.
 
-    Of two frames as far from the playhead the later one comes first, for time runs forward.
+    plans: each with the timeline frame of its playhead. Of two frames as far from it the later one comes first, for
+    time runs forward.
     """
     candidates: list[tuple[int, bool, PlannedFrame]] = []
-    for plan in plans:
-        at = playhead(plan)
+    for plan, at in plans:
         for frame in plan.missing(present):
             planned = plan.at(frame)
             if planned is not None:

@@ -7,7 +7,7 @@ from bpy.props import StringProperty
 from bpy.types import Context, Event, Operator
 from bpy_extras.io_utils import ExportHelper
 
-from ...inference_server.sequence_file import SequenceFileError
+from ...inference_server.sequence_file import SUFFIX, SequenceFileError
 from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
 from ..session import session
@@ -144,8 +144,8 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
     bl_idname = "lantern.export_sequence"
     bl_label = "Export Sequence File"
 
-    filename_ext = ".lantern.json"
-    filter_glob: StringProperty(default="*.lantern.json", options={"HIDDEN"})
+    filename_ext = SUFFIX
+    filter_glob: StringProperty(default=f"*{SUFFIX}", options={"HIDDEN"})
 
     def execute(self, context: Context) -> set[str]:
         session.replan()

@@ -118,14 +118,9 @@ class LANTERN_OT_randomise(AskingOperator):
     )
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        settings = settings_of(current_strip(context))
         if self.seed < 0:
             self.seed = random.randrange(2**31)
-        z = sample_z(self.seed, settings.z_dim)
-        if settings.space == "Z":
-            answered(z)
-            return
-        ask_mapping(settings, [z], lambda latents: answered(latents[0].tolist()), failed)
+        ask_latent(settings_of(current_strip(context)), self.seed, answered, failed)
 
     def act(self, context: Context, answer: list[float]) -> set[str]:
         scene, image_strip = working_scene(context), current_strip(context)
@@ -144,16 +139,9 @@ class LANTERN_OT_fit_latent(AskingOperator):
     bl_options = {"REGISTER", "UNDO"}
     poll = StripOperator.poll
 
-    ask = LANTERN_OT_randomise.ask
-
-    @property
-    def seed(self) -> int:
-        """The strip's own seed, drawn again."""
-        return self._seed
-
-    def _begin(self, context: Context) -> None:
-        self._seed = settings_of(current_strip(context)).seed
-        super()._begin(context)
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        settings = settings_of(current_strip(context))
+        ask_latent(settings, settings.seed, answered, failed)
 
     def act(self, context: Context, answer: list[float]) -> set[str]:
         image_strip = current_strip(context)
@@ -203,6 +191,17 @@ class LANTERN_OT_set_space(AskingOperator):
         if self.space == "W":
             curves.write_whole_keys(scene, image_strip, self._keys, answer[:-1])
         return {"FINISHED"}
+
+
+def ask_latent(
+    settings: Any, seed: int, answered: Callable[[list[float]], None], failed: Callable[[str], None]
+) -> None:
+    """Ask for the latent of a seed in the strip's space; in Z nobody has to be asked."""
+    z = sample_z(seed, settings.z_dim)
+    if settings.space == "Z":
+        answered(z)
+    else:
+        ask_mapping(settings, [z], lambda latents: answered(latents[0].tolist()), failed)
 
 
 def ask_mapping(

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ..core.frame_plan import FramePlan
+from ..core.frame_plan import FramePlan, PlannedFrame
 from ..core.frame_store import FrameStore, StoreError
 from . import changes, curves, drawing, planning, strip, versions
 from .frame_folder import FrameFolder
@@ -181,6 +181,13 @@ class Plans:
                 state = self._states.get((scene.name, image_strip.name))
                 if state is not None:
                     yield scene, image_strip, state
+
+    def looked_at(self) -> Iterator[tuple[Scene, ImageStrip, PlannedFrame]]:
+        """The planned frame under the playhead of every strip that has one there."""
+        for scene, image_strip, state in self.strips():
+            frame = state.plan.at(scene.frame_current) if state.plan else None
+            if frame is not None:
+                yield scene, image_strip, frame
 
     def all(self) -> list[FramePlan]:
         """The plans of all strips that have one."""

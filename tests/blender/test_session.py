@@ -181,6 +181,20 @@ def test_a_dragged_slider_is_seen_to_move(stage):
     assert shown(strip) == planned(strip)
 
 
+def test_a_strip_deleted_while_its_frames_are_made(stage):
+    strip = stage.keyed_strip()
+    other = stage.add_strip(6, 40)
+    stage.fill()
+    stage.use_fake_server("--slow", 0.02)
+    settings_of(strip).psi = settings_of(other).psi = 0.15
+    stage.settle()
+    assert session.wait(lambda: session.plans.progress(strip)[0] > 1, 30)
+    stage.scene.sequence_editor.strips.remove(strip)
+    session.tick()
+    stage.fill()
+    assert shown(other) == planned(other)
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 

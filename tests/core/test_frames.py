@@ -80,18 +80,18 @@ def test_held_frames_are_one_file():
     held = FramePlan.of(1, [REQUEST, REQUEST, replace(REQUEST, psi=0.1)])
     assert held.frames[0] is held.frames[1]
     assert len(held.files()) == 2
-    assert len(wanted([held], lambda _: 1, ())) == 2
+    assert len(wanted([(held, 1)], ())) == 2
 
 
 def test_frames_are_wanted_outward_from_the_playhead():
     shown = plan(1, 7)
-    order = wanted([shown], lambda _: 4, ())
+    order = wanted([(shown, 4)], ())
     assert [shown.frames.index(frame) + 1 for frame in order] == [4, 5, 3, 6, 2, 7, 1]
 
 
 def test_two_strips_share_the_device_by_distance_and_what_they_have_in_common():
     one, other = plan(1, 3), plan(1, 3, "cd" * 32)
-    order = wanted([one, other, one], lambda _: 1, ())
+    order = wanted([(one, 1), (other, 1), (one, 1)], ())
     assert len(order) == 6
     assert {order[0].name, order[1].name} == {one.at(1).name, other.at(1).name}
 
