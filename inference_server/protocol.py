@@ -10,20 +10,29 @@ method              params                                            result
 =================== ================================================= =======================================
 initialize          protocol, pixel_revision, client                  protocol, pixel_revision, server, python,
                                                                       torch, device {kind, name}, pid
-generator/describe  path (null: the built-in one)                     the fields of GeneratorInfo, and sha256, path,
-                                                                      bytes, device, dtype: one flat object
+generator/describe  path: of a file, of a folder of snapshots, or     the fields of GeneratorInfo, and sha256, path,
+                    null: the built-in one                            bytes, device, dtype, snapshots: one flat object
 latents/sample      generator, seeds [int]                            latents (n, z_dim)
 latents/map         generator, latents (n, z_dim), classes or absent  latents (n, w_dim), without truncation
-frames/generate     job, folder, generator, space, latents (rows),    made, failed, dropped: counts, once the last
-                    frames [FrameOrder], append                       of these frames is made, failed or dropped
+latents/import      path: of an .npy, .npz or .pt file, generator     latents (n, ...), space: "z", "w" or "w+"
+frames/generate     job, folder, generator, toward or absent, space,  made, failed, dropped: counts, once the last
+                    latents (rows), frames [FrameOrder], append       of these frames is made, failed or dropped
 shadows/derive      job, folder, shadows [ShadowOrder], append        the same
 frames/cancel       job                                               dropped: a count
+library/list        folders [path]                                    entries [{path, snapshots: a count, bytes}],
+                                                                      problems [text]
+library/card        path, thumbnail: whether to make one              as generator/describe, and thumbnail: path of a
+                                                                      PNG, empty if there is none
 device/release      none                                              released: bytes; generators leave the device
 ping                none                                              {}, at once, whatever the device is doing
 shutdown            none                                              {}, after the files under way are written
 =================== ================================================= =======================================
 
 `generator` is {path, sha256}: the server loads the file when it must, and refuses one whose contents have changed.
+`toward`, of the same form, is a second snapshot of the same run; a frame's `mix` says how far its weights lie from the
+first to the second. `snapshots` of a folder is a list of {name, path, sha256, bytes} in the order of training, and the
+flat fields are those of the last one; of a file it is empty. Latents in space "w" may also be (rows, num_ws, w_dim),
+which is W+, and in z (rows, z_dim, height, width) for generators with a `canvas_step`.
 A job is a number chosen by the add-on that only grows. An order drops what is left of older ones, unless `append` is
 true and the job is the current one: then the orders join the end of its queue. Orders for a job older than the current
 one are dropped at once. Within a job, orders are made in the order given; the first one of a job is made alone, so that
@@ -45,9 +54,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 SERVER_VERSION = "0.1.0"
-PIXEL_REVISION = 1
+PIXEL_REVISION = 2
 """Raised whenever the same request would give other pixels. Part of every frame's name."""
 
 MAX_HEADER_BYTES = 4096
@@ -315,7 +324,9 @@ class FrameOrder:
 
     name: the file's name in the job's folder. row: the row of the request's latents. psi: truncation, a finite number.
     cutoff: how many rows of W+ are truncated, None for all. noise: "const", "none" or a seed. classes: weights of the
-    class vector, empty for an unconditional generator. shadows: their `source` must be `name`.
+    class vector, empty for an unconditional generator. mix: 0..1, how far the weights lie from the request's generator
+    to its `toward`. transform: nine numbers, row by row, that take the place of the stored transform of the input grid
+    (StyleGAN3), or none. shadows: their `source` must be `name`.
     """
 
     name: str
@@ -324,6 +335,8 @@ class FrameOrder:
     cutoff: int | None = None
     noise: str | int = "const"
     classes: tuple[float, ...] = ()
+    mix: float = 0.0
+    transform: tuple[float, ...] = ()
     shadows: tuple[ShadowOrder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -335,6 +348,8 @@ class FrameOrder:
             "cutoff": self.cutoff,
             "noise": self.noise,
             "classes": list(self.classes),
+            "mix": self.mix,
+            "transform": list(self.transform),
             "shadows": [shadow.to_json() for shadow in self.shadows],
         }
 
@@ -350,14 +365,19 @@ class FrameOrder:
 
 
 def render_settings(fields: dict[str, Any]) -> dict[str, Any]:
-    """Read row, psi, cutoff, noise and classes, as FrameOrder and the frames of a sequence file hold them."""
+    """Read what FrameOrder and the frames of a sequence file have in common: row, psi, cutoff, noise and so on."""
     cutoff = fields.get("cutoff")
+    transform = _numbers(fields, "transform")
+    if len(transform) not in (0, 9):
+        raise ProtocolError(INVALID_PARAMS, f"'transform' must be nine numbers or none, not {len(transform)}.")
     return {
         "row": _integer(fields, "row", None, 0, 1 << 31),
         "psi": _number(fields, "psi", 1.0, -1e6, 1e6),
         "cutoff": None if cutoff is None else _integer(fields, "cutoff", None, 0, 1 << 16),
         "noise": noise_from_json(fields.get("noise", "const")),
-        "classes": tuple(_number({"classes": item}, "classes", None, -1e6, 1e6) for item in list_of(fields, "classes")),
+        "classes": _numbers(fields, "classes"),
+        "mix": _number(fields, "mix", 0.0, 0, 1),
+        "transform": transform,
     }
 
 
@@ -399,6 +419,10 @@ def _number(fields: dict[str, Any], key: str, default: float | None, low: float,
     if not (_is_int(value) or isinstance(value, float)) or not low <= value <= high:
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a number from {low} to {high}, not {str(value)[:60]!r}.")
     return float(value)
+
+
+def _numbers(fields: dict[str, Any], key: str) -> tuple[float, ...]:
+    return tuple(_number({key: item}, key, None, -1e6, 1e6) for item in list_of(fields, key))
 
 
 def _integer(fields: dict[str, Any], key: str, default: int | None, low: int, high: int) -> int:

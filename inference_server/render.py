@@ -91,7 +91,7 @@ def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFram
     """Return a hash of everything that decides a frame's pixels, as hexadecimal digits."""
     settings = {
         "pixel_revision": PIXEL_REVISION,
-        "generator": sequence.sha256,
+        "generator": sequence.generators[frame.generator].sha256,
         "space": sequence.space,
         "shape": list(latent.shape),
         "psi": frame.psi,
@@ -109,15 +109,16 @@ def open_checkpoint(sequence: SequenceFile, folder: Path, elsewhere: Path | None
 
     Only a file with the sequence's sha256 will do. Raises ProtocolError that says what each place holds.
     """
+    generator = sequence.generators[0]
     places = [elsewhere] if elsewhere is not None else []
-    if sequence.checkpoint is not None:
-        places.append(folder / sequence.checkpoint)
+    if generator.path is not None:
+        places.append(folder / generator.path)
     if BUILTIN_WEIGHTS.exists() or not places:
         places.append(BUILTIN_WEIGHTS)
     found = []
     for place in places:
         try:
-            return renderer.open(str(place), sequence.sha256)
+            return renderer.open(str(place), generator.sha256)
         except ProtocolError as error:
             if error.code == CHECKPOINT_CHANGED:
                 found.append(f"{place} is another checkpoint (sha256 {error.data['sha256'][:12]}...)")
@@ -125,7 +126,7 @@ def open_checkpoint(sequence: SequenceFile, folder: Path, elsewhere: Path | None
                 found.append(str(error))
     raise ProtocolError(
         CHECKPOINT_UNREADABLE,
-        f"The sequence needs the checkpoint '{sequence.generator}' (sha256 {sequence.sha256[:12]}...). "
+        f"The sequence needs the checkpoint '{generator.name}' (sha256 {generator.sha256[:12]}...). "
         f"{'; '.join(found)}. Say where it is with --checkpoint.",
     )
 

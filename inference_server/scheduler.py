@@ -90,7 +90,7 @@ class Order:
     def batch_key(self) -> Hashable:
         """Orders with equal keys may share a batch."""
         if isinstance(self.spec, FrameOrder):
-            return (id(self.ticket), self.spec.noise, len(self.spec.classes))
+            return (id(self.ticket), self.spec.noise, len(self.spec.classes), self.spec.mix, bool(self.spec.transform))
         return id(self.ticket)
 
     def settle(self, outcome: str) -> None:

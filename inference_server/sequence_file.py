@@ -2,13 +2,16 @@
 
 Standard library and protocol.py only, because the add-on writes these files too. JSON:
 
-    {"format": "latent_lantern.sequence", "version": 1, "name": "Shot 3", "fps": 24.0,
-     "generator": {"path": null or text, "sha256": "...", "name": "family at dinner"}, "space": "z" or "w",
+    {"format": "latent_lantern.sequence", "version": 2, "name": "Shot 3", "fps": 24.0,
+     "generators": [{"path": null or text, "sha256": "...", "name": "family at dinner"}], "space": "z" or "w",
      "latents": {"dtype": "float32", "shape": [rows, size], "data": base64 of little-endian float32},
-     "frames": [{"frame": 1, "row": 0, "psi": 0.7, "cutoff": null, "noise": "const", "classes": [], "shadow": {...}}]}
+     "frames": [{"frame": 1, "generator": 0, "row": 0, "psi": 0.7, "cutoff": null, "noise": "const", "classes": [],
+                 "toward": null, "mix": 0.0, "transform": [], "shadow": {...}}]}
 
-A path is relative to the sequence file's folder, or absolute; null is the built-in generator. A frame without `shadow`
-is in colour. In w, latents may also have the shape [rows, num_ws, w_dim].
+A path is relative to the sequence file's folder, or absolute; null is the built-in generator. A frame's `generator` and
+`toward` are places in the list of generators (the snapshots of one run), and `mix` says how far its weights lie from
+the one to the other. A frame without `shadow` is in colour. In w, latents may also have the shape [rows, num_ws, w_dim]
+(W+), in z [rows, z_dim, height, width]. Version 1 had one generator, under `generator`, and is read too.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import Any
 from .protocol import ProtocolError, ShadowSettings, pack_floats, render_settings, unpack_floats
 
 FORMAT = "latent_lantern.sequence"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".lantern.json"
 
 
@@ -31,8 +34,24 @@ class SequenceFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceGenerator:
+    """A checkpoint of a sequence.
+
+    path: as in the file, relative to the file's folder or absolute, None for the built-in one. sha256: of its contents.
+    name: for people.
+    """
+
+    path: str | None
+    sha256: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceFrame:
-    """One frame: its number on the timeline, then what protocol.FrameOrder says of it; shadow None for colour."""
+    """One frame: its number on the timeline, then what protocol.FrameOrder says of it; shadow None for colour.
+
+    generator, toward: places in the sequence's generators; toward None where `mix` is 0.
+    """
 
     frame: int
     row: int
@@ -40,6 +59,10 @@ class SequenceFrame:
     cutoff: int | None = None
     noise: str | int = "const"
     classes: tuple[float, ...] = ()
+    generator: int = 0
+    toward: int | None = None
+    mix: float = 0.0
+    transform: tuple[float, ...] = ()
     shadow: ShadowSettings | None = None
 
 
@@ -47,16 +70,13 @@ class SequenceFrame:
 class SequenceFile:
     """A sequence.
 
-    fps: frames a second. checkpoint: the generator's path as in the file, relative to the file's folder or absolute,
-    None for the built-in one; sha256: of the checkpoint's contents; generator: its name, for people. space: "z" or "w".
-    latents: native float32 bytes in C order; shape: theirs, (rows, z_dim), (rows, w_dim) or (rows, num_ws, w_dim).
+    fps: frames a second. generators: at least one. space: "z" or "w". latents: native float32 bytes in C order; shape:
+    theirs, (rows, z_dim), (rows, w_dim), (rows, num_ws, w_dim) or (rows, z_dim, height, width).
     """
 
     name: str
     fps: float
-    checkpoint: str | None
-    sha256: str
-    generator: str
+    generators: tuple[SequenceGenerator, ...]
     space: str
     latents: bytes
     shape: tuple[int, ...]
@@ -69,11 +89,14 @@ class SequenceFile:
             "version": VERSION,
             "name": self.name,
             "fps": self.fps,
-            "generator": {
-                "path": None if self.checkpoint is None else PurePath(self.checkpoint).as_posix(),
-                "sha256": self.sha256,
-                "name": self.generator,
-            },
+            "generators": [
+                {
+                    "path": None if generator.path is None else PurePath(generator.path).as_posix(),
+                    "sha256": generator.sha256,
+                    "name": generator.name,
+                }
+                for generator in self.generators
+            ],
             "space": self.space,
             "latents": pack_floats(self.latents, self.shape),
             "frames": [_frame_to_json(frame) for frame in self.frames],
@@ -105,41 +128,49 @@ class SequenceFile:
     def _from_json(cls, value: Any) -> SequenceFile:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise SequenceFileError(f"This is not a sequence file: its 'format' is not \"{FORMAT}\".")
-        if value.get("version") != VERSION:
+        if value.get("version") not in (1, VERSION):
             raise SequenceFileError(
                 f"It has version {str(value.get('version'))[:20]}; this version of Latent Lantern reads {VERSION}."
             )
-        generator = _field(value, "generator", dict)
-        checkpoint = _field(generator, "path", str) if generator.get("path") is not None else None
-        if checkpoint is not None and (not checkpoint or "\0" in checkpoint):
-            raise SequenceFileError("'path' must name a file, or be null for the built-in generator.")
-        sha256 = _field(generator, "sha256", str).lower()
-        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
-            raise SequenceFileError("'sha256' must be 64 hexadecimal digits.")
+        listed = [value.get("generator")] if value["version"] == 1 else _field(value, "generators", list)
+        generators = tuple(map(_generator_from_json, listed))
+        if not generators:
+            raise SequenceFileError("'generators' is empty.")
         space = _field(value, "space", str)
         data, shape = unpack_floats(value.get("latents"))
-        if space not in ("z", "w") or len(shape) not in ((2,) if space == "z" else (2, 3)):
+        if space not in ("z", "w") or len(shape) not in ((2, 4) if space == "z" else (2, 3)):
             raise SequenceFileError(f"'space' is {space[:20]!r} and 'latents' has {len(shape)} dimensions; use \"z\" "
-                                    'with 2, or "w" with 2 or 3.')  # fmt: skip
+                                    'with 2 or 4, or "w" with 2 or 3.')  # fmt: skip
         fps = value.get("fps")
         if not isinstance(fps, (int, float)) or isinstance(fps, bool) or not 0 < fps <= 1e6:
             raise SequenceFileError("'fps' must be a number above 0.")
         frames = tuple(
-            _frame_from_json(item, index, shape[0]) for index, item in enumerate(_field(value, "frames", list))
+            _frame_from_json(item, index, shape[0], len(generators))
+            for index, item in enumerate(_field(value, "frames", list))
         )
         if len({frame.frame for frame in frames}) < len(frames):
             raise SequenceFileError("Two of its frames have the same number.")
         return cls(
             name=_field(value, "name", str),
             fps=float(fps),
-            checkpoint=checkpoint,
-            sha256=sha256,
-            generator=_field(generator, "name", str),
+            generators=generators,
             space=space,
             latents=data,
             shape=shape,
             frames=frames,
         )
+
+
+def _generator_from_json(value: Any) -> SequenceGenerator:
+    if not isinstance(value, dict):
+        raise SequenceFileError("A generator must be an object.")
+    path = _field(value, "path", str) if value.get("path") is not None else None
+    if path is not None and (not path or "\0" in path):
+        raise SequenceFileError("'path' must name a file, or be null for the built-in generator.")
+    sha256 = _field(value, "sha256", str).lower()
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise SequenceFileError("'sha256' must be 64 hexadecimal digits.")
+    return SequenceGenerator(path, sha256, _field(value, "name", str))
 
 
 def _field(fields: dict[str, Any], key: str, kind: type) -> Any:
@@ -152,18 +183,22 @@ def _field(fields: dict[str, Any], key: str, kind: type) -> Any:
 def _frame_to_json(frame: SequenceFrame) -> dict[str, Any]:
     value: dict[str, Any] = {
         "frame": frame.frame,
+        "generator": frame.generator,
         "row": frame.row,
         "psi": frame.psi,
         "cutoff": frame.cutoff,
         "noise": frame.noise,
         "classes": list(frame.classes),
+        "toward": frame.toward,
+        "mix": frame.mix,
+        "transform": list(frame.transform),
     }
     if frame.shadow is not None:
         value["shadow"] = frame.shadow.to_json()
     return value
 
 
-def _frame_from_json(value: Any, index: int, rows: int) -> SequenceFrame:
+def _frame_from_json(value: Any, index: int, rows: int, generators: int) -> SequenceFrame:
     try:
         if not isinstance(value, dict):
             raise SequenceFileError("it must be an object.")
@@ -176,7 +211,13 @@ def _frame_from_json(value: Any, index: int, rows: int) -> SequenceFrame:
         settings = render_settings(value)
         if settings["row"] >= rows:
             raise SequenceFileError(f"'row' is {settings['row']}, and there are {rows} latents.")
+        generator, toward = value.get("generator", 0), value.get("toward")
+        for place in (generator, 0 if toward is None else toward):
+            if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < generators:
+                raise SequenceFileError(f"'generator' and 'toward' must be places in a list of {generators}.")
+        if settings["mix"] and toward is None:
+            raise SequenceFileError("'mix' needs 'toward'.")
         shadow = None if value.get("shadow") is None else ShadowSettings.from_json(value["shadow"])
-        return SequenceFrame(number, **settings, shadow=shadow)
+        return SequenceFrame(number, **settings, generator=generator, toward=toward, shadow=shadow)
     except (ProtocolError, SequenceFileError) as error:
         raise SequenceFileError(f"in frames[{index}], {error}") from None

@@ -104,6 +104,7 @@ class Worker:
             "bytes": loaded.file_bytes,
             "device": self.renderer.device.type,
             "dtype": str(next(loaded.generator.parameters()).dtype).removeprefix("torch."),
+            "snapshots": [],
         }
         return loaded.info.to_dict() | about
 

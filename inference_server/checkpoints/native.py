@@ -3,8 +3,9 @@
 Metadata keys, all strings:
 
 - ``format``: always ``latent-lantern-generator``; ``format_version``: ``1``.
-- ``kind``: the network, ``stylegan2``; ``config``: its configuration as JSON (``StyleGAN2Config``).
-- ``name``, ``licence``, ``training``: for people; the last is one line on how it was trained. Any may be missing.
+- ``kind``: the network, a key of ``generators.kinds.KINDS``; ``config``: its configuration as JSON.
+- ``name``, ``licence``, ``training``, ``origin``: for people; ``training`` is one line on how it was trained,
+  ``origin`` the format that the weights came in if it was another. Any may be missing.
 - Any further key is kept for people and ignored here.
 
 The tensors are the network's state, in float32, float16 or bfloat16.
@@ -23,7 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from inference_server.generators.base import Generator
-from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config, state_shapes
+from inference_server.generators.kinds import KINDS, Config, build
+
+from .errors import CheckpointError
 
 BUILTIN_WEIGHTS = Path(__file__).parent.parent / "weights" / "family_at_dinner.safetensors"
 """The generator that comes with the extension."""
@@ -32,12 +35,8 @@ FORMAT = "latent-lantern-generator"
 DTYPES = ("F32", "F16", "BF16")
 
 
-class CheckpointError(Exception):
-    """A checkpoint cannot be read; the message says in one sentence what is wrong with which file."""
-
-
-def load_generator(path: str | os.PathLike[str]) -> Generator:
-    """Read a generator; on the CPU, in float32, ready for use.
+def read_native(path: str | os.PathLike[str]) -> Generator:
+    """Read a generator in our own format; on the CPU, in float32, ready for use.
 
     Sizes, configuration and every tensor's shape are checked before any memory is taken for the network, so a file
     costs no more than a few times its own length.
@@ -46,12 +45,11 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
         CheckpointError: with a sentence for a person.
     """
     path = Path(path)
-    _check_kind_of_file(path)
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            config = _read_config(path, about)
-            expected = state_shapes(config)
+            kind, config = _read_config(path, about)
+            expected = KINDS[kind].shapes(config)
             found = set(file.keys())
             for key in sorted(expected.keys() ^ found):
                 trouble = "lacks" if key in expected else "has a tensor that its network does not know:"
@@ -68,9 +66,7 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
         raise CheckpointError(
             f"{path.name} is cut short or is not a safetensors file; download or copy it again ({error})."
         ) from error
-    generator = StyleGAN2(config, about.get("name") or path.stem, about.get("licence", ""), about.get("training", ""))
-    generator.load_state_dict(tensors)
-    return generator.eval().requires_grad_(False)
+    return build(kind, config, tensors, {"name": path.stem} | {key: text for key, text in about.items() if text})
 
 
 def save_generator(
@@ -88,20 +84,17 @@ def save_generator(
         dtype: torch.float32, torch.float16 or torch.bfloat16.
 
     Raises:
-        CheckpointError: the generator is of a kind this format does not hold, or a weight has no value in ``dtype``.
+        CheckpointError: a weight has no value in ``dtype``.
     """
     path = Path(path)
-    if not isinstance(generator, StyleGAN2):
-        raise CheckpointError(
-            f"{path.name} was not written: {type(generator).__name__} cannot be saved in this format."
-        )
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in generator.state_dict().items()}
     for key, value in tensors.items():
         if not value.isfinite().all():
             raise CheckpointError(f"{path.name} was not written: {key} holds numbers that {dtype} cannot.")
     info = generator.info
     own = {"format": FORMAT, "format_version": "1", "kind": info.kind, "config": json.dumps(generator.config.to_dict())}
-    about = {"name": info.name, "licence": info.licence, "training": info.training, **metadata, **own}
+    words = {"name": info.name, "licence": info.licence, "training": info.training, "origin": info.origin}
+    about = {**words, **metadata, **own}
     part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(save(tensors, about))
@@ -123,41 +116,16 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         raise CheckpointError(f"{Path(path).name} cannot be read: {error.strerror}.") from error
 
 
-def _check_kind_of_file(path: Path) -> None:
-    """Raise for what is plainly something else, in words that say what it is."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(512)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no file {path}; it was moved or deleted.") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    if not start:
-        raise CheckpointError(f"{path.name} is empty; download or copy it again.")
-    if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path.name} is a Git LFS pointer and not the weights; fetch it with 'git lfs pull'.")
-    if start.lstrip()[:1] == b"<":
-        raise CheckpointError(f"{path.name} is a web page and not weights; the download went wrong.")
-    if start.startswith((b"PK\x03\x04", b"\x80")):
-        raise CheckpointError(f"{path.name} is a Python pickle or zip checkpoint, which is not read here.")
-    length = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{":
-        raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
-    if 8 + length > size:
-        raise CheckpointError(f"{path.name} is cut short; download or copy it again.")
-
-
-def _read_config(path: Path, about: Mapping[str, str]) -> StyleGAN2Config:
-    """The network's configuration from the metadata."""
+def _read_config(path: Path, about: Mapping[str, str]) -> tuple[str, Config]:
+    """The network's kind and configuration from the metadata."""
     if about.get("format") != FORMAT:
         raise CheckpointError(f"{path.name} is a safetensors file, but not a generator saved by Latent Lantern.")
-    if about.get("format_version") != "1" or about.get("kind") != "stylegan2":
+    if about.get("format_version") != "1" or about.get("kind") not in KINDS:
         raise CheckpointError(f"{path.name} was saved by a newer Latent Lantern; update the extension to read it.")
     try:
         values = json.loads(about.get("config", ""))
         if not isinstance(values, dict):
             raise ValueError("it is not a set of named values")
-        return StyleGAN2Config.from_dict(values)
+        return about["kind"], KINDS[about["kind"]].config.from_dict(values)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"The configuration in {path.name} cannot be used: {error}.") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,19 @@ class GeneratorInfo:
     licence: str = ""
     training: str = ""
     """One line about how it was trained."""
+    origin: str = ""
+    """The format that the weights came in, for people: "StyleGAN2-ADA pickle (PyTorch)". Set by who read them."""
+    has_truncation: bool = True
+    default_cutoff: int | None = None
+    """Rows of W+ that the original truncates when it is not told how many; None is all of them."""
+    has_transform: bool = False
+    """Whether ``synthesize`` takes a transform: the picture can be moved and turned in the plane."""
+    normalises_z: bool = True
+    """Whether only the direction of z counts. Where it does not, a straight line between two z passes through pictures
+    that are paler than either."""
+    canvas_step: int = 0
+    """Pixels by which the picture grows with every further column or row of z; 0 when z is always one vector.
+    Otherwise z may be (n, z_dim, rows, columns)."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
@@ -40,9 +53,30 @@ class GeneratorInfo:
 
 
 class Generator(torch.nn.Module, ABC):
-    """A generator network. Every picture of a batch is computed from its own latent alone."""
+    """A generator network. Every picture of a batch is computed from its own latent alone.
+
+    A generator without a mapping network has W+ of one row: ``map`` returns z, ``broadcast`` gives it that row.
+    """
 
     info: GeneratorInfo
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def set_origin(self, origin: str) -> None:
+        """Say what format the weights came in."""
+        self.info = replace(self.info, origin=origin)
+
+    def set_precision(self, dtype: torch.dtype | None) -> None:
+        """Choose what the expensive layers compute in; weights stay float32.
+
+        Args:
+            dtype: torch.float32, torch.float16 or torch.bfloat16 (the upper layers, as the papers' authors choose
+                them), or None: float16 on CUDA where the network was trained for it, else float32.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
@@ -64,17 +98,24 @@ class Generator(torch.nn.Module, ABC):
         """Repeat w (n, w_dim) for every layer: (n, num_ws, w_dim). A 3-D tensor is W+ already and is returned."""
 
     @abstractmethod
-    def truncate(self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None) -> torch.Tensor:
-        """Pull W+ towards the average w: avg + psi (w - avg).
+    def truncate(
+        self,
+        ws: torch.Tensor,
+        psi: float | torch.Tensor,
+        cutoff: int | None,
+        classes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Pull W+ towards the average w: avg + psi (w - avg). Without truncation (``info``), return W+ as it is.
 
         Args:
             ws: float32 (n, num_ws, w_dim).
             psi: one number, or a tensor (n,) with one per picture.
             cutoff: rows of W+ that are truncated, from the first on; None is all of them.
+            classes: as for ``map``; only generators with an average for each class look at them.
         """
 
     @abstractmethod
-    def synthesize(self, ws: torch.Tensor, noise: str | int) -> torch.Tensor:
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
         """Make pictures.
 
         Args:
@@ -82,6 +123,8 @@ class Generator(torch.nn.Module, ABC):
             noise: ``"const"`` for the maps stored with the weights, ``"none"``, or a seed: then each noisy layer in
                 turn takes ``randn(h, w)`` of one ``numpy.random.RandomState(seed)``, the same for every picture, so
                 that neither batch nor device decides it.
+            transform: float32 (n, 3, 3), in place of the transform stored with the weights (2106.12423, section 4.2:
+                an inverse transform in picture heights, applied to the sampling grid). Others than StyleGAN3 ignore it.
 
         Returns:
             float32 (n, channels, height, width), black at -1 and white at 1, not yet clamped.

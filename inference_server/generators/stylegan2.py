@@ -359,13 +359,11 @@ class StyleGAN2(Generator):
             licence=licence,
             training=training,
         )
-        self.half_devices = frozenset({"cuda"})
+        self._precision: torch.dtype | None = None
         self._seeded: tuple[int, torch.device, list[torch.Tensor]] | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.mapping.w_avg.device
+    def set_precision(self, dtype: torch.dtype | None) -> None:
+        self._precision = dtype
 
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
@@ -380,18 +378,23 @@ class StyleGAN2(Generator):
     def broadcast(self, w: torch.Tensor) -> torch.Tensor:
         return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
 
-    def truncate(self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None) -> torch.Tensor:
+    def truncate(
+        self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None, classes: torch.Tensor | None = None
+    ) -> torch.Tensor:
         weights = torch.as_tensor(psi, dtype=torch.float32, device=ws.device).reshape(-1, 1, 1)
         cut = torch.lerp(self.mapping.w_avg.to(ws.device), ws, weights)
         return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
 
-    def synthesize(self, ws: torch.Tensor, noise: str | int) -> torch.Tensor:
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
         if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
             expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
             raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
-        half = self.config.conv_clamp is not None and self.device.type in self.half_devices
+        dtype = self._precision
+        if dtype is None:
+            half = self.config.conv_clamp is not None and self.device.type == "cuda"
+            dtype = torch.float16 if half else torch.float32
         blocks = len(self.config.channels)
-        dtypes = [torch.float16 if half and index >= blocks - HALF_BLOCKS else torch.float32 for index in range(blocks)]
+        dtypes = [dtype if index >= blocks - HALF_BLOCKS else torch.float32 for index in range(blocks)]
         return self.synthesis(ws.to(self.device, torch.float32), self._noise_maps(noise), dtypes)
 
     def _noise_maps(self, noise: str | int) -> list[torch.Tensor] | None:

@@ -85,4 +85,4 @@ def shadow_name(colour: str, settings: ShadowSettings) -> str:
 def frame_order(request: FrameRequest, row: int, colour: str, name: str) -> FrameOrder:
     """The server's order for a request whose latent is row `row` of what is sent along."""
     shadows = () if request.shadow is None else (ShadowOrder(name, colour, request.shadow),)
-    return FrameOrder(colour, row, request.psi, request.cutoff, request.noise, request.classes, shadows)
+    return FrameOrder(colour, row, request.psi, request.cutoff, request.noise, request.classes, shadows=shadows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ...inference_server.sequence_file import SequenceFile, SequenceFrame
+from ...inference_server.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 from ..core.frame_plan import FramePlan
 from .properties import settings_of
 
@@ -41,9 +41,7 @@ def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) 
     return SequenceFile(
         name=strip.name,
         fps=scene.render.fps / scene.render.fps_base,
-        checkpoint=path,
-        sha256=settings.sha256,
-        generator=settings.generator_name,
+        generators=(SequenceGenerator(path, settings.sha256, settings.generator_name),),
         space=settings.space.lower(),
         latents=b"".join(rows),
         shape=(len(rows), size),

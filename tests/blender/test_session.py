@@ -317,7 +317,7 @@ def test_a_sequence_file_says_what_the_strip_shows(stage, tmp_path):
     written = json.loads(target.read_text())
     assert [frame["frame"] for frame in written["frames"]] == list(range(1, 25))
     assert written["frames"][0]["shadow"]["threshold"] == 77.0
-    assert written["fps"] == 24.0 and written["generator"]["sha256"] == settings_of(strip).sha256
+    assert written["fps"] == 24.0 and written["generators"][0]["sha256"] == settings_of(strip).sha256
 
 
 def test_frames_hold_what_the_request_says(stage):

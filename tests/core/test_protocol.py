@@ -185,7 +185,7 @@ def test_floats_come_back_and_are_checked() -> None:
 def test_orders_come_back() -> None:
     settings = ShadowSettings(12.5, 3, 4, 5, True, (1, 2, 3, 4), (5, 6, 7, 8), 0.25)
     shadow = ShadowOrder("s.png", "f.png", settings)
-    order = FrameOrder("f.png", 3, -0.5, 7, 4294967295, (0.5, 0.5), (shadow,))
+    order = FrameOrder("f.png", 3, -0.5, 7, 4294967295, (0.5, 0.5), 0.25, (1.0,) * 9, (shadow,))
     assert FrameOrder.from_json(json.loads(json.dumps(order.to_json()))) == order
     assert ShadowSettings.from_json({}) == ShadowSettings()
     assert FrameOrder.from_json({"name": "f", "row": 0}) == FrameOrder("f", 0)

@@ -233,5 +233,5 @@ def test_the_fake_describes_what_the_real_server_describes(root: Path) -> None:
     fields = {node.target.id for node in info.body if isinstance(node, ast.AnnAssign)}
     with Conversation() as talk:
         described = talk.ask("generator/describe", {"path": None})
-    assert set(described) == fields | {"sha256", "path", "bytes", "device", "dtype"}
+    assert set(described) == fields | {"sha256", "path", "bytes", "device", "dtype", "snapshots"}
     assert described["sha256"] == fake_server.BUILT_IN_SHA256

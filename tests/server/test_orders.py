@@ -29,7 +29,9 @@ def latents(count: int, seed: int = 0) -> np.ndarray:
 
 def with_shadows(order: FrameOrder, *settings: ShadowSettings) -> FrameOrder:
     shadows = [ShadowOrder(f"s{i}-{order.name}", order.name, value) for i, value in enumerate(settings)]
-    return FrameOrder(order.name, order.row, order.psi, order.cutoff, order.noise, order.classes, tuple(shadows))
+    return FrameOrder(
+        order.name, order.row, order.psi, order.cutoff, order.noise, order.classes, shadows=tuple(shadows)
+    )
 
 
 def test_pixels_are_the_generators_own(server: Server, tiny: dict, folder: Path) -> None:

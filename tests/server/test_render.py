@@ -20,7 +20,7 @@ from inference_server import cli, render
 from inference_server.pixels.encoding import encode_png, read_png
 from inference_server.pixels.shadow import make_shadow
 from inference_server.protocol import ShadowSettings
-from inference_server.sequence_file import SequenceFile, SequenceFrame
+from inference_server.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 SOFT = ShadowSettings(120, 2, figure=(30, 0, 60, 255))
 
@@ -42,7 +42,8 @@ def sequence(tmp_path: Path, tiny: dict) -> Path:
         for i in range(40)
     )
     path = tmp_path / "shot.lantern.json"
-    SequenceFile("shot", 12, "net.safetensors", tiny["sha256"], "tiny", "z", z.tobytes(), z.shape, frames).write(path)
+    generators = (SequenceGenerator("net.safetensors", tiny["sha256"], "tiny"),)
+    SequenceFile("shot", 12, generators, "z", z.tobytes(), z.shape, frames).write(path)
     return path
 
 
@@ -169,6 +170,7 @@ def test_a_frame_that_is_not_a_picture_is_named(tmp_path: Path, tiny: dict, caps
     w[1] = 3e38
     frames = tuple(SequenceFrame(i, i) for i in range(3))
     path = tmp_path / "w.lantern.json"
-    SequenceFile("w", 12, tiny["path"], tiny["sha256"], "tiny", "w", w.tobytes(), w.shape, frames).write(path)
+    generators = (SequenceGenerator(tiny["path"], tiny["sha256"], "tiny"),)
+    SequenceFile("w", 12, generators, "w", w.tobytes(), w.shape, frames).write(path)
     assert cli.main(["render", str(path), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 1
     assert "Frame 1: 'tiny' gave values that are not numbers" in capsys.readouterr().err

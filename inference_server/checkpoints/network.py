@@ -1,0 +1,37 @@
+"""A network as a reader of foreign files hands it on: its kind, its configuration, its tensors by our names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from inference_server.generators.base import Generator
+from inference_server.generators.kinds import build
+
+from .errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a file holds.
+
+    kind: a key of ``generators.kinds.KINDS``; config: that kind's configuration. tensors: by the names that kind gives
+    them. origin: the file's format, for people. about: ``name``, ``licence``, ``training``, where the file says.
+    """
+
+    kind: str
+    config: Any
+    tensors: Mapping[str, torch.Tensor]
+    origin: str
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self, file_name: str) -> Generator:
+        """Make the generator. Raises CheckpointError if the tensors are not what the configuration needs."""
+        about = {"name": file_name.rpartition(".")[0] or file_name, **self.about, "origin": self.origin}
+        try:
+            return build(self.kind, self.config, self.tensors, about)
+        except ValueError as error:
+            raise CheckpointError(f"{file_name} is damaged, or of a make that is not known: {error}.") from error
