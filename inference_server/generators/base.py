@@ -69,6 +69,9 @@ class Generator(torch.nn.Module, ABC):
         """Say what format the weights came in."""
         self.info = replace(self.info, origin=origin)
 
+    def weights_changed(self) -> None:
+        """Forget what was computed from the weights: they have other values, or lie elsewhere, from now on."""
+
     def set_precision(self, dtype: torch.dtype | None) -> None:
         """Choose what the expensive layers compute in; weights stay float32.
 
