@@ -1,0 +1,59 @@
+"""Foreign files into plain values: which format a file is in is seen by its content, and nothing in it is run."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import CheckpointError
+from .limits import LIMITS, Budget, Damaged, Limits
+from .pickles import read_pickle
+from .torch_files import MAGIC, MAKERS, read_legacy, read_torch_zip
+
+
+def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[str, Any]:
+    """Read a pickle, a file of ``torch.save``, or a file of Torch7.
+
+    Args:
+        path: the only file that is touched.
+        limits: what it may ask for.
+
+    Returns:
+        the format, "pickle", "torch" or "torch7", and the value: see ``inert``. Large tensors and arrays share the
+        file's memory map: they are to be cloned before the file is left.
+
+    Raises:
+        CheckpointError: with a sentence for a person.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limits.file_bytes:
+                raise CheckpointError(f"{path.name} has {size >> 30} GiB; no checkpoint that is read here is as large.")
+            # Of a private map, what a tensor is made of may be written without changing the file.
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)) if size else memoryview(b"")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return _read(data, Budget(limits, size))
+    except Damaged as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}. Download or copy it again.") from error
+    except MemoryError:
+        raise CheckpointError(f"{path.name} needs more memory than there is.") from None
+    except Exception as error:
+        raise CheckpointError(
+            f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {error})."
+        ) from error
+
+
+def _read(data: memoryview, budget: Budget) -> tuple[str, Any]:
+    start = bytes(data[:4])
+    if start == b"PK\x03\x04":
+        return "torch", read_torch_zip(data, budget)
+    value, end = read_pickle(data, 0, budget, MAKERS)
+    if value == MAGIC and type(value) is int:
+        return "torch", read_legacy(data, budget)
+    return "pickle", value

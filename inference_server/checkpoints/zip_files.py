@@ -1,0 +1,90 @@
+"""Zip files as ``torch.save`` writes them: entries that are not compressed, seen in place, never written anywhere."""
+
+from __future__ import annotations
+
+import struct
+
+from .limits import Budget, Damaged
+
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_ENTRY = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_FULL = 0xFFFFFFFF
+
+
+def read_zip(data: memoryview, budget: Budget) -> dict[str, memoryview]:
+    """The entries by name, as views of the file.
+
+    Raises:
+        Damaged: it is no zip, is cut short, has two entries of one name, or one that is compressed or encrypted.
+    """
+    start, count = _directory(data)
+    entries: dict[str, memoryview] = {}
+    for _ in range(count):
+        budget.step()
+        fields = _unpack(_ENTRY, data, start, b"PK\x01\x02")
+        flags, method = fields[3], fields[4]
+        packed, size, name_length, extra_length, comment_length = fields[8:13]
+        offset = fields[16]
+        start += _ENTRY.size
+        raw_name = bytes(data[start : start + name_length])
+        extra = bytes(data[start + name_length : start + name_length + extra_length])
+        start += name_length + extra_length + comment_length
+        size, packed, offset = _wide(extra, size, packed, offset)
+        if method or flags & 1 or packed != size:
+            raise Damaged("it is a compressed or encrypted zip file, where the entries of a checkpoint lie open")
+        name = raw_name.decode("utf-8", "replace")
+        if name in entries:
+            raise Damaged("it has two entries of the same name")
+        local = _unpack(_LOCAL, data, offset, b"PK\x03\x04")
+        begin = offset + _LOCAL.size + local[9] + local[10]
+        if begin + size > len(data):
+            raise Damaged("it is cut short")
+        entries[name] = data[begin : begin + size]
+    return entries
+
+
+def _unpack(kind: struct.Struct, data: memoryview, start: int, sign: bytes) -> tuple:
+    if start < 0 or start + kind.size > len(data):
+        raise Damaged("it is cut short")
+    fields = kind.unpack_from(data, start)
+    if fields[0] != sign:
+        raise Damaged("it is a damaged zip file")
+    return fields
+
+
+def _directory(data: memoryview) -> tuple[int, int]:
+    """Where the directory of entries begins, and how many there are."""
+    tail = bytes(data[max(0, len(data) - _END.size - 65535) :])
+    found = tail.rfind(b"PK\x05\x06")
+    if found < 0 or found + _END.size > len(tail):
+        raise Damaged("it is cut short")
+    end = len(data) - len(tail) + found
+    fields = _END.unpack_from(data, end)
+    count, start = fields[4], fields[6]
+    if count == 0xFFFF or start == _FULL:
+        locator = _unpack(_LOCATOR, data, end - _LOCATOR.size, b"PK\x06\x07")
+        wide = _unpack(_END64, data, locator[2], b"PK\x06\x06")
+        count, start = wide[7], wide[9]
+    if start + count * _ENTRY.size > len(data):
+        raise Damaged("it is cut short")
+    return start, count
+
+
+def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Sizes of more than four bytes stand in an extra field, in this order."""
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        body = extra[position + 4 : position + 4 + length]
+        position += 4 + length
+        if kind != 1:
+            continue
+        wide = [int.from_bytes(body[index : index + 8], "little") for index in range(0, len(body) // 8 * 8, 8)]
+        values = []
+        for value in (size, packed, offset):
+            values.append(wide.pop(0) if value == _FULL and wide else value)
+        size, packed, offset = values
+    return size, packed, offset
