@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+
+import torch
 
 from inference_server.generators.base import Generator
 
+from .descriptions import describe
 from .errors import CheckpointError
+from .file_kinds import is_native
 from .native import read_native
+from .network import Network
+from .reading import read_file
+
+READERS: tuple[ModuleType, ...] = ()
+"""Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``; asked in this order."""
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
@@ -18,30 +29,52 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
         CheckpointError: with a sentence for a person.
     """
     path = Path(path)
-    _check_kind_of_file(path)
-    return read_native(path)
-
-
-def _check_kind_of_file(path: Path) -> None:
-    """Raise for what is plainly something else, in words that say what it is."""
+    if is_native(path):
+        return read_native(path)
+    network = open_network(path)
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(512)
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no file {path}; it was moved or deleted.") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    if not start:
-        raise CheckpointError(f"{path.name} is empty; download or copy it again.")
-    if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path.name} is a Git LFS pointer and not the weights; fetch it with 'git lfs pull'.")
-    if start.lstrip()[:1] == b"<":
-        raise CheckpointError(f"{path.name} is a web page and not weights; the download went wrong.")
-    if start.startswith((b"PK\x03\x04", b"\x80")):
-        raise CheckpointError(f"{path.name} is a Python pickle or zip checkpoint, which is not read here.")
-    length = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{":
-        raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
-    if 8 + length > size:
-        raise CheckpointError(f"{path.name} is cut short; download or copy it again.")
+        return network.build(path.name)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise _unexpected(path, error) from error
+
+
+def open_network(path: str | os.PathLike[str]) -> Network:
+    """Read and convert a checkpoint of another program, without making the network.
+
+    Returns:
+        tensors that share no memory with the file, in float32.
+
+    Raises:
+        CheckpointError: with a sentence for a person.
+    """
+    path = Path(path)
+    if is_native(path):
+        raise CheckpointError(f"{path.name} is in Latent Lantern's own format already.")
+    _, value = read_file(path)
+    try:
+        for reader in READERS:
+            if reader.recognises(value):
+                network = reader.convert(value, path.name)
+                return replace(network, tensors={name: _own(tensor) for name, tensor in network.tensors.items()})
+        description = describe(value)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise _unexpected(path, error) from error
+    raise CheckpointError(f"{path.name} {description}")
+
+
+def _own(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of numbers that may lie in the file's memory map; a file that shrinks would take them away."""
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _unexpected(path: Path, error: Exception) -> CheckpointError:
+    if isinstance(error, MemoryError):
+        return CheckpointError(f"{path.name} needs more memory than there is.")
+    return CheckpointError(
+        f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {str(error)[:200]})."
+    )

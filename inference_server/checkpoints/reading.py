@@ -10,6 +10,7 @@ from typing import Any
 from .errors import CheckpointError
 from .limits import LIMITS, Budget, Damaged, Limits
 from .pickles import read_pickle
+from .torch7 import looks_like_torch7, read_torch7
 from .torch_files import MAGIC, MAKERS, read_legacy, read_torch_zip
 
 
@@ -50,10 +51,12 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
 
 
 def _read(data: memoryview, budget: Budget) -> tuple[str, Any]:
-    start = bytes(data[:4])
-    if start == b"PK\x03\x04":
+    start = bytes(data[:64])
+    if start[:4] == b"PK\x03\x04":
         return "torch", read_torch_zip(data, budget)
-    value, end = read_pickle(data, 0, budget, MAKERS)
+    if looks_like_torch7(start):
+        return "torch7", read_torch7(data, budget)
+    value, _ = read_pickle(data, 0, budget, MAKERS)
     if value == MAGIC and type(value) is int:
         return "torch", read_legacy(data, budget)
     return "pickle", value

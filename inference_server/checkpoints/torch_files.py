@@ -34,9 +34,8 @@ _STORAGES = {
     "UntypedStorage": torch.uint8,
 }
 _DTYPES = {
-    name: getattr(torch, name)
-    for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
-    + ("complex64", "complex128", "uint16", "uint32", "uint64")
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (*_STORAGES.values(), torch.uint16, torch.uint32, torch.uint64)
 }
 
 
@@ -59,11 +58,12 @@ class Storage(Inert):
     def tensor(self, budget: Budget, dtype: torch.dtype) -> torch.Tensor:
         """The numbers as a tensor of one dimension, sharing the file's memory if they are aligned in it."""
         if dtype not in self.views:
-            self.views[dtype] = _numbers(budget, self.raw, dtype, self.swapped)
+            self.views[dtype] = numbers(budget, self.raw, dtype, self.swapped)
         return self.views[dtype]
 
 
-def _numbers(budget: Budget, raw: memoryview, dtype: torch.dtype, swapped: bool) -> torch.Tensor:
+def numbers(budget: Budget, raw: memoryview, dtype: torch.dtype, swapped: bool = False) -> torch.Tensor:
+    """A tensor of one dimension over bytes: it shares them if they are aligned and in this machine's order."""
     raw = raw[: len(raw) // dtype.itemsize * dtype.itemsize]
     if not len(raw):
         return torch.empty(0, dtype=dtype)
@@ -81,39 +81,46 @@ def _numbers(budget: Budget, raw: memoryview, dtype: torch.dtype, swapped: bool)
     return values.view(dtype)
 
 
-def _view(
-    budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None
-) -> torch.Tensor | Inert:
-    """A tensor within a storage; every number of it lies inside."""
-    if not isinstance(storage, Storage) or storage.raw is None:
-        return Inert("torch", "Tensor", (storage, offset, size, stride))
+def view(budget: Budget, row: torch.Tensor, offset: Any, size: Any, stride: Any) -> torch.Tensor:
+    """A tensor within a row of numbers, of which none lies outside.
+
+    Raises:
+        Damaged: one does, or the tensor is so much larger than the row that it is meant to take memory.
+    """
     whole = (offset, *size, *stride)
     if len(size) != len(stride) or len(size) > 16 or not all(type(n) is int and 0 <= n < 1 << 48 for n in whole):
         raise Damaged("it has a tensor without a shape")
-    dtype = dtype or storage.arguments[0]
+    budget.object()
     count = math.prod(size)
     if not count:
         if math.prod(max(n, 1) for n in size) >= 1 << 48:
             raise Damaged("it has a tensor without a shape")
-        return torch.empty(size, dtype=dtype)
-    row = storage.tensor(budget, dtype)
+        return torch.empty(size, dtype=row.dtype)
     if offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) >= len(row):
         raise Damaged(f"it has a tensor of shape {tuple(size)} that is larger than the numbers stored for it")
-    budget.object()
     if count > len(row):
-        budget.copy(count * dtype.itemsize)
+        budget.copy(count * row.itemsize)
     return row.as_strided(size, stride, offset)
+
+
+def _tensor(
+    budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None
+) -> torch.Tensor | Inert:
+    """A tensor of a storage, inert while nobody knows where the storage lies."""
+    if not isinstance(storage, Storage) or storage.raw is None:
+        return Inert("torch", "Tensor", (storage, offset, size, stride))
+    return view(budget, storage.tensor(budget, dtype or storage.arguments[0]), offset, size, stride)
 
 
 def make_tensor(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     """``torch._utils._rebuild_tensor`` and ``_v2``: (storage, offset, size, stride, ...)."""
-    return _view(budget, *arguments[:4])
+    return _tensor(budget, *arguments[:4])
 
 
 def make_tensor_of_dtype(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     """``torch._utils._rebuild_tensor_v3``: as the second, with its dtype seventh."""
     dtype = _DTYPES.get(arguments[6].name) if isinstance(arguments[6], Global) else None
-    return _view(budget, *arguments[:4], dtype) if dtype else Inert("torch", "Tensor", arguments)
+    return _tensor(budget, *arguments[:4], dtype) if dtype else Inert("torch", "Tensor", arguments)
 
 
 def make_parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from .limits import Budget, Damaged
 
@@ -14,35 +15,54 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _FULL = 0xFFFFFFFF
 
 
+@dataclass(frozen=True)
+class Entry:
+    """Where an entry lies: the offset of its header, and its size; packed: compressed or encrypted."""
+
+    offset: int
+    size: int
+    packed: bool
+
+
 def read_zip(data: memoryview, budget: Budget) -> dict[str, memoryview]:
     """The entries by name, as views of the file.
 
     Raises:
         Damaged: it is no zip, is cut short, has two entries of one name, or one that is compressed or encrypted.
     """
-    start, count = _directory(data)
     entries: dict[str, memoryview] = {}
+    for name, entry in list_zip(data, budget).items():
+        if entry.packed:
+            raise Damaged("it is a compressed or encrypted zip file, where the entries of a checkpoint lie open")
+        local = _unpack(_LOCAL, data, entry.offset, b"PK\x03\x04")
+        begin = entry.offset + _LOCAL.size + local[9] + local[10]
+        if begin + entry.size > len(data):
+            raise Damaged("it is cut short")
+        entries[name] = data[begin : begin + entry.size]
+    return entries
+
+
+def list_zip(data: memoryview, budget: Budget) -> dict[str, Entry]:
+    """What the directory of a zip says of its entries, by name.
+
+    Raises:
+        Damaged: it is no zip, is cut short, or has two entries of one name.
+    """
+    start, count = _directory(data)
+    entries: dict[str, Entry] = {}
     for _ in range(count):
         budget.step()
         fields = _unpack(_ENTRY, data, start, b"PK\x01\x02")
         flags, method = fields[3], fields[4]
         packed, size, name_length, extra_length, comment_length = fields[8:13]
-        offset = fields[16]
         start += _ENTRY.size
-        raw_name = bytes(data[start : start + name_length])
+        name = bytes(data[start : start + name_length]).decode("utf-8", "replace")
         extra = bytes(data[start + name_length : start + name_length + extra_length])
         start += name_length + extra_length + comment_length
-        size, packed, offset = _wide(extra, size, packed, offset)
-        if method or flags & 1 or packed != size:
-            raise Damaged("it is a compressed or encrypted zip file, where the entries of a checkpoint lie open")
-        name = raw_name.decode("utf-8", "replace")
+        size, packed, offset = _wide(extra, size, packed, fields[16])
         if name in entries:
             raise Damaged("it has two entries of the same name")
-        local = _unpack(_LOCAL, data, offset, b"PK\x03\x04")
-        begin = offset + _LOCAL.size + local[9] + local[10]
-        if begin + size > len(data):
-            raise Damaged("it is cut short")
-        entries[name] = data[begin : begin + size]
+        entries[name] = Entry(offset, size, bool(method or flags & 1 or packed != size))
     return entries
 
 

@@ -1,0 +1,63 @@
+"""What a file holds that no reader knows, in words for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from .inert import Inert
+
+READ = "Read are generators of StyleGAN, StyleGAN2 (also ADA's and rosinality's), StyleGAN3 and DCGAN (PyTorch, Torch7)"
+
+
+def describe(value: Any) -> str:
+    """One or two sentences, without the file's name, that go on from "<file> "."""
+    kind = _known_stranger(value)
+    if kind:
+        return f"{kind}. {READ}."
+    return f"holds {_contents(value)}, and no generator that is known. {READ}."
+
+
+def _known_stranger(value: Any) -> str | None:
+    """What is recognised and still not read."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return f"holds a tensor of shape {tuple(value.shape)} and no network; if it is a latent, import it as one"
+    if isinstance(value, Inert) and "iscriminator" in value.name:
+        return "holds a discriminator only; the generator is in another file"
+    if isinstance(value, (tuple, list)) and any(isinstance(item, Inert) and item.name == "Network" for item in value):
+        return "holds networks of TensorFlow that are neither StyleGAN nor StyleGAN2, such as a Progressive GAN"
+    if not isinstance(value, dict):
+        return None
+    keys = {key for key in value if isinstance(key, str)}
+    if keys >= {"state", "param_groups"}:
+        return "holds the state of an optimizer and no network; choose the generator's checkpoint of the same training"
+    if "GAN" in keys:
+        return "is of lucidrains' stylegan2-pytorch or a relative of it: another network, which is not read"
+    if keys & {"D", "d", "discriminator", "netD"} and not keys & {"G", "G_ema", "g", "g_ema", "generator", "netG"}:
+        return "holds a discriminator only; the generator is in another file"
+    if any(key.startswith(("final_conv.", "final_linear.")) for key in keys) or "b4.fc.weight" in keys:
+        return "holds a discriminator only; the generator is in another file"
+    if keys & {"g_running", "generator"}:
+        return "is a checkpoint of a training whose generator is not known"
+    if any(key.startswith(("model.diffusion_model.", "first_stage_model.", "down_blocks.")) for key in keys):
+        return "holds a diffusion model and no GAN"
+    if keys & {"shared.weight", "generator.gen_z.weight", "gen_z.weight"}:
+        return "is a BigGAN, which is not read"
+    if any(isinstance(value.get(key), (torch.Tensor, np.ndarray)) for key in ("w", "z", "latent", "latents")):
+        return "holds latents and no network; import it as a latent"
+    return None
+
+
+def _contents(value: Any) -> str:
+    if isinstance(value, dict):
+        keys = [str(key)[:40] for key in list(value)[:6]]
+        more = len(value) - len(keys)
+        return f"a dict of {', '.join(keys) or 'nothing'}" + (f" and {more} more" if more else "")
+    if isinstance(value, Inert):
+        return f"an object of the class {value.module}.{value.name}"[:120]
+    if isinstance(value, (tuple, list)):
+        kinds = [item.name[:40] if isinstance(item, Inert) else type(item).__name__ for item in value[:4]]
+        return f"{len(value)} objects ({', '.join(kinds)})"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,126 @@
+"""What a file is, seen by how it begins, and in words for a person if it is no checkpoint."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from pathlib import Path
+
+from .errors import CheckpointError
+from .limits import LIMITS, Budget, Damaged
+from .torch7 import looks_like_torch7
+from .zip_files import list_zip
+
+_AGAIN = "download or copy it again"
+_ARCHIVES = {
+    b"\x1f\x8b": "gzip",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP or AVI"}
+
+
+def is_native(path: Path) -> bool:
+    """Whether a file is in our own format; if not, it is one that ``read_file`` may be asked to read.
+
+    Raises:
+        CheckpointError: it is missing, or plainly something else; the words say what it is and what to do.
+    """
+    if path.is_dir():
+        raise CheckpointError(_about_folder(path))
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(512)
+            if start.startswith(b"PK\x03\x04"):
+                _check_zip(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no file {path}; it was moved or deleted.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
+    trouble = _trouble(path.name, start)
+    if trouble:
+        raise CheckpointError(f"{path.name} {trouble}.")
+    if start[8:9] == b"{":
+        if 8 + int.from_bytes(start[:8], "little") > size:
+            raise CheckpointError(f"{path.name} is cut short; {_AGAIN}.")
+        return True
+    if not (start.startswith((b"PK\x03\x04", b"\x80")) or looks_like_torch7(start) or _may_be_old_pickle(path)):
+        raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
+    return False
+
+
+def _trouble(name: str, start: bytes) -> str | None:
+    """What is wrong with a file that begins so, if it is plain."""
+    if not start:
+        return f"is empty; {_AGAIN}"
+    if not start.strip(b"\0"):
+        return f"holds nothing but zeros: a download that was broken off; {_AGAIN}"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer and not the weights; fetch it with 'git lfs pull'"
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "is a web page and not weights; the download went wrong"
+    if start.startswith(b"\x93NUMPY"):
+        return "holds an array and not a network; if these are latents, import them as a latent"
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "holds weights of Keras (HDF5), which are not read; convert it to a PyTorch state dict"
+    if re.match(rb"\x08\x01\x12", start) or re.search(r"\.(index|meta|data-\d+-of-\d+)$", name):
+        return (
+            "is a TensorFlow model; only the pickles (.pkl) that StyleGAN's authors' code writes are read of TensorFlow"
+        )
+    if re.match(rb"\x08[\x02-\x20][\x12\x1a\x22\x2a\x32\x3a]", start):
+        return "is an ONNX model, which is not read; choose the checkpoint that it was made from"
+    for sign, kind in _ARCHIVES.items():
+        if start.startswith(sign):
+            return f"is a {kind} archive; unpack it and choose the checkpoint in it"
+    if start[257:262] == b"ustar":
+        return (
+            "is a tar archive, or was saved by a PyTorch older than 0.2; unpack it, or save it again with a newer one"
+        )
+    for sign, kind in _PICTURES.items():
+        if start.startswith(sign):
+            return f"is a picture or film ({kind}) and not a checkpoint"
+    return None
+
+
+def _check_zip(path: Path, data: memoryview) -> None:
+    """Raise for a zip that is something else than a file of ``torch.save``."""
+    try:
+        names = list(list_zip(data, Budget(LIMITS, len(data))))
+    except Damaged as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error}; {_AGAIN}.") from error
+    inner = [name.partition("/")[2] for name in names]
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        raise CheckpointError(
+            f"{path.name} is a TorchScript program, which is not loaded because it would be run. Save its state dict "
+            "with torch.save, in the program that made it, and choose that."
+        )
+    if any(name == "data.pkl" or name.endswith("/data.pkl") for name in names):
+        return
+    if names and all(name.endswith(".npy") for name in names):
+        raise CheckpointError(
+            f"{path.name} holds arrays and not a network; if these are latents, import them as a latent."
+        )
+    if "model.weights.h5" in names:
+        raise CheckpointError(f"{path.name} is a Keras model, which is not read; convert it to a PyTorch state dict.")
+    raise CheckpointError(
+        f"{path.name} is a zip file without a checkpoint's data.pkl; unpack it, and choose the file in it."
+    )
+
+
+def _may_be_old_pickle(path: Path) -> bool:
+    """Whether it ends as a pickle of protocol 0 or 1 does, which has no sign at its beginning."""
+    with path.open("rb") as file:
+        start = file.read(1)
+        file.seek(-1, 2)
+        return start in (b"(", b"]", b"}", b"c", b")") and file.read(1) == b"."
+
+
+def _about_folder(path: Path) -> str:
+    if (path / "saved_model.pb").exists():
+        return f"{path} is a TensorFlow SavedModel, which is not read; choose the pickle (.pkl) it was made from."
+    if (path / "data.pkl").exists():
+        return f"{path} is an unpacked file of torch.save; choose the file as it was before."
+    return f"{path} is a folder; choose the checkpoint in it."
