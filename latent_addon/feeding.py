@@ -65,14 +65,17 @@ class Feeder:
         chosen = [frame for frame in wanted if frame.name not in self._ordered][:room]
         self._ordered.update((frame.name, frame) for frame in chosen)
         append = not fresh
-        for (derived, checkpoint, space), run in groupby(chosen, lambda frame: _kind(frame, present)):
+        for kind, run in groupby(chosen, lambda frame: _kind(frame, present)):
             frames = list(run)
             order: dict[str, Any] = {"job": self.job, "folder": str(folder), "append": append}
-            if derived:
+            if kind is None:
                 shadows = [ShadowOrder(f.name, f.colour, f.request.shadow).to_json() for f in frames]
                 self._request("shadows/derive", order | {"shadows": shadows}, frames)
             else:
+                checkpoint, toward, space, _shape = kind
                 order["generator"] = generators[checkpoint]
+                if toward:
+                    order["toward"] = generators[toward]
                 order["space"] = space
                 order["latents"] = _rows(frames)
                 order["frames"] = [frame_order(f.request, i, f.colour, f.name).to_json() for i, f in enumerate(frames)]
@@ -121,13 +124,17 @@ class Feeder:
         return [name for name in names if name in self._ordered] if job == self.job else []
 
 
-def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[bool, str, str]:
-    """What one request can hold together: shadows of frames that are there, or frames of one generator and space."""
+def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str, tuple[int, ...]] | None:
+    """What one request holds together: frames of one generator, or pair of snapshots, space and shape of latent.
+
+    None is for shadows of frames that are there.
+    """
     if frame.name != frame.colour and frame.colour in present:
-        return True, "", ""
-    return False, frame.request.checkpoint, frame.request.space
+        return None
+    request = frame.request
+    return request.checkpoint, request.toward, request.space, request.shape
 
 
 def _rows(frames: Sequence[PlannedFrame]) -> dict[str, Any]:
     data = b"".join(frame.request.latent for frame in frames)
-    return protocol.pack_floats(data, (len(frames), len(data) // (4 * len(frames))))
+    return protocol.pack_floats(data, (len(frames), *frames[0].request.shape))

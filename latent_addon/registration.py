@@ -3,15 +3,18 @@
 import bpy
 
 from . import handlers
-from .operators import drawing, frames, keys, strip
+from .operators import drawing, frames, generators, keys, latents, strip
 from .preferences import LanternPreferences
-from .scene import properties
+from .scene import generator_properties, properties
 from .ui import panels
 
 CLASSES = (
     LanternPreferences,
+    generator_properties.LatentSnapshot,
     properties.LatentStripSettings,
     *strip.CLASSES,
+    *generators.CLASSES,
+    *latents.CLASSES,
     *keys.CLASSES,
     *frames.CLASSES,
     *drawing.CLASSES,

@@ -8,6 +8,8 @@ interpreter, checkpoint or folder is touched.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from bpy.types import ImageStrip, Scene
 
 from ..inference_server import protocol
 from .core import frame_plan
-from .core.frame_request import GeneratorFacts
+from .core.frame_request import GeneratorFacts, Snapshot
 from .core.frame_store import FrameStore, StoreError
 from .feeding import Feeder
 from .preferences import preferences
@@ -181,8 +183,7 @@ class Session:
             names = self.plans.store.names() if first else self.plans.files_in_use()
             store.adopt(self.plans.folder.path, names, move=first)
             for _scene, image_strip, _state in self.plans.strips():
-                settings = settings_of(image_strip)
-                store.placeholder(settings.width, settings.height)
+                store.placeholder(*settings_of(image_strip).picture_size())
                 image_strip.directory = target.directory
         except StoreError as error:
             self.halt(str(error))
@@ -298,7 +299,11 @@ class Session:
             return
         self.start_server()
         if not self.halted:
-            generators = {settings_of(s).sha256: generator_of(settings_of(s)) for _, s, _ in self.plans.strips()}
+            generators = {
+                sha256: {"path": path, "sha256": sha256}
+                for _, image_strip, _ in self.plans.strips()
+                for sha256, path in settings_of(image_strip).sources().items()
+            }
             self.feeder.feed(wanted, present, self.plans.folder.path, generators)
             self._note_previews()
 
@@ -357,8 +362,10 @@ class Session:
 
 
 def generator_of(settings: LatentStripSettings) -> dict[str, Any]:
-    """How requests name a strip's generator."""
-    return {"path": _location(settings.generator), "sha256": settings.sha256}
+    """How requests name a strip's generator: of a run, the snapshot that is shown now."""
+    run = settings.snapshots
+    sha256 = run[settings.current_snapshot()].sha256 if run else settings.sha256
+    return {"path": settings.sources()[sha256], "sha256": sha256}
 
 
 def _location(path: str) -> str | None:
@@ -368,6 +375,7 @@ def _location(path: str) -> str | None:
 
 def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
     """Read the server's description of a generator."""
+    cutoff = answer["default_cutoff"]
     return GeneratorFacts(
         sha256=str(answer["sha256"]),
         name=str(answer["name"]),
@@ -377,7 +385,22 @@ def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
         height=int(answer["height"]),
         num_classes=int(answer["num_classes"]),
         has_noise=bool(answer["has_noise"]),
+        num_ws=int(answer["num_ws"]),
+        has_w="w" in answer["spaces"],
+        has_truncation=bool(answer["has_truncation"]),
+        default_cutoff=None if cutoff is None else int(cutoff),
+        has_transform=bool(answer["has_transform"]),
+        normalises_z=bool(answer["normalises_z"]),
+        canvas_step=int(answer["canvas_step"]),
+        snapshots=tuple(_snapshot(item, str(answer["path"])) for item in answer["snapshots"]),
     )
+
+
+def _snapshot(item: dict[str, Any], folder: str) -> Snapshot:
+    path = str(item["path"])
+    with contextlib.suppress(ValueError):  # on another drive
+        path = os.path.relpath(path, folder).replace("\\", "/")
+    return Snapshot(str(item["name"]), path, str(item["sha256"]))
 
 
 session = Session()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import hashlib
+import math
 import os
 import random
 import struct
@@ -31,15 +32,22 @@ def pack_rows(rows: list[list[float]]) -> dict[str, Any]:
 
 
 def unpack_rows(value: Any) -> list[list[float]]:
-    """Unwrap the rows of a message."""
-    data, (count, length) = protocol.unpack_floats(value)
-    values = array.array("f", data)
+    """Unwrap the rows of a message; each is flattened."""
+    data, (count, *shape) = protocol.unpack_floats(value)
+    values, length = array.array("f", data), math.prod(shape)
     return [list(values[i * length : (i + 1) * length]) for i in range(count)]
 
 
-def picture(frame: protocol.FrameOrder, row: list[float], width: int, height: int) -> bytes:
-    """The pixels of a frame, 8-bit RGB, top row first. `row` is its latent as float32 values."""
+def picture(
+    frame: protocol.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
+) -> bytes:
+    """The pixels of a frame, 8-bit RGB, top row first.
+
+    row: its latent as float32 values. weights: sha256 of the file that makes it, and of the one it is mixed with; none
+    for the built-in one.
+    """
     key = (array.array("f", row).tobytes(), frame.psi, frame.cutoff, frame.noise, frame.classes)
+    key += (frame.transform, weights, frame.mix)
     digest = hashlib.sha256(repr(key).encode()).digest()
     bright = bytes(128 + value // 2 for value in digest[:3])
     dark = bytes(value // 8 for value in digest[3:6])
@@ -65,10 +73,12 @@ def shadow(colour: bytes, settings: protocol.ShadowSettings) -> bytes:
     return bytes(pixels)
 
 
-def write_frame(folder: Path, frame: protocol.FrameOrder, row: list[float], width: int, height: int) -> list[str]:
+def write_frame(
+    folder: Path, frame: protocol.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
+) -> list[str]:
     """Write a colour frame unless it is there, as the real server; return the names to report."""
     if not (folder / frame.name).exists():
-        _replace(folder / frame.name, encode_png(picture(frame, row, width, height), width, height))
+        _replace(folder / frame.name, encode_png(picture(frame, row, width, height, weights), width, height))
     return [frame.name]
 
 

@@ -8,10 +8,14 @@ that decides them (see `fake_pictures.picture`), so a test can compute what a fi
 What it plays
     --z-dim N             length of z and w (8)
     --size WxH            size of the pictures (16x16)
+    --facts JSON          fields of every generator's description that are other than by default
     --slow SECONDS        time each frame takes (0)
     --journal FILE        appends a line of JSON for each request: {"method", "names", "job", "params"}; `names` are the
                           files ordered, `params` without latents. A run that needs no inference adds no
                           "frames/generate"; the number of "initialize" lines is the number of starts.
+
+Any file that can be read is a checkpoint, but for one that begins with "broken"; a folder is a run, its files the
+snapshots in the order of their names. A file of latents is JSON: {"space": "w+", "latents": [...]}.
 
 What goes wrong; N counts orders made since the start, and 0 means: at the first one
     --exit-at-start CODE TEXT   writes TEXT to stderr and ends
@@ -31,11 +35,11 @@ What goes wrong; N counts orders made since the start, and 0 means: at the first
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -46,11 +50,12 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import fake_files  # noqa: E402
 import fake_pictures  # noqa: E402
 from fake_bench import Batch, Bench, Item  # noqa: E402
 from inference_server import protocol  # noqa: E402
 
-BUILT_IN_SHA256 = hashlib.sha256(b"built-in").hexdigest()
+BUILT_IN_SHA256 = fake_files.BUILT_IN_SHA256
 
 
 class Output:
@@ -122,11 +127,15 @@ class FakeServer:
         self._output = Output(options)
         self._faults = Faults(options, self._output)
         self._bench = Bench(self._faults.before_frame, self._notify)
+        self._facts = _default_facts(options) | options.facts
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "initialize": self._initialize,
             "generator/describe": self._describe,
             "latents/sample": self._sample,
             "latents/map": self._map,
+            "latents/import": self._import,
+            "library/list": self._library,
+            "library/card": self._card,
             "frames/cancel": lambda params: {"dropped": self._bench.cancel(params["job"])},
             "device/release": lambda params: {"released": 0},
             "ping": lambda params: {},
@@ -182,38 +191,40 @@ class FakeServer:
         }
 
     def _describe(self, params: dict[str, Any]) -> dict[str, Any]:
-        width, height = self._options.size
-        sha256, size = BUILT_IN_SHA256, 0
-        if params.get("path") is not None:
-            contents = _read_checkpoint(params["path"])
-            sha256, size = hashlib.sha256(contents).hexdigest(), len(contents)
-        return {
-            "kind": "fake",
-            "name": "Fake" if params.get("path") is None else Path(params["path"]).stem,
-            "z_dim": self._options.z_dim,
-            "w_dim": self._options.z_dim,
-            "num_ws": 4,
-            "width": width,
-            "height": height,
-            "channels": 3,
-            "num_classes": 0,
-            "spaces": ["z", "w"],
-            "has_noise": True,
-            "licence": "",
-            "training": "Not trained: it draws discs.",
-            "origin": "Drawn",
-            "has_truncation": True,
-            "default_cutoff": None,
-            "has_transform": False,
-            "normalises_z": True,
-            "canvas_step": 0,
-            "snapshots": [],
+        path = params.get("path")
+        run = fake_files.snapshots_of(path) if path is not None and Path(path).is_dir() else []
+        file = run[-1]["path"] if run else path
+        sha256, size = fake_files.identity(file)
+        return self._facts | {
+            "name": "Fake" if path is None else Path(path).stem,
+            "snapshots": run,
             "sha256": sha256,
-            "path": params.get("path"),
+            "path": path,
             "bytes": size,
-            "device": "cpu",
-            "dtype": "float32",
         }
+
+    def _library(self, params: dict[str, Any]) -> dict[str, Any]:
+        entries: list[dict[str, Any]] = []
+        problems: list[str] = []
+        for folder in params["folders"]:
+            try:
+                entries += fake_files.found_in(Path(folder))
+            except OSError as error:
+                problems.append(f"'{folder}' cannot be read: {error.strerror}.")
+        return {"entries": entries, "problems": problems}
+
+    def _card(self, params: dict[str, Any]) -> dict[str, Any]:
+        card = self._describe(params) | {"thumbnail": ""}
+        if params.get("thumbnail"):
+            thumbnail = Path(tempfile.gettempdir(), f"fake_card_{card['sha256'][:16]}.png")
+            colour = bytes.fromhex(card["sha256"][:6])
+            thumbnail.write_bytes(fake_pictures.encode_png(colour * 64, 8, 8))
+            card["thumbnail"] = str(thumbnail)
+        return card
+
+    def _import(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._check_generator(params)
+        return fake_files.read_latents(params["path"])
 
     def _sample(self, params: dict[str, Any]) -> dict[str, Any]:
         self._check_generator(params)
@@ -223,19 +234,32 @@ class FakeServer:
     def _map(self, params: dict[str, Any]) -> dict[str, Any]:
         self._check_generator(params)
         rows = fake_pictures.unpack_rows(params["latents"])
-        return {"latents": fake_pictures.pack_rows([[value / 2 for value in row] for row in rows])}
+        classes = fake_pictures.unpack_rows(params["classes"]) if "classes" in params else [[]] * len(rows)
+        count = self._facts["num_classes"]
+        if any(len(weights) != count for weights in classes):
+            raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"This generator takes {count} class weights.")
+        shifts = [sum(i * weight for i, weight in enumerate(weights)) for weights in classes]
+        mapped = [[value / 2 + shift for value in row] for row, shift in zip(rows, shifts, strict=True)]
+        return {"latents": fake_pictures.pack_rows(mapped)}
 
     def _order(self, identity: int, method: str, params: dict[str, Any]) -> None:
         folder = Path(params["folder"])
         work: list[tuple[list[str], Callable[[], list[str]]]] = []
         if method == "frames/generate":
-            self._check_generator(params)
+            weights = self._check_generator(params)
+            if "toward" in params:
+                weights += self._check_generator(params, "toward")
             rows = fake_pictures.unpack_rows(params["latents"])
+            size = self._size_of(params)
             for frame in map(protocol.FrameOrder.from_json, params["frames"]):
                 if frame.row >= len(rows):
                     raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"'{frame.name}' has no latent.")
+                if frame.mix and "toward" not in params:
+                    raise protocol.ProtocolError(protocol.INVALID_PARAMS, f"'{frame.name}' has nothing to mix with.")
+                if len(frame.classes) != self._facts["num_classes"]:
+                    raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"'{frame.name}' has other classes.")
                 names = [frame.name, *(shadow.name for shadow in frame.shadows)]
-                work.append((names, partial(self._make_frame, folder, frame, rows[frame.row])))
+                work.append((names, partial(self._make_frame, folder, frame, rows[frame.row], size, weights)))
         else:
             for shadow in map(protocol.ShadowOrder.from_json, params["shadows"]):
                 work.append(([shadow.name], partial(fake_pictures.write_shadow, folder, shadow)))
@@ -243,8 +267,31 @@ class FakeServer:
         items = [Item(batch, names, partial(self._lie, names) if self._options.lie else make) for names, make in work]
         self._bench.order(items, bool(params.get("append")))
 
-    def _make_frame(self, folder: Path, frame: protocol.FrameOrder, row: list[float]) -> list[str]:
-        names = fake_pictures.write_frame(folder, frame, row, *self._options.size)
+    def _size_of(self, params: dict[str, Any]) -> tuple[int, int]:
+        """Size of the pictures, once the latents have been found to be of a shape that this generator takes."""
+        facts = self._facts
+        shape = tuple(params["latents"]["shape"][1:])
+        if params["space"] == "z":
+            canvas = facts["canvas_step"] and len(shape) == 3 and shape[0] == facts["z_dim"]
+            allowed = canvas or shape == (facts["z_dim"],)
+            rows, columns = shape[1:] if canvas else (1, 1)
+        else:
+            allowed = shape in ((facts["w_dim"],), (facts["num_ws"], facts["w_dim"])) and "w" in facts["spaces"]
+            rows = columns = 1
+        if not allowed:
+            raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"Latents of shape {shape} are of no use here.")
+        step = facts["canvas_step"]
+        return facts["width"] + step * (columns - 1), facts["height"] + step * (rows - 1)
+
+    def _make_frame(
+        self,
+        folder: Path,
+        frame: protocol.FrameOrder,
+        row: list[float],
+        size: tuple[int, int],
+        weights: tuple[str, ...],
+    ) -> list[str]:
+        names = fake_pictures.write_frame(folder, frame, row, *size, weights)
         for shadow in frame.shadows:
             names += fake_pictures.write_shadow(folder, shadow)
         return names
@@ -255,24 +302,43 @@ class FakeServer:
     def _notify(self, method: str, params: dict[str, Any]) -> None:
         self._output.send(protocol.notification(method, params))
 
-    def _check_generator(self, params: dict[str, Any]) -> None:
-        generator = params["generator"]
-        path = generator["path"]
-        now = BUILT_IN_SHA256 if path is None else hashlib.sha256(_read_checkpoint(path)).hexdigest()
-        if now != generator["sha256"]:
+    def _check_generator(self, params: dict[str, Any], which: str = "generator") -> tuple[str, ...]:
+        """SHA-256 of the file that is asked for, none for the built-in generator. Raises ProtocolError."""
+        path, sha256 = params[which]["path"], params[which]["sha256"]
+        if fake_files.identity(path)[0] != sha256:
             raise protocol.ProtocolError(protocol.CHECKPOINT_CHANGED, f"'{path}' has changed since it was opened.")
+        return () if path is None else (sha256,)
 
     def _shutdown(self, params: dict[str, Any]) -> dict[str, Any]:
         self._bench.finish()
         return {}
 
 
-def _read_checkpoint(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        text = f"'{path}' cannot be read: {error.strerror}."
-        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, text) from None
+def _default_facts(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a description that are the same for every generator."""
+    width, height = options.size
+    return {
+        "kind": "fake",
+        "z_dim": options.z_dim,
+        "w_dim": options.z_dim,
+        "num_ws": 4,
+        "width": width,
+        "height": height,
+        "channels": 3,
+        "num_classes": 0,
+        "spaces": ["z", "w"],
+        "has_noise": True,
+        "licence": "",
+        "training": "Not trained: it draws discs.",
+        "origin": "Drawn",
+        "has_truncation": True,
+        "default_cutoff": None,
+        "has_transform": False,
+        "normalises_z": True,
+        "canvas_step": 0,
+        "device": "cpu",
+        "dtype": "float32",
+    }
 
 
 def _hang() -> NoReturn:
@@ -284,6 +350,7 @@ def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Plays the inference server, with faults on order.")
     parser.add_argument("--z-dim", type=int, default=8)
     parser.add_argument("--size", type=lambda text: tuple(map(int, text.split("x"))), default=(16, 16))
+    parser.add_argument("--facts", type=json.loads, default={})
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--once", type=Path)
     faults = [

@@ -12,11 +12,27 @@ _DIGITS = 40
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One checkpoint of a run.
+
+    path: relative to the run's folder, with slashes, or absolute where there is no such way. sha256: of the file.
+    """
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratorFacts:
     """What a plan needs to know of a generator, as the server describes it.
 
-    sha256: of the checkpoint file, hexadecimal. z_dim, w_dim: lengths of a latent in either space. num_classes: 0 if
-    unconditional. has_noise: whether noise changes the picture.
+    sha256: of the checkpoint file, of the last one of a run, hexadecimal. z_dim, w_dim: lengths of a latent in either
+    space; num_ws: rows of W+. num_classes: 0 if unconditional. has_noise: whether noise changes the picture. has_w:
+    whether there is a mapping network. default_cutoff: rows that its authors truncate, None for all. has_transform:
+    whether the picture can be moved and turned in its plane. normalises_z: whether only the direction of z counts.
+    canvas_step: pixels by which the picture grows with each further column or row of z, 0 where there is only one.
+    snapshots: of a run, in the order of training; empty for a single file.
     """
 
     sha256: str
@@ -27,10 +43,27 @@ class GeneratorFacts:
     height: int
     num_classes: int = 0
     has_noise: bool = True
+    num_ws: int = 1
+    has_w: bool = True
+    has_truncation: bool = True
+    default_cutoff: int | None = None
+    has_transform: bool = False
+    normalises_z: bool = True
+    canvas_step: int = 0
+    snapshots: tuple[Snapshot, ...] = ()
 
-    def latent_size(self, space: str) -> int:
-        """Components of a latent in space "z" or "w"."""
-        return self.w_dim if space == "w" else self.z_dim
+    def latent_shape(self, space: str, rows: int = 1, columns: int = 1) -> tuple[int, ...]:
+        """Shape of one latent in space "Z", "W" or "W+"; rows and columns are those of a canvas of several z."""
+        if space == "W":
+            return (self.w_dim,)
+        if space == "W+":
+            return (self.num_ws, self.w_dim)
+        one = not self.canvas_step or (rows, columns) == (1, 1)
+        return (self.z_dim,) if one else (self.z_dim, rows, columns)
+
+    def picture_size(self, rows: int = 1, columns: int = 1) -> tuple[int, int]:
+        """Width and height in pixels of a picture from a canvas of so many z."""
+        return self.width + self.canvas_step * (columns - 1), self.height + self.canvas_step * (rows - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +72,10 @@ class FrameRequest:
 
     checkpoint: sha256 of the generator's file. space: "z" or "w". latent: float32 little-endian, rounded to the grid.
     psi: truncation, rounded likewise. cutoff: truncated rows of W+, None for all. noise: "const", "none" or a seed.
-    classes: class weights. width, height: pixels. shadow: how the colour frame is flattened, None to show it as it is.
+    classes: class weights. width, height: pixels. shape: of the latent, (z_dim,), (w_dim,), (num_ws, w_dim) or
+    (z_dim, rows, columns). toward: sha256 of a second snapshot, and mix: how far the weights lie from the first to it,
+    on the grid; "" and 0 where there is none. transform: nine numbers for StyleGAN3's input grid, or none. shadow: how
+    the colour frame is flattened, None to show it as it is.
     """
 
     checkpoint: str
@@ -51,14 +87,24 @@ class FrameRequest:
     classes: tuple[float, ...]
     width: int
     height: int
+    shape: tuple[int, ...]
+    toward: str = ""
+    mix: float = 0.0
+    transform: tuple[float, ...] = ()
     shadow: ShadowSettings | None = None
 
     def normalised(self, generator: GeneratorFacts) -> FrameRequest:
         """Give equal requests to settings that make equal pixels, so that their frames are shared."""
+        psi = self.psi if generator.has_truncation else 1.0
+        blended = self.mix != 0.0 and self.toward not in ("", self.checkpoint)
         return replace(
             self,
-            cutoff=None if self.psi == 1.0 else self.cutoff,
+            psi=psi,
+            cutoff=None if psi == 1.0 else self.cutoff,
             noise=self.noise if generator.has_noise else "const",
+            toward=self.toward if blended else "",
+            mix=self.mix if blended else 0.0,
+            transform=self.transform if generator.has_transform else (),
             shadow=None if self.shadow is not None and self.shadow.mix == 0.0 else self.shadow,
         )
 
@@ -66,7 +112,8 @@ class FrameRequest:
         """File name of the colour frame. The shadow settings have no part in it."""
         about = (
             f"{PIXEL_REVISION} {self.checkpoint} {self.space} {float(self.psi)!r} {self.cutoff} {self.noise} "
-            f"{[float(weight) for weight in self.classes]!r} {self.width}x{self.height} "
+            f"{[float(weight) for weight in self.classes]!r} {self.width}x{self.height} {list(self.shape)!r} "
+            f"{self.toward} {float(self.mix)!r} {[float(value) for value in self.transform]!r} "
         )
         return f"c_{hashlib.sha256(about.encode() + self.latent).hexdigest()[:_DIGITS]}.png"
 
@@ -85,4 +132,14 @@ def shadow_name(colour: str, settings: ShadowSettings) -> str:
 def frame_order(request: FrameRequest, row: int, colour: str, name: str) -> FrameOrder:
     """The server's order for a request whose latent is row `row` of what is sent along."""
     shadows = () if request.shadow is None else (ShadowOrder(name, colour, request.shadow),)
-    return FrameOrder(colour, row, request.psi, request.cutoff, request.noise, request.classes, shadows=shadows)
+    return FrameOrder(
+        colour,
+        row,
+        request.psi,
+        request.cutoff,
+        request.noise,
+        request.classes,
+        request.mix,
+        request.transform,
+        shadows,
+    )

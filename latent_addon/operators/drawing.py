@@ -25,13 +25,9 @@ class LANTERN_OT_set_up_drawing(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         scene, image_strip = working_scene(context), current_strip(context)
-        settings = settings_of(image_strip)
-        same_size = [
-            other
-            for other in strip.latent_strips(scene)
-            if (settings_of(other).width, settings_of(other).height) == (settings.width, settings.height)
-        ]
-        made = drawing.set_up_drawing(scene, settings.width, settings.height, same_size)
+        size = settings_of(image_strip).picture_size()
+        same_size = [other for other in strip.latent_strips(scene) if settings_of(other).picture_size() == size]
+        made = drawing.set_up_drawing(scene, *size, same_size)
         drawing.show_background(scene, session.plans.shown_file(scene))
         drawing.enter_draw_mode(context, made)
         if context.screen and not any(area.type == "VIEW_3D" for area in context.screen.areas):

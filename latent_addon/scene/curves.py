@@ -18,6 +18,11 @@ from .properties import CLASSES, LATENT, settings_of
 
 GROUP = "Latent"
 ANIMATABLE = {
+    "snapshot": 1,
+    "move_x": 1,
+    "move_y": 1,
+    "turn": 1,
+    "zoom": 1,
     "psi": 1,
     "cutoff": 1,
     "noise_seed": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from ...inference_server.protocol import ShadowSettings
 from ..core import interpolation
 from ..core.frame_plan import FramePlan
-from ..core.frame_request import FrameRequest
+from ..core.frame_request import FrameRequest, GeneratorFacts
+from ..core.transform import inverse_transform
 from . import versions
 from .curves import (
     ANIMATABLE,
@@ -22,7 +24,8 @@ from .curves import (
     read_values,
     whole_keys,
 )
-from .properties import ALL_ROWS, CLASSES, LATENT, LatentStripSettings, settings_of
+from .generator_properties import ALL_ROWS
+from .properties import CLASSES, LATENT, LatentStripSettings, settings_of
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +72,8 @@ class StripPlanner:
             settings,
         )
         group = settings_of(strip)
-        inputs = (start, end, group.facts(), group.space, group.interpolation, group.noise, group.show_shadow)
+        canvas = (group.rows, group.columns)
+        inputs = (start, end, group.facts(), canvas, group.space, group.interpolation, group.noise, group.show_shadow)
         arrays = (values.latent, values.classes, *settings.values())
         same = len(arrays) == len(self._arrays) and all(a is b for a, b in zip(arrays, self._arrays, strict=True))
         if self._plan is None or not same or inputs != self._inputs:
@@ -116,7 +120,12 @@ def check_sizes(strip: ImageStrip) -> None:
     """Raise PlanError unless latent and classes are as long as the generator takes them."""
     group = settings_of(strip)
     facts = group.facts()
-    wanted = facts.latent_size(group.space.lower())
+    if group.space != "Z" and not facts.has_w:
+        raise PlanError(
+            f"Strip '{strip.name}' lies in space {group.space}, but {facts.name} has only Z. Press Fit Latent to start "
+            "from a new latent."
+        )
+    wanted = math.prod(group.latent_shape(group.space))
     if not facts.sha256 or not wanted:
         raise PlanError(f"Strip '{strip.name}' has no generator yet. Choose one in the Lantern tab.")
     latent = strip[LATENT]
@@ -140,7 +149,8 @@ def _requests(group: LatentStripSettings, values: _Values) -> list[FrameRequest]
     except ValueError as error:
         raise PlanError(f"{error} Look at the F-curves of strip '{group.id_data.name}'.") from error
     settings = {name: column.tolist() for name, column in _in_range(group, values.settings).items()}
-    space = group.space.lower()
+    shape = group.latent_shape(group.space)
+    width, height = group.picture_size()
     requests = []
     last: tuple[object, ShadowSettings] | None = None
     for i, row in enumerate(latents):
@@ -148,20 +158,36 @@ def _requests(group: LatentStripSettings, values: _Values) -> list[FrameRequest]
         if group.show_shadow and (last is None or last[0] != now):
             last = (now, _shadow(now))
         noise = int(now["noise_seed"][0]) if group.noise == "SEED" else group.noise.lower()
+        checkpoint, toward, mix = _weights(facts, now["snapshot"][0])
         request = FrameRequest(
-            checkpoint=facts.sha256,
-            space=space,
+            checkpoint=checkpoint,
+            space="z" if group.space == "Z" else "w",
             latent=row.tobytes(),
             psi=now["psi"][0],
             cutoff=None if int(now["cutoff"][0]) == ALL_ROWS else int(now["cutoff"][0]),
             noise=noise,
             classes=tuple(classes[i].tolist()) if facts.num_classes else (),
-            width=facts.width,
-            height=facts.height,
+            width=width,
+            height=height,
+            shape=shape,
+            toward=toward,
+            mix=mix,
+            transform=inverse_transform(*(now[name][0] for name in ("move_x", "move_y", "turn", "zoom"))),
             shadow=last[1] if group.show_shadow and last else None,
         )
         requests.append(request.normalised(facts))
     return requests
+
+
+def _weights(facts: GeneratorFacts, snapshot: float) -> tuple[str, str, float]:
+    """What weights the place `snapshot` in a run means: sha256, sha256 of what is blended in, and how much of it."""
+    if not facts.snapshots:
+        return facts.sha256, "", 0.0
+    place = min(snapshot, float(len(facts.snapshots))) - 1.0
+    before = math.floor(place)
+    mix = place - before
+    toward = facts.snapshots[before + 1].sha256 if mix else ""
+    return facts.snapshots[before].sha256, toward, mix
 
 
 def _in_range(group: LatentStripSettings, settings: dict[str, Floats]) -> dict[str, Floats]:

@@ -115,8 +115,7 @@ class Plans:
 
     def placeholder_of(self, image_strip: ImageStrip) -> str:
         """Name of the picture that the strip shows for missing frames. Raises StoreError."""
-        settings = settings_of(image_strip)
-        return self.store.placeholder(settings.width, settings.height)
+        return self.store.placeholder(*settings_of(image_strip).picture_size())
 
     # --- showing ------------------------------------------------------------------------------------------------------
 

@@ -7,21 +7,18 @@ from bpy.props import (
     FloatVectorProperty,
     IntProperty,
     PointerProperty,
-    StringProperty,
 )
-from bpy.types import Context, ImageStrip, PropertyGroup, Strip
+from bpy.types import ImageStrip, PropertyGroup, Strip
 
-from ..core.frame_request import GeneratorFacts
 from . import changes, versions
+from .generator_properties import ALL_ROWS, GeneratorProperties
+from .generator_properties import changed as _changed
 
 LATENT = "latent"
 """Name of the custom property that holds the latent, and of its group of F-curves with a capital letter."""
 
 CLASSES = "classes"
 """Name of the custom property that holds the class weights of a conditional generator."""
-
-ALL_ROWS = 0
-"""Value of `cutoff` that truncates every row."""
 
 
 def _length(settings: PropertyGroup) -> int:
@@ -41,12 +38,8 @@ def _strip_of(settings: PropertyGroup) -> Strip:
     return next(strip for strip in settings.id_data.sequence_editor.strips_all if settings_of(strip) == settings)
 
 
-def _changed(_self: PropertyGroup, _context: Context) -> None:
-    changes.mark()
-
-
 # Blender reads the annotations themselves: no postponed ones in this file.
-class LatentStripSettings(PropertyGroup):
+class LatentStripSettings(GeneratorProperties, PropertyGroup):
     """Settings of a latent strip. Everything here that decides pixels is part of the frame's name."""
 
     is_latent: BoolProperty(name="Latent Strip", options={"HIDDEN"})
@@ -60,29 +53,13 @@ class LatentStripSettings(PropertyGroup):
         set=_set_length,
         options={"SKIP_SAVE"},
     )
-    generator: StringProperty(
-        name="Generator",
-        description="Checkpoint file that makes the pictures; empty for the built-in family at dinner",
-        subtype="FILE_PATH",
-        options={"PATH_SUPPORTS_BLEND_RELATIVE"},
-    )
-    generator_name: StringProperty(name="Generator Name", options={"HIDDEN"})
-    sha256: StringProperty(
-        name="SHA-256", description="Identity of the checkpoint that the frames were made with", options={"HIDDEN"}
-    )
-    z_dim: IntProperty(options={"HIDDEN"})
-    w_dim: IntProperty(options={"HIDDEN"})
-    width: IntProperty(options={"HIDDEN"})
-    height: IntProperty(options={"HIDDEN"})
-    num_classes: IntProperty(options={"HIDDEN"})
-    has_noise: BoolProperty(default=True, options={"HIDDEN"})
-
     space: EnumProperty(
         name="Space",
         description="Latent space that the keys lie in",
         items=(
             ("Z", "Z", "The space that pictures are sampled from"),
             ("W", "W", "The space behind the mapping network: straight lines change the picture more evenly"),
+            ("W+", "W+", "One w for each layer of the generator, as projections of pictures are given"),
         ),
         options=set(),
         update=_changed,
@@ -211,27 +188,6 @@ class LatentStripSettings(PropertyGroup):
         subtype="FACTOR",
         update=_changed,
     )
-
-    def facts(self) -> GeneratorFacts:
-        """The generator as it was last described."""
-        return GeneratorFacts(
-            self.sha256,
-            self.generator_name,
-            self.z_dim,
-            self.w_dim,
-            self.width,
-            self.height,
-            self.num_classes,
-            self.has_noise,
-        )
-
-    def set_facts(self, facts: GeneratorFacts) -> None:
-        """Take over the description of a generator."""
-        self.sha256, self.generator_name = facts.sha256, facts.name
-        self.z_dim, self.w_dim = facts.z_dim, facts.w_dim
-        self.width, self.height = facts.width, facts.height
-        self.num_classes, self.has_noise = facts.num_classes, facts.has_noise
-        changes.mark()
 
 
 def settings_of(strip: Strip) -> LatentStripSettings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import bpy
 from bpy.types import ImageStrip, Scene
 
 from ...inference_server.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
@@ -14,18 +13,14 @@ from .properties import settings_of
 
 
 def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) -> SequenceFile:
-    """The shown frames of `strip`. The checkpoint's path is given relative to `folder`, where the file will lie."""
-    settings = settings_of(strip)
-    path = bpy.path.abspath(settings.generator) if settings.generator else None
-    if path:
-        try:
-            path = os.path.relpath(path, folder)
-        except ValueError:  # on another drive
-            path = os.path.abspath(path)
-    rows = {latent: row for row, latent in enumerate(dict.fromkeys(f.request.latent for f in plan.frames))}
+    """The shown frames of `strip`. Checkpoints' paths are given relative to `folder`, where the file will lie."""
+    sources = settings_of(strip).sources()
+    requests = [planned.request for planned in plan.frames]
+    used = dict.fromkeys(sha256 for r in requests for sha256 in (r.checkpoint, r.toward) if sha256)
+    places = {sha256: place for place, sha256 in enumerate(used)}
+    rows = {latent: row for row, latent in enumerate(dict.fromkeys(request.latent for request in requests))}
     frames = []
-    for i, planned in enumerate(plan.frames):
-        request = planned.request
+    for i, request in enumerate(requests):
         frames.append(
             SequenceFrame(
                 frame=plan.start + i,
@@ -34,16 +29,30 @@ def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) 
                 cutoff=request.cutoff,
                 noise=request.noise,
                 classes=request.classes,
+                generator=places[request.checkpoint],
+                toward=places.get(request.toward),
+                mix=request.mix,
+                transform=request.transform,
                 shadow=request.shadow,
             )
         )
-    size = len(plan.frames[0].request.latent) // 4
     return SequenceFile(
         name=strip.name,
         fps=scene.render.fps / scene.render.fps_base,
-        generators=(SequenceGenerator(path, settings.sha256, settings.generator_name),),
-        space=settings.space.lower(),
+        generators=tuple(_generator(strip, sha256, sources[sha256], folder) for sha256 in used),
+        space=requests[0].space,
         latents=b"".join(rows),
-        shape=(len(rows), size),
+        shape=(len(rows), *requests[0].shape),
         frames=tuple(frames),
     )
+
+
+def _generator(strip: ImageStrip, sha256: str, path: str | None, folder: Path) -> SequenceGenerator:
+    settings = settings_of(strip)
+    names = {snapshot.sha256: snapshot.name for snapshot in settings.snapshots}
+    if path is not None:
+        try:
+            path = os.path.relpath(path, folder)
+        except ValueError:  # on another drive
+            path = os.path.abspath(path)
+    return SequenceGenerator(path, sha256, names.get(sha256, settings.generator_name))

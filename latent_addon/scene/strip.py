@@ -9,6 +9,7 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_request import GeneratorFacts
 from . import changes, versions
 from .curves import keys_kept
+from .generator_properties import ALL_ROWS
 from .properties import CLASSES, LATENT, is_latent, settings_of
 
 
@@ -45,8 +46,9 @@ def add_latent_strip(
 ) -> ImageStrip:
     """Add a strip of `length` frames from timeline frame `start`, on the lowest channel that is free there.
 
-    path: the checkpoint, empty for the built-in one. latent: as long as the generator's z. directory: where frames
-    lie, as the strip is to hold it; placeholder: the name of a picture there. The new strip becomes the active one.
+    path: the checkpoint or the folder of a run, empty for the built-in one. latent: as long as the generator's z.
+    directory: where frames lie, as the strip is to hold it; placeholder: the name of a picture there. The new strip
+    becomes the active one.
     """
     editor = scene.sequence_editor_create()
     if not editor.strips:
@@ -66,8 +68,10 @@ def add_latent_strip(
         strip.elements.append(placeholder)
     settings = settings_of(strip)
     settings.is_latent = True
-    settings.generator = path
-    settings.set_facts(facts)
+    settings.choose(path, facts)
+    settings.cutoff = facts.default_cutoff or ALL_ROWS
+    if not facts.normalises_z:  # a straight line would pass through pictures that are paler than its ends
+        settings.interpolation = "GREAT_CIRCLE"
     set_latent(strip, latent)
     fit_classes(strip)
     for other in editor.strips_all:

@@ -104,4 +104,4 @@ def test_ranges_of_frames():
 def test_a_sequence_file_is_plain_json(stage, tmp_path):
     stage.keyed_strip()
     bpy.ops.lantern.export_sequence(filepath=str(tmp_path / "shot.lantern.json"))
-    assert json.loads((tmp_path / "shot.lantern.json").read_text())["version"] == 1
+    assert json.loads((tmp_path / "shot.lantern.json").read_text())["version"] == 2

@@ -10,7 +10,7 @@ from latent_lantern.latent_addon.core.frame_plan import FramePlan, wanted
 from latent_lantern.latent_addon.core.frame_request import FrameRequest, GeneratorFacts, frame_order, shadow_name
 
 FACTS = GeneratorFacts("ab" * 32, "family", 4, 6, 128, 128)
-REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), 0.7, 8, "const", (), 128, 128)
+REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), 0.7, 8, "const", (), 128, 128, (4,))
 
 OTHER_VALUES = {
     "checkpoint": "cd" * 32,
@@ -22,6 +22,10 @@ OTHER_VALUES = {
     "classes": (1.0, 0.0),
     "width": 64,
     "height": 64,
+    "shape": (2, 2),
+    "toward": "ef" * 32,
+    "mix": 0.5,
+    "transform": (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0),
     "shadow": ShadowSettings(),
 }
 
@@ -45,8 +49,8 @@ def test_every_shadow_setting_is_in_the_shadows_name_and_in_no_colour_name(field
 
 def test_names_stay_what_they_were():
     """A name that changes makes every frame that people have already made worthless."""
-    assert REQUEST.name() == "c_6315b10976fd8f264a458109a3741bb879f2875d.png"
-    assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_cddb5f7beb827799a6bc35b6ebfd8d94e81e772a.png"
+    assert REQUEST.name() == "c_9038267280a8e76ed412f67cf1b4dadb2ee6e88c.png"
+    assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_bcce3bfdc896d2a3e41f9d4977d41307a517566e.png"
 
 
 def test_settings_that_make_no_difference_share_frames():
@@ -55,13 +59,34 @@ def test_settings_that_make_no_difference_share_frames():
     assert replace(REQUEST, noise=5).normalised(quiet) == replace(REQUEST, noise="const")
     assert replace(REQUEST, shadow=ShadowSettings(mix=0.0)).normalised(FACTS) == REQUEST
     assert replace(REQUEST, noise=5).normalised(FACTS).noise == 5
+    assert replace(REQUEST, toward="ef" * 32).normalised(FACTS) == REQUEST
+    assert replace(REQUEST, toward=REQUEST.checkpoint, mix=0.5).normalised(FACTS) == REQUEST
+    between = replace(REQUEST, toward="ef" * 32, mix=0.5)
+    assert between.normalised(FACTS) == between
+    plain = replace(FACTS, has_truncation=False)
+    assert REQUEST.normalised(plain) == replace(REQUEST, psi=1.0, cutoff=None)
+    moved = replace(REQUEST, transform=OTHER_VALUES["transform"])
+    assert moved.normalised(FACTS) == REQUEST
+    assert moved.normalised(replace(FACTS, has_transform=True)) == moved
+
+
+def test_a_latent_has_the_shape_of_its_space():
+    facts = replace(FACTS, num_ws=3)
+    assert [facts.latent_shape(space) for space in ("Z", "W", "W+")] == [(4,), (6,), (3, 6)]
+    assert facts.latent_shape("Z", 2, 3) == (4,)  # only some generators make pictures of other sizes
+    assert facts.picture_size(2, 3) == (128, 128)
+    canvas = replace(FACTS, canvas_step=16)
+    assert canvas.latent_shape("Z", 2, 3) == (4, 2, 3) and canvas.latent_shape("Z") == (4,)
+    assert canvas.picture_size(2, 3) == (160, 144)
 
 
 def test_an_order_survives_the_wire():
-    request = replace(REQUEST, shadow=ShadowSettings(threshold=80.0, softness=1.5))
+    shadow = ShadowSettings(threshold=80.0, softness=1.5)
+    request = replace(REQUEST, shadow=shadow, mix=0.25, transform=OTHER_VALUES["transform"])
     order = frame_order(request, 3, request.colour_name(), request.name())
     assert FrameOrder.from_json(order.to_json()).to_json() == order.to_json()
     assert order.shadows[0].source == request.colour_name()
+    assert (order.mix, order.transform) == (0.25, OTHER_VALUES["transform"])
 
 
 def plan(start, count, checkpoint="ab" * 32):

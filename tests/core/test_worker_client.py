@@ -54,7 +54,7 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         counts = talk.ask("frames/generate", {**order, "frames": [frame.to_json()]})
         assert counts == {"made": 1, "failed": 0, "dropped": 0}
         assert talk.names("frames/made") == ["colour.png", "shadow.png"]
-        colour = fake_pictures.picture(frame, z[1], 20, 12)
+        colour = fake_pictures.picture(frame, z[1], 20, 12, (info["sha256"],))
         assert fake_pictures.decode_png((tmp_path / "colour.png").read_bytes()) == (colour, 20, 12)
         flat, *_ = fake_pictures.decode_png((tmp_path / "shadow.png").read_bytes())
         assert {flat[i : i + 4] for i in range(0, len(flat), 4)} == {b"\0\0\0\xff", b"\xff\xff\xff\xff"}
@@ -70,6 +70,17 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         with pytest.raises(protocol.ProtocolError, match="has changed") as changed:
             talk.ask("latents/sample", {"generator": generator, "seeds": [1]})
         assert changed.value.code == protocol.CHECKPOINT_CHANGED
+        run = talk.ask("generator/describe", {"path": str(tmp_path)})
+        assert [snapshot["name"] for snapshot in run["snapshots"]] == ["horses"]
+        card = talk.ask("library/card", {"path": str(checkpoint), "thumbnail": True})
+        assert card["name"] == "horses" and Path(card["thumbnail"]).read_bytes().startswith(b"\x89PNG")
+        found = talk.ask("library/list", {"folders": [str(tmp_path), str(tmp_path / "nowhere")]})
+        assert [entry["path"] for entry in found["entries"]] == [str(checkpoint)] and len(found["problems"]) == 1
+        latents = tmp_path / "latents.npy"
+        latents.write_text('{"space": "w+", "latents": [[[1, 2], [3, 4], [5, 6]]]}')
+        built_in = {"path": None, "sha256": fake_server.BUILT_IN_SHA256}
+        imported = talk.ask("latents/import", {"path": str(latents), "generator": built_in})
+        assert imported["space"] == "w+" and imported["latents"]["shape"] == [1, 3, 2]
         with pytest.raises(protocol.ProtocolError, match="no method 'dance'"):
             talk.ask("dance")
         assert talk.client.pending == 0

@@ -1,0 +1,151 @@
+"""Choosing a strip's generator, a file or a run of snapshots, and reading it again."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+from bpy.types import Context, Event
+from bpy_extras.io_utils import ImportHelper
+
+from ..core.frame_request import GeneratorFacts
+from ..scene import keying, strip
+from ..scene.properties import settings_of
+from ..session import session
+from .asking import AskingOperator
+from .context import StripOperator, current_strip, working_scene
+
+SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
+"""What generators are kept in. What a file truly is, the server finds by its contents."""
+
+FILTER = ";".join(f"*{suffix}" for suffix in SUFFIXES)
+
+
+def chosen_path(filepath: str, whole_folder: bool) -> str:
+    """What a file browser's choice means: the file, or the folder where that was asked for or no file was chosen."""
+    if bpy.path.abspath(filepath) and os.path.isdir(bpy.path.abspath(filepath)):
+        return filepath.rstrip("/\\") or filepath
+    return os.path.dirname(filepath) if whole_folder else filepath
+
+
+class WholeFolder:
+    """The file browser's choice between a file and its folder."""
+
+    whole_folder: BoolProperty(
+        name="Whole Folder as Snapshots",
+        description="Take all checkpoints of the folder as the snapshots of one run, so that training time can be "
+        "keyed. Choosing a folder instead of a file does the same",
+        options={"SKIP_SAVE"},
+    )
+
+
+class LANTERN_OT_choose_generator(WholeFolder, AskingOperator, ImportHelper):
+    """Let the strip's pictures be made by another checkpoint file, or by the snapshots in a folder. Keys stay"""
+
+    bl_idname = "lantern.choose_generator"
+    bl_label = "Choose Generator"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    filename_ext = ".pkl"
+    filter_glob: StringProperty(default=FILTER, options={"HIDDEN"})
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        return ImportHelper.invoke(self, context, event)
+
+    def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        session.describe(chosen_path(self.filepath, self.whole_folder), answered, failed)
+
+    def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
+        image_strip = current_strip(context)
+        settings_of(image_strip).choose(chosen_path(self.filepath, self.whole_folder), answer)
+        strip.fit_classes(image_strip)
+        return {"FINISHED"}
+
+
+class LANTERN_OT_reload_generator(AskingOperator):
+    """Read the strip's checkpoint file, or its folder of snapshots, again. New snapshots follow the known ones"""
+
+    bl_idname = "lantern.reload_generator"
+    bl_label = "Reload Generator"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        session.describe(settings_of(current_strip(context)).generator, answered, failed)
+
+    def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
+        settings_of(current_strip(context)).set_facts(answer)
+        return {"FINISHED"}
+
+
+class SnapshotOperator(StripOperator):
+    """An operator on a strip whose generator is a run of snapshots."""
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not super().poll(context):
+            return False
+        if not settings_of(current_strip(context)).snapshots:
+            cls.poll_message_set("The strip's generator is a single file. Choose the folder of a run")
+            return False
+        return True
+
+
+class LANTERN_OT_step_snapshot(SnapshotOperator):
+    """Show the next or the previous snapshot; where the snapshot is animated, key it at the playhead"""
+
+    bl_idname = "lantern.step_snapshot"
+    bl_label = "Step Snapshot"
+    bl_options = {"REGISTER", "UNDO"}
+
+    next: BoolProperty(name="Next", default=True)
+
+    def execute(self, context: Context) -> set[str]:
+        session.arm()
+        scene, image_strip = working_scene(context), current_strip(context)
+        settings = settings_of(image_strip)
+        now = min(settings.snapshot, float(len(settings.snapshots)))
+        number = now // 1 + 1 if self.next else -(-now // 1) - 1
+        if not 1 <= number <= len(settings.snapshots):
+            self.report({"INFO"}, f"There is no {'later' if self.next else 'earlier'} snapshot")
+            return {"CANCELLED"}
+        keying.set_snapshot(scene, image_strip, number)
+        return {"FINISHED"}
+
+
+def _snapshot_items(_self: Any, context: Context | None) -> list[tuple[str, str, str]]:
+    image_strip = current_strip(context) if context else None
+    run = settings_of(image_strip).snapshots if image_strip else ()
+    # Blender does not keep the strings of a list that Python makes anew each time.
+    _snapshot_items.kept = [(str(number), entry.name, entry.path) for number, entry in enumerate(run, start=1)]
+    return _snapshot_items.kept
+
+
+class LANTERN_OT_choose_snapshot(SnapshotOperator):
+    """Jump to a snapshot by its name; where the snapshot is animated, key it at the playhead"""
+
+    bl_idname = "lantern.choose_snapshot"
+    bl_label = "Choose Snapshot"
+    bl_options = {"REGISTER", "UNDO"}
+    bl_property = "snapshot"
+
+    snapshot: EnumProperty(name="Snapshot", description="Snapshot of the run", items=_snapshot_items)
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        context.window_manager.invoke_search_popup(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: Context) -> set[str]:
+        session.arm()
+        keying.set_snapshot(working_scene(context), current_strip(context), float(self.snapshot))
+        return {"FINISHED"}
+
+
+CLASSES = (
+    LANTERN_OT_choose_generator,
+    LANTERN_OT_reload_generator,
+    LANTERN_OT_step_snapshot,
+    LANTERN_OT_choose_snapshot,
+)

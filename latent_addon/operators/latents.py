@@ -1,0 +1,223 @@
+"""The strip's latent: drawn from a seed, moved to another space, made anew, spread over a canvas."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from bpy.props import EnumProperty, IntProperty
+from bpy.types import Context, Event, ImageStrip
+from numpy.typing import NDArray
+
+from ...inference_server import protocol
+from ..scene import curves, keying, strip
+from ..scene.generator_properties import LARGEST_CANVAS
+from ..scene.properties import LATENT, settings_of
+from ..session import generator_of, session
+from .asking import AskingOperator
+from .context import StripOperator, current_strip, working_scene
+
+Floats = NDArray[np.float64]
+SPACES = ("Z", "W", "W+")
+"""From the space that pictures are sampled from to the one nearest to them."""
+
+
+def sample_z(seed: int, shape: Sequence[int]) -> list[float]:
+    """The z of a seed as everyone's tools draw it: numpy RandomState(seed).randn(1, z_dim); of a canvas, flattened."""
+    return np.random.RandomState(seed).randn(*shape).ravel().tolist()
+
+
+class LANTERN_OT_randomise(AskingOperator):
+    """Give the strip a new random latent; where the latent is animated, key it at the playhead"""
+
+    bl_idname = "lantern.randomise"
+    bl_label = "Randomise"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    seed: IntProperty(
+        name="Seed",
+        description="Seed to draw from; -1 for another one",
+        default=-1,
+        min=-1,
+        max=2**31 - 1,
+        options={"SKIP_SAVE"},  # else the next click would draw this one's seed again
+    )
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        if self.seed < 0:
+            self.seed = random.randrange(2**31)
+        image_strip = current_strip(context)
+        ask_latent(image_strip, self.seed, settings_of(image_strip).space, answered, failed)
+
+    def act(self, context: Context, answer: list[float]) -> set[str]:
+        scene, image_strip = working_scene(context), current_strip(context)
+        settings_of(image_strip).seed = self.seed
+        strip.set_latent(image_strip, answer)
+        if curves.latent_key_frames(scene, image_strip):
+            curves.insert_latent_key(image_strip, scene.frame_current)
+        return {"FINISHED"}
+
+
+class LANTERN_OT_fit_latent(AskingOperator):
+    """Start from a new latent of the length that the generator takes; the old latent's keys are removed"""
+
+    bl_idname = "lantern.fit_latent"
+    bl_label = "Fit Latent"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        image_strip = current_strip(context)
+        settings = settings_of(image_strip)
+        self._space = settings.space if settings.has_w else "Z"
+        strip.fit_classes(image_strip)
+        ask_latent(image_strip, settings.seed, self._space, answered, failed)
+
+    def act(self, context: Context, answer: list[float]) -> set[str]:
+        image_strip = current_strip(context)
+        curves.remove_latent_curves(working_scene(context), image_strip)
+        settings_of(image_strip).space = self._space
+        strip.set_latent(image_strip, answer)
+        return {"FINISHED"}
+
+
+class LANTERN_OT_set_space(AskingOperator):
+    """Move the strip's latent and its keys to another latent space"""
+
+    bl_idname = "lantern.set_space"
+    bl_label = "Set Latent Space"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    space: EnumProperty(
+        name="Space",
+        items=(
+            ("Z", "Z", "The space that pictures are sampled from"),
+            ("W", "W", "The space behind the mapping network; keys are mapped into it"),
+            ("W+", "W+", "One w for each layer of the generator; keys are repeated for every layer"),
+        ),
+    )
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        scene, image_strip = working_scene(context), current_strip(context)
+        settings = settings_of(image_strip)
+        if settings.space == self.space:
+            answered(np.empty((0, 0)))
+        elif self.space != "Z" and not settings.has_w:
+            failed(f"{settings.generator_name} has no mapping network, and so only the space Z.")
+        elif SPACES.index(self.space) > SPACES.index(settings.space):
+            self._keys = curves.whole_latent_keys(scene, image_strip)
+            latents = np.vstack([self._keys.values, curves.stored_array(image_strip, LATENT)])
+            frames = [*self._keys.frames.tolist(), scene.frame_current]
+            if settings.space == "Z":
+                classes = keying.classes_at(scene, image_strip, frames)
+                ask_mapping(image_strip, latents, classes, lambda w: answered(self._moved(image_strip, w)), failed)
+            else:
+                answered(self._moved(image_strip, latents))
+        elif curves.latent_key_frames(scene, image_strip):
+            failed(f"There is no way back from {settings.space} to {self.space}. "
+                   "Delete the latent keys first, or undo.")  # fmt: skip
+        else:
+            self._keys = None
+            ask_latent(image_strip, settings.seed, self.space, lambda latent: answered(np.array([latent])), failed)
+
+    def _moved(self, image_strip: ImageStrip, w: Floats) -> Floats:
+        return np.tile(w, (1, settings_of(image_strip).num_ws)) if self.space == "W+" else w
+
+    def act(self, context: Context, answer: Any) -> set[str]:
+        if not len(answer):
+            return {"CANCELLED"}
+        scene, image_strip = working_scene(context), current_strip(context)
+        settings_of(image_strip).space = self.space
+        curves.remove_latent_curves(scene, image_strip)
+        strip.set_latent(image_strip, answer[-1].tolist())
+        if self._keys is not None:
+            curves.write_whole_keys(scene, image_strip, self._keys, answer[:-1])
+        return {"FINISHED"}
+
+
+class LANTERN_OT_set_canvas(StripOperator):
+    """Spread the latent over several columns and rows, so that the generator makes a larger picture. The strip
+    starts from a new latent; the old one's keys are removed
+    """
+
+    bl_idname = "lantern.set_canvas"
+    bl_label = "Set Canvas"
+    bl_description = " ".join(__doc__.split())
+    bl_options = {"REGISTER", "UNDO"}
+
+    columns: IntProperty(name="Columns", description="Latents side by side", default=1, min=1, max=LARGEST_CANVAS)
+    rows: IntProperty(name="Rows", description="Latents below each other", default=1, min=1, max=LARGEST_CANVAS)
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not super().poll(context):
+            return False
+        if not settings_of(current_strip(context)).canvas_step:
+            cls.poll_message_set("This generator makes pictures of one size only")
+            return False
+        return True
+
+    def invoke(self, context: Context, _event: Event) -> set[str]:
+        settings = settings_of(current_strip(context))
+        self.columns, self.rows = settings.columns, settings.rows
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: Context) -> set[str]:
+        session.arm()
+        image_strip = current_strip(context)
+        settings = settings_of(image_strip)
+        if (self.columns, self.rows) == (settings.columns, settings.rows):
+            return {"CANCELLED"}
+        curves.remove_latent_curves(working_scene(context), image_strip)
+        settings.columns, settings.rows, settings.space = self.columns, self.rows, "Z"
+        strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
+        return {"FINISHED"}
+
+
+def ask_latent(
+    image_strip: ImageStrip,
+    seed: int,
+    space: str,
+    answered: Callable[[list[float]], None],
+    failed: Callable[[str], None],
+) -> None:
+    """Ask for the latent of a seed in a space; in Z nobody has to be asked."""
+    settings = settings_of(image_strip)
+    z = sample_z(seed, settings.latent_shape("Z"))
+    if space == "Z":
+        answered(z)
+        return
+    repeats = settings.num_ws if space == "W+" else 1
+    scene = image_strip.id_data
+    classes = keying.classes_at(scene, image_strip, [scene.frame_current])
+    ask_mapping(image_strip, np.array([z]), classes, lambda w: answered(w[0].tolist() * repeats), failed)
+
+
+def ask_mapping(
+    image_strip: ImageStrip,
+    latents: Floats,
+    classes: Floats,
+    answered: Callable[[Floats], None],
+    failed: Callable[[str], None],
+) -> None:
+    """Ask for the w of each z (n, z_dim) with its class weights (n, C); `answered` takes an array (n, w_dim)."""
+    params = {"generator": generator_of(settings_of(image_strip)), "latents": _packed(latents)}
+    if classes.size:
+        params["classes"] = _packed(classes)
+    session.ask("latents/map", params, lambda answer: answered(floats_of(answer)), failed)
+
+
+def floats_of(answer: dict[str, Any]) -> Floats:
+    """The latents of an answer, float64, in the shape that the server gives."""
+    floats, shape = protocol.unpack_floats(answer.get("latents"))
+    return np.frombuffer(floats, np.float32).reshape(shape).astype(np.float64)
+
+
+def _packed(values: Floats) -> dict[str, Any]:
+    data = np.ascontiguousarray(values, np.float32)
+    return protocol.pack_floats(data.tobytes(), data.shape)
+
+
+CLASSES = (LANTERN_OT_randomise, LANTERN_OT_fit_latent, LANTERN_OT_set_space, LANTERN_OT_set_canvas)

@@ -1,0 +1,68 @@
+"""Keys of a strip's settings and classes, which are set where they are animated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from bpy.types import ImageStrip, Scene
+from numpy.typing import NDArray
+
+from . import changes, versions
+from .curves import StripCurves, curves_of_scene, path_prefix, stored_array
+from .properties import CLASSES, settings_of
+
+
+def set_snapshot(scene: Scene, strip: ImageStrip, number: float) -> None:
+    """Show a snapshot, counted from 1; where the snapshot is animated, key it at the playhead."""
+    settings_of(strip).snapshot = number
+    path = f"{path_prefix(strip)}.latent_lantern.snapshot"
+    if _has_curve(scene, path):
+        scene.keyframe_insert(path, frame=scene.frame_current)
+    changes.mark()
+
+
+def set_class(scene: Scene, strip: ImageStrip, number: int) -> None:
+    """Show one class alone; where the classes are animated, key them at the playhead."""
+    weights = [0.0] * settings_of(strip).num_classes
+    weights[max(0, min(number, len(weights) - 1))] = 1.0
+    strip[CLASSES] = weights
+    if _has_curve(scene, _classes_path(strip)):
+        insert_class_key(strip, scene.frame_current)
+    changes.mark()
+
+
+def insert_class_key(strip: ImageStrip, frame: int) -> None:
+    """Key all class weights as they are now."""
+    strip.id_data.keyframe_insert(_classes_path(strip), index=-1, frame=frame, group=f"Classes {strip.name}")
+    changes.mark()
+
+
+def delete_class_key(scene: Scene, strip: ImageStrip, frame: int) -> bool:
+    """Take the classes' keys at `frame` away; return whether there were any."""
+    path = _classes_path(strip)
+    curves = [curve for curve in versions.fcurves_of(scene) or () if curve.data_path == path]
+    if not any(point.co[0] == frame for curve in curves for point in curve.keyframe_points):
+        return False
+    scene.keyframe_delete(path, index=-1, frame=frame)
+    changes.mark()
+    return True
+
+
+def classes_at(scene: Scene, strip: ImageStrip, frames: Sequence[float]) -> NDArray[np.float64]:
+    """The class weights at some timeline frames, (frames, C); C is 0 for an unconditional generator."""
+    stored = stored_array(strip, CLASSES) if settings_of(strip).num_classes else np.empty(0)
+    weights = np.tile(stored, (len(frames), 1))
+    own = curves_of_scene(scene).get(path_prefix(strip)) or StripCurves()
+    for index, curve in own.classes.items():
+        if index < len(stored):
+            weights[:, index] = [curve.evaluate(frame) for frame in frames]
+    return weights
+
+
+def _classes_path(strip: ImageStrip) -> str:
+    return f'{path_prefix(strip)}["{CLASSES}"]'
+
+
+def _has_curve(scene: Scene, path: str) -> bool:
+    return any(curve.data_path == path for curve in versions.fcurves_of(scene) or ())
