@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 
 from .base import Generator
+from .stylegan1 import StyleGAN1, StyleGAN1Config
+from .stylegan1 import state_shapes as stylegan1_shapes
 from .stylegan2 import StyleGAN2, StyleGAN2Config
 from .stylegan2 import state_shapes as stylegan2_shapes
 
@@ -40,6 +42,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "stylegan1": Kind(StyleGAN1Config, stylegan1_shapes, StyleGAN1),
     "stylegan2": Kind(StyleGAN2Config, stylegan2_shapes, StyleGAN2),
 }
 """By ``GeneratorInfo.kind``."""

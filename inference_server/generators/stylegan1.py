@@ -1,0 +1,406 @@
+"""StyleGAN's generator, written from the paper.
+
+Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, 1812.04948 (figure 1b:
+noise, bias, leaky ReLU and adaptive instance normalisation after every convolution; section 2.1 and table 1: blurred
+upsampling); the fading in of resolutions that a snapshot from the middle of a training has is that of Karras et al.:
+Progressive Growing of GANs, 1710.10196, section 2.
+
+The weights are those that are multiplied with: equalised learning rates (1710.10196, section 4.1) are theirs already.
+An upsampling convolution is one transposed convolution of 4 x 4, whether the original repeated pixels and then
+convolved them or fused the two: these differ by a rotation of the kernel only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from inference_server.generators.base import Generator, GeneratorInfo
+
+MAX_SIDE = 8192
+MAX_CHANNELS = 8192
+HALF_BLOCKS = 4
+"""So many of the last blocks may run in half precision (in the first ones it would save little)."""
+EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class StyleGAN1Config:
+    """Everything that decides the shapes and the arithmetic of a network; checked when it is made.
+
+    Raises:
+        ValueError: naming the value that cannot be.
+    """
+
+    z_dim: int
+    mapping: tuple[int, ...]
+    """Outputs of each layer of the mapping network; the last is w's size."""
+    channels: tuple[int, ...]
+    """Feature channels of each block, coarsest first; every block after the first doubles the size."""
+    base_size: tuple[int, int] = (4, 4)
+    """Height and width of the learned constant."""
+    image_channels: int = 3
+    num_classes: int = 0
+    blur: tuple[float, ...] = (0.25, 0.5, 0.25)
+    """Filter after upsampling, along each axis; an odd number of taps. (1.0,) is none."""
+    slope: float = 0.2
+    """Of the leaky ReLU in the synthesis network; 0 makes it a ReLU."""
+    mapping_slope: float = 0.2
+    fade: float = 0.0
+    """Share of the last but one block's colours in the picture: resolutions fade in during training."""
+    enlarge: int = 1
+    """A power of two: pixels are repeated so many times, for resolutions that training had not reached."""
+    normalize_z: bool = True
+    use_noise: bool = True
+    instance_norm: bool = True
+    pixel_norm: bool = False
+    """Normalise the features of each pixel, before the normalisation of each feature."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("z_dim", 1, MAX_CHANNELS), ("num_classes", 0, 65536), ("enlarge", 1, 1024)):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        if self.enlarge & (self.enlarge - 1):
+            raise ValueError(f"enlarge must be a power of two, not {self.enlarge}")
+        if type(self.image_channels) is not int or self.image_channels not in (1, 3, 4):
+            raise ValueError(f"image_channels must be 1, 3 or 4, not {self.image_channels!r}")
+        for name, low, high in (("mapping", 1, 64), ("channels", 1, 12), ("base_size", 2, 2)):
+            values = getattr(self, name)
+            if (
+                not isinstance(values, tuple)
+                or not low <= len(values) <= high
+                or not all(type(value) is int and 1 <= value <= MAX_CHANNELS for value in values)
+            ):
+                raise ValueError(f"{name} must be {low} to {high} whole numbers from 1 to {MAX_CHANNELS}")
+        if max(self.size) > MAX_SIDE:
+            raise ValueError(f"the image would be {self.size[1]} x {self.size[0]}; the limit is {MAX_SIDE} a side")
+        blur = self.blur
+        if not isinstance(blur, tuple) or len(blur) not in (1, 3, 5, 7, 9) or not all(map(_is_number, blur)):
+            raise ValueError(f"blur must be an odd number of up to 9 numbers, not {blur!r}")
+        for name in ("slope", "mapping_slope", "fade"):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
+        if self.fade and len(self.channels) < 2:
+            raise ValueError("fade needs two blocks")
+        for name in ("normalize_z", "use_noise", "instance_norm", "pixel_norm"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
+
+    @property
+    def w_dim(self) -> int:
+        return self.mapping[-1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        scale = 2 ** (len(self.channels) - 1) * self.enlarge
+        return self.base_size[0] * scale, self.base_size[1] * scale
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of W+: two for each size. The rows of sizes that training had not reached are not used."""
+        return 2 * (len(self.channels) + self.enlarge.bit_length() - 1)
+
+    @property
+    def colours(self) -> range:
+        """The blocks whose colours count."""
+        return range(len(self.channels) - (2 if self.fade else 1), len(self.channels))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``from_dict`` takes them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> StyleGAN1Config:
+        """From JSON values of any origin.
+
+        Raises:
+            ValueError: a name is missing or unknown, or a value cannot be.
+        """
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
+        try:
+            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        except TypeError as error:
+            raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def normalize(x: torch.Tensor) -> torch.Tensor:
+    """Scale to a mean square of one over dimension 1."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + EPSILON)
+
+
+class Mapping(nn.Module):
+    """z, and the embedded class where there is one, to w (1812.04948, section 2)."""
+
+    w_avg: torch.Tensor
+
+    def __init__(self, config: StyleGAN1Config) -> None:
+        super().__init__()
+        self.embed = nn.Linear(config.num_classes, config.z_dim, bias=False) if config.num_classes else None
+        width = config.z_dim * (2 if config.num_classes else 1)
+        for index, outputs in enumerate(config.mapping):
+            self.add_module(f"fc{index}", nn.Linear(width, outputs))
+            width = outputs
+        self.register_buffer("w_avg", torch.zeros(width))
+        self.num_layers = len(config.mapping)
+        self.slope = config.mapping_slope
+        self.normalize_z = config.normalize_z
+
+    def forward(self, z: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
+        x = z if self.embed is None else torch.cat([z, self.embed(classes)], dim=1)
+        if self.normalize_z:
+            x = normalize(x)
+        for index in range(self.num_layers):
+            x = F.leaky_relu(self.get_submodule(f"fc{index}")(x), self.slope)
+        return x
+
+
+@lru_cache(maxsize=128)
+def blur_filter(taps: tuple[float, ...], channels: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """The filter of both axes, one for each channel: (channels, 1, k, k)."""
+    row = torch.tensor(taps, device=device)
+    return torch.outer(row, row).to(dtype).repeat(channels, 1, 1, 1)
+
+
+class SynthesisLayer(nn.Module):
+    """Convolution, noise, bias, leaky ReLU, adaptive instance normalisation.
+
+    ``weight`` is (inputs, outputs, 4, 4) of a transposed convolution where ``up``, else (outputs, inputs, 3, 3); the
+    layer that follows the constant has none. ``affine`` gives the styles: first the scales, then the shifts.
+    """
+
+    noise_const: torch.Tensor
+
+    def __init__(self, config: StyleGAN1Config, inputs: int, outputs: int, size: tuple[int, int], up: bool) -> None:
+        super().__init__()
+        self.weight: nn.Parameter | None = None
+        if inputs:
+            shape = (inputs, outputs, 4, 4) if up else (outputs, inputs, 3, 3)
+            self.weight = nn.Parameter(torch.randn(shape) * (2 / (inputs * 9)) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine = nn.Linear(config.w_dim, 2 * outputs)
+        self.noise_strength: nn.Parameter | None = None
+        if config.use_noise:
+            self.noise_strength = nn.Parameter(torch.zeros(outputs))
+            self.register_buffer("noise_const", torch.randn(size))
+        self.size = size
+        self.up = up
+        self.config = config
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """``x`` (n, inputs, h, w) of any floating dtype; ``noise`` broadcasts to (n, 1, h, w)."""
+        x = self.convolved(x)
+        if noise is not None and self.noise_strength is not None:
+            x = x.addcmul_(noise.to(x.dtype), self.noise_strength.to(x.dtype)[:, None, None])
+        x = F.leaky_relu_(x, self.config.slope)
+        if self.config.pixel_norm:
+            x = normalize(x.float()).to(x.dtype)
+        scale, shift = self.affine(w).chunk(2, dim=1)
+        if self.config.instance_norm:
+            variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)
+            scale = scale * torch.rsqrt(variance + EPSILON)
+            shift = shift - mean * scale
+        return torch.addcmul(shift.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
+
+    def convolved(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution and the bias, which may be added before the noise; a tensor of its own."""
+        bias = self.bias.to(x.dtype)
+        if self.weight is None:
+            return x + bias[:, None, None]
+        weight = self.weight.to(x.dtype)
+        if not self.up:
+            return F.conv2d(x, weight, bias, padding=1)
+        taps = self.config.blur
+        if len(taps) == 1:
+            return F.conv_transpose2d(x, weight * taps[0] ** 2, bias, stride=2, padding=1)
+        x = F.conv_transpose2d(x, weight, stride=2, padding=1)
+        kernel = blur_filter(taps, x.shape[1], x.device, x.dtype)
+        return F.conv2d(x, kernel, bias, padding=len(taps) // 2, groups=x.shape[1])
+
+
+class SynthesisBlock(nn.Module):
+    """The layers of one size: the constant or an upsampling convolution, a convolution, and the step to colour."""
+
+    def __init__(self, config: StyleGAN1Config, index: int) -> None:
+        super().__init__()
+        channels = config.channels[index]
+        size = (config.base_size[0] * 2**index, config.base_size[1] * 2**index)
+        if index == 0:
+            self.const = nn.Parameter(torch.ones(channels, *size))
+        inputs = config.channels[index - 1] if index else 0
+        self.conv0 = SynthesisLayer(config, inputs, channels, size, up=index > 0)
+        self.conv1 = SynthesisLayer(config, channels, channels, size, up=False)
+        self.torgb = nn.Conv2d(channels, config.image_channels, 1) if index in config.colours else None
+
+
+class Synthesis(nn.Module):
+    """W+ to an image."""
+
+    blocks: nn.ModuleList
+
+    def __init__(self, config: StyleGAN1Config) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(SynthesisBlock(config, index) for index in range(len(config.channels)))
+        self.fade = config.fade
+        self.enlarge = config.enlarge
+
+    @property
+    def layers(self) -> list[SynthesisLayer]:
+        """All layers in their order."""
+        return [layer for block in self.blocks for layer in (block.conv0, block.conv1)]
+
+    def forward(
+        self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None, dtypes: Sequence[torch.dtype]
+    ) -> torch.Tensor:
+        """Make images.
+
+        Args:
+            ws: float32 (n, num_ws, w_dim), a row for each layer.
+            noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
+            dtypes: what each block computes in.
+
+        Returns:
+            float32 (n, image_channels, height, width).
+        """
+        const, image, coarser = self.blocks[0].const, None, None
+        x = const.expand(len(ws), *const.shape).contiguous(memory_format=torch.channels_last)
+        for index, (block, dtype) in enumerate(zip(self.blocks, dtypes, strict=True)):
+            x = x.to(dtype)
+            for row, layer in ((2 * index, block.conv0), (2 * index + 1, block.conv1)):
+                x = layer(x, ws[:, row], None if noise is None else noise[row])
+            if block.torgb is not None:
+                coarser, image = image, block.torgb(x.float())
+        if coarser is not None:
+            image = torch.lerp(image, _repeat(coarser, 2), self.fade)
+        return image if self.enlarge == 1 else _repeat(image, self.enlarge)
+
+
+def _repeat(image: torch.Tensor, times: int) -> torch.Tensor:
+    return F.interpolate(image, scale_factor=times, mode="nearest")
+
+
+class StyleGAN1(Generator):
+    """StyleGAN as a generator of the server.
+
+    Args:
+        config: shapes and arithmetic.
+        name, licence, training: for ``info``.
+    """
+
+    def __init__(self, config: StyleGAN1Config, name: str = "StyleGAN", licence: str = "", training: str = "") -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping(config)
+        self.synthesis = Synthesis(config)
+        height, width = config.size
+        self.info = GeneratorInfo(
+            kind="stylegan1",
+            name=name,
+            z_dim=config.z_dim,
+            w_dim=config.w_dim,
+            num_ws=config.num_ws,
+            width=width,
+            height=height,
+            channels=config.image_channels,
+            num_classes=config.num_classes,
+            spaces=("z", "w"),
+            has_noise=config.use_noise,
+            licence=licence,
+            training=training,
+            default_cutoff=8,
+            normalises_z=config.normalize_z,
+        )
+        self._precision = torch.float32
+        self._seeded: tuple[int, torch.device, list[torch.Tensor]] | None = None
+
+    def set_precision(self, dtype: torch.dtype | None) -> None:
+        """See ``Generator``. The originals were trained in float32, so None is float32; statistics always are."""
+        self._precision = dtype or torch.float32
+
+    def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+        if z.ndim != 2 or z.shape[1] != self.config.z_dim:
+            raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
+        if (classes is not None) != bool(self.config.num_classes):
+            raise ValueError("classes are needed exactly when the generator is conditional")
+        if classes is not None and classes.shape != (len(z), self.config.num_classes):
+            raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
+        z = z.to(self.device, torch.float32)
+        return self.mapping(z, None if classes is None else classes.to(self.device, torch.float32))
+
+    def broadcast(self, w: torch.Tensor) -> torch.Tensor:
+        return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
+
+    def truncate(
+        self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None, classes: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        weights = torch.as_tensor(psi, dtype=torch.float32, device=ws.device).reshape(-1, 1, 1)
+        cut = torch.lerp(self.mapping.w_avg.to(ws.device), ws, weights)
+        return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
+
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
+        if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
+            expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
+            raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
+        blocks = len(self.config.channels)
+        dtypes = [self._precision if index >= blocks - HALF_BLOCKS else torch.float32 for index in range(blocks)]
+        return self.synthesis(ws.to(self.device, torch.float32), self._noise_maps(noise), dtypes)
+
+    def _noise_maps(self, noise: str | int) -> list[torch.Tensor] | None:
+        if not (noise in ("const", "none") or (isinstance(noise, int) and not isinstance(noise, bool))):
+            raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
+        if noise == "none" or not self.config.use_noise:
+            return None
+        if isinstance(noise, str):
+            return [layer.noise_const for layer in self.synthesis.layers]
+        seed = noise % 2**32
+        if self._seeded is None or self._seeded[:2] != (seed, self.device):
+            random = np.random.RandomState(seed)
+            maps = [random.randn(*layer.size).astype(np.float32) for layer in self.synthesis.layers]
+            self._seeded = (seed, self.device, [torch.from_numpy(values).to(self.device) for values in maps])
+        return self._seeded[2]
+
+
+def state_shapes(config: StyleGAN1Config) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in ``StyleGAN1(config).state_dict()``, without making the network."""
+    shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (config.w_dim,)}
+    if config.num_classes:
+        shapes["mapping.embed.weight"] = (config.z_dim, config.num_classes)
+    inputs = config.z_dim * (2 if config.num_classes else 1)
+    for index, outputs in enumerate(config.mapping):
+        shapes.update({f"mapping.fc{index}.weight": (outputs, inputs), f"mapping.fc{index}.bias": (outputs,)})
+        inputs = outputs
+    for index, channels in enumerate(config.channels):
+        block = f"synthesis.blocks.{index}"
+        size = (config.base_size[0] * 2**index, config.base_size[1] * 2**index)
+        if index:
+            shapes[f"{block}.conv0.weight"] = (config.channels[index - 1], channels, 4, 4)
+        else:
+            shapes[f"{block}.const"] = (channels, *size)
+        shapes[f"{block}.conv1.weight"] = (channels, channels, 3, 3)
+        for name in (f"{block}.conv0", f"{block}.conv1"):
+            shapes[f"{name}.bias"] = (channels,)
+            shapes.update(
+                {f"{name}.affine.weight": (2 * channels, config.w_dim), f"{name}.affine.bias": (2 * channels,)}
+            )
+            if config.use_noise:
+                shapes.update({f"{name}.noise_strength": (channels,), f"{name}.noise_const": size})
+        if index in config.colours:
+            shapes[f"{block}.torgb.weight"] = (config.image_channels, channels, 1, 1)
+            shapes[f"{block}.torgb.bias"] = (config.image_channels,)
+    return shapes
