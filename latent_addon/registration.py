@@ -3,7 +3,7 @@
 import bpy
 
 from . import handlers
-from .operators import drawing, frames, generators, keys, latents, strip
+from .operators import classes, drawing, frames, generators, importing, keys, latents, strip
 from .preferences import LanternPreferences
 from .scene import generator_properties, properties
 from .ui import panels
@@ -15,6 +15,8 @@ CLASSES = (
     *strip.CLASSES,
     *generators.CLASSES,
     *latents.CLASSES,
+    *importing.CLASSES,
+    *classes.CLASSES,
     *keys.CLASSES,
     *frames.CLASSES,
     *drawing.CLASSES,

@@ -23,13 +23,22 @@ def set_snapshot(scene: Scene, strip: ImageStrip, number: float) -> None:
 
 
 def set_class(scene: Scene, strip: ImageStrip, number: int) -> None:
-    """Show one class alone; where the classes are animated, key them at the playhead."""
+    """Show one class, 0 <= number < num_classes, alone; where the classes are animated, key them at the playhead."""
     weights = [0.0] * settings_of(strip).num_classes
-    weights[max(0, min(number, len(weights) - 1))] = 1.0
+    weights[number] = 1.0
     strip[CLASSES] = weights
     if _has_curve(scene, _classes_path(strip)):
         insert_class_key(strip, scene.frame_current)
     changes.mark()
+
+
+def main_class(strip: ImageStrip) -> tuple[int, float]:
+    """The class with the greatest weight, and its share of all weights."""
+    weights = stored_array(strip, CLASSES)
+    if not weights.any():
+        return 0, 0.0
+    number = int(np.argmax(weights))
+    return number, float(weights[number] / np.abs(weights).sum())
 
 
 def insert_class_key(strip: ImageStrip, frame: int) -> None:

@@ -1,0 +1,93 @@
+"""Latents from files: projections of pictures, and vectors that other tools have found."""
+
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+from bpy.props import IntProperty, StringProperty
+from bpy.types import Context, Event
+from bpy_extras.io_utils import ImportHelper
+
+from ..scene import curves, strip
+from ..scene.properties import settings_of
+from ..session import generator_of, session
+from .asking import AskingOperator
+from .context import StripOperator, current_strip, working_scene
+from .latents import Floats, floats_of
+
+LATENT_SUFFIXES = (".npy", ".npz", ".pt")
+
+
+class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
+    """Give the strip the latents of a file, in z, w or W+. Where the latent is animated, they are keyed"""
+
+    bl_idname = "lantern.import_latents"
+    bl_label = "Import Latents"
+    bl_options = {"REGISTER", "UNDO"}
+    poll = StripOperator.poll
+
+    filename_ext = ".npy"
+    filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in LATENT_SUFFIXES), options={"HIDDEN"})
+    spacing: IntProperty(
+        name="Spacing",
+        description="Frames from key to key where the file holds several latents, the first at the playhead; "
+        "0 takes the first latent alone",
+        default=0,
+        min=0,
+        soft_max=250,
+    )
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        if self.properties.is_property_set("filepath"):  # the file was dropped
+            return self.execute(context)
+        return ImportHelper.invoke(self, context, event)
+
+    def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        generator = generator_of(settings_of(current_strip(context)))
+        params = {"path": bpy.path.abspath(self.filepath), "generator": generator}
+        session.ask("latents/import", params, answered, failed)
+
+    def act(self, context: Context, answer: dict[str, Any]) -> set[str]:
+        latents, space = floats_of(answer), str(answer.get("space")).upper()
+        problem = self._problem(context, latents, space)
+        if problem:
+            self.report({"ERROR"}, problem)
+            return {"CANCELLED"}
+        self._give(context, latents, space)
+        return {"FINISHED"}
+
+    def _problem(self, context: Context, latents: Floats, space: str) -> str:
+        """Why the strip cannot take these latents, empty if it can."""
+        settings = settings_of(current_strip(context))
+        known = space in ("Z", "W", "W+")
+        if not known or not len(latents):
+            return f"{self.filepath} holds no latents."
+        wanted = settings.facts().latent_shape(space)
+        if latents.shape[1:] != wanted:
+            found, taken = (" x ".join(map(str, shape)) for shape in (latents.shape[1:], wanted))
+            text = f"{self.filepath} holds latents of {found} numbers in {space}"
+            return f"{text}, and {settings.generator_name} takes {taken}."
+        return ""
+
+    def _give(self, context: Context, latents: Floats, space: str) -> None:
+        scene, image_strip = working_scene(context), current_strip(context)
+        settings = settings_of(image_strip)
+        if space == "Z":
+            settings.columns = settings.rows = 1
+        flat = latents.reshape(len(latents), -1)
+        if space != settings.space or len(image_strip["latent"]) != flat.shape[1]:
+            curves.remove_latent_curves(scene, image_strip)  # keys of another space mean nothing in this one
+        settings.space = space
+        count = len(flat) if self.spacing else 1
+        keyed = count > 1 or bool(curves.latent_key_frames(scene, image_strip))
+        for i in reversed(range(count)):  # the first one last: it stays, and is what the playhead shows
+            strip.set_latent(image_strip, flat[i].tolist())
+            if keyed:
+                curves.insert_latent_key(image_strip, scene.frame_current + i * self.spacing)
+        text = f"{count} latents keyed, {self.spacing} frames apart" if count > 1 else f"A latent in {space}"
+        if len(flat) > count:
+            text += f"; the file holds {len(flat) - 1} more, which a Spacing above 0 would key"
+        self.report({"INFO"}, text)
+
+
+CLASSES = (LANTERN_OT_import_latents,)
