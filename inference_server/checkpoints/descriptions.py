@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def _known_stranger(value: Any) -> str | None:
 
 def _contents(value: Any) -> str:
     if isinstance(value, dict):
-        keys = [str(key)[:40] for key in list(value)[:6]]
+        # Never words of a whole value: printed, a small file can be endless.
+        keys = [key[:40] if isinstance(key, str) else type(key).__name__ for key in islice(value, 6)]
         more = len(value) - len(keys)
         return f"a dict of {', '.join(keys) or 'nothing'}" + (f" and {more} more" if more else "")
     if isinstance(value, Inert):

@@ -30,6 +30,8 @@ def is_native(path: Path) -> bool:
     """
     if path.is_dir():
         raise CheckpointError(_about_folder(path))
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a file.")  # A pipe would be waited for.
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

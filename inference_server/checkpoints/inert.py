@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Inert:
     """An object of a class that is not run.
 
@@ -26,6 +26,10 @@ class Inert:
     arguments: tuple[Any, ...] = ()
     state: Any = None
     items: list[Any] | dict[Any, Any] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        # Not what it holds: printed, a small file can be endless.
+        return f"<{self.module}.{self.name}>"
 
     def get(self, name: str, default: Any = None) -> Any:
         """An attribute of the object."""

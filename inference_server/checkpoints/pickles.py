@@ -336,7 +336,7 @@ _TABLE: dict[bytes, Callable[[_Machine], Any]] = {
     b"S": _Machine.string_line,
     b"T": lambda m: m.push_old_string(m.number(_I4)),
     b"U": lambda m: m.push_old_string(m.number(_U1)),
-    b"V": lambda m: m.push(str(m.line(), "raw-unicode-escape")),
+    b"V": lambda m: m.push(codecs.raw_unicode_escape_decode(m.line())[0]),
     b"X": lambda m: m.push(m.text(m.number(_U4), "utf-8", "surrogatepass")),
     b"a": lambda m: m.append([m.pop()]),
     b"b": _Machine.build,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import CheckpointError
+from .extent import check_extent
 from .limits import LIMITS, Budget, Damaged, Limits
 from .pickles import read_pickle
 from .torch7 import looks_like_torch7, read_torch7
@@ -29,17 +30,11 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
         CheckpointError: with a sentence for a person.
     """
     path = Path(path)
+    data = map_file(path, limits)
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limits.file_bytes:
-                raise CheckpointError(f"{path.name} has {size >> 30} GiB; no checkpoint that is read here is as large.")
-            # Of a private map, what a tensor is made of may be written without changing the file.
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)) if size else memoryview(b"")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        return _read(data, Budget(limits, size))
+        kind, value = _read(data, Budget(limits, len(data)))
+        check_extent(value)
+        return kind, value
     except Damaged as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}. Download or copy it again.") from error
     except MemoryError:
@@ -48,6 +43,26 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
         raise CheckpointError(
             f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {error})."
         ) from error
+
+
+def map_file(path: Path, limits: Limits = LIMITS) -> memoryview:
+    """A file's bytes, in a private map: what is written there does not change the file.
+
+    Raises:
+        CheckpointError: it cannot be read, or is larger than the limit.
+    """
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a file.")
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limits.file_bytes:
+                raise CheckpointError(f"{path.name} has {size >> 30} GiB; no checkpoint that is read here is as large.")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)) if size else memoryview(b"")
+    except FileNotFoundError:
+        raise CheckpointError(f"There is no file {path}; it was moved or deleted.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _read(data: memoryview, budget: Budget) -> tuple[str, Any]:

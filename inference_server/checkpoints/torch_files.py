@@ -270,7 +270,8 @@ def _storage_identity(identity: Any) -> tuple[torch.dtype, str, int, Any]:
     _, kind, key, _, count = identity[:5]
     dtype = _STORAGES.get(kind.name) if isinstance(kind, Global) and kind.module.startswith("torch") else None
     if dtype is None:
-        raise Damaged(f"it has numbers of a kind that is not read: {getattr(kind, 'name', kind)}")
+        found = kind.name if isinstance(kind, Global) else type(kind).__name__
+        raise Damaged(f"it has numbers of a kind that is not read: {found}")
     if not isinstance(key, str) or type(count) is not int or not 0 <= count < 1 << 48:
         raise Damaged("it has a storage without a length")
     return dtype, key, count, identity[5] if len(identity) == 6 else None

@@ -1,0 +1,189 @@
+"""Latents of other programs: .npy, .npz and .pt files in, rows of z, w or W+ out; nothing in a file is ever run."""
+
+from __future__ import annotations
+
+import math
+import os
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from .errors import CheckpointError
+from .limits import LIMITS, Budget, Damaged
+from .reading import map_file, read_file
+from .zip_files import list_zip
+
+NUMBERS = 64_000_000
+"""The most numbers of one file: 7000 W+ matrices of a StyleGAN of 1024 pixels."""
+
+_Z = ("z", "zs")
+_W = ("w", "ws", "w_plus", "wplus", "w+", "w_pivot", "dlatent", "dlatents")
+_EITHER = ("latent", "latents", "latent_in", "latent_code", "latent_codes", "arr_0")
+
+
+def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: int) -> tuple[np.ndarray[Any, Any], str]:
+    """Read latents for a generator of given sizes.
+
+    An array that is called w (or is known by another of w's names) holds w or W+; one called z, z. One without such a
+    name holds W+ if it has three dimensions, else z if its rows are as long as z, else w. Leading dimensions of one
+    are dropped. An array named w of exactly ``num_ws`` rows is one W+ matrix. A file of rosinality's projector holds
+    the latents of all its pictures.
+
+    Returns:
+        float32 and finite, and the space it is in: "z" (n, z_dim), "w" (n, w_dim) or "w+" (n, num_ws, w_dim). W+ whose
+        rows are all equal to the bit is given as "w".
+
+    Raises:
+        CheckpointError: with a sentence for a person.
+    """
+    path = Path(path)
+    try:
+        array, space = _find(path)
+        return _fit(array, space, z_dim, w_dim, num_ws)
+    except (Damaged, zipfile.BadZipFile, EOFError) as error:
+        raise CheckpointError(f"{path.name} cannot be imported: {error}.") from error
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except CheckpointError:
+        raise
+    except MemoryError:
+        raise CheckpointError(f"{path.name} needs more memory than there is.") from None
+    except Exception as error:
+        raise CheckpointError(
+            f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {str(error)[:200]})."
+        ) from error
+
+
+def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
+    """The latents of a file, and the space that their name says they are in, if it does."""
+    data = map_file(path)
+    start = bytes(data[:6])
+    if start == b"\x93NUMPY":
+        with path.open("rb") as file:
+            return _read_npy(file), None
+    if start[:4] == b"PK\x03\x04":
+        names = list(list_zip(data, Budget(LIMITS, len(data))))
+        if names and all(name.endswith(".npy") for name in names):
+            return _read_npz(path, names)
+    return _in_value(read_file(path)[1])
+
+
+def _read_npy(file: IO[bytes]) -> np.ndarray[Any, Any]:
+    """An array of plain numbers; its size is checked before they are read."""
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read_header:
+        raise Damaged(f"it is an array file of version {version}, which is not known")
+    shape, columns_first, dtype = read_header[version](file)
+    if dtype.kind not in "fiu":
+        raise Damaged(f"it holds {dtype}, not plain numbers")
+    count = math.prod(shape)
+    if count > NUMBERS or min(shape, default=0) < 0:
+        raise Damaged(f"its array of shape {shape} is larger than any latents")
+    raw = file.read(count * dtype.itemsize)
+    if len(raw) != count * dtype.itemsize:
+        raise Damaged("it is cut short")
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if columns_first else "C")
+
+
+def _read_npz(path: Path, names: list[str]) -> tuple[np.ndarray[Any, Any], str | None]:
+    stems = {name.removesuffix(".npy"): name for name in names}
+    key, space = _choose(stems)
+    if key is None and len(stems) == 1:
+        key = next(iter(stems))
+    if key is None:
+        raise Damaged(f"it holds {', '.join(sorted(stems)[:8])}, and neither w nor z")
+    with zipfile.ZipFile(path) as archive, archive.open(stems[key]) as file:
+        return _read_npy(file), space
+
+
+def _choose(names: Any) -> tuple[Any, str | None]:
+    """The name of the latents among several, and the space it says."""
+    for space, known in (("w", _W), ("z", _Z), (None, _EITHER)):
+        for name in known:
+            if name in names:
+                return name, space
+    return None, None
+
+
+def _in_value(value: Any, depth: int = 0) -> tuple[np.ndarray[Any, Any], str | None]:
+    """The latents in what ``read_file`` gave."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return _to_array(value), None
+    if isinstance(value, dict) and depth < 2:
+        key, space = _choose(value)
+        if key is not None:
+            array, inner = _in_value(value[key], depth + 1)
+            # With a picture or its noise beside it, a latent was projected, and that is done in w.
+            return array, space or inner or ("w" if value.keys() & {"img", "noise"} else None)
+        if value and all(isinstance(item, dict) for item in value.values()):
+            return _join([_in_value(item, depth + 1) for item in value.values()])
+    if isinstance(value, (list, tuple)) and value and depth < 2:
+        return _join([_in_value(item, depth + 1) for item in value])
+    raise Damaged("it holds no latents: neither an array nor a dict with w, z or latent in it")
+
+
+def _join(parts: list[tuple[np.ndarray[Any, Any], str | None]]) -> tuple[np.ndarray[Any, Any], str | None]:
+    """Several latents of one shape and space as one array."""
+    spaces = {space for _, space in parts}
+    shapes = {array.shape for array, _ in parts}
+    if len(spaces) > 1 or len(shapes) > 1:
+        raise Damaged("its latents have different shapes")
+    if sum(array.size for array, _ in parts) > NUMBERS:
+        raise Damaged("it holds more numbers than any latents")
+    arrays = [array.reshape(array.shape[1:]) if array.shape[:1] == (1,) else array for array, _ in parts]
+    return np.stack(arrays), spaces.pop()
+
+
+def _to_array(value: torch.Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A copy, in float32."""
+    count = value.numel() if isinstance(value, torch.Tensor) else value.size
+    if count > NUMBERS:
+        raise Damaged(f"its array of shape {tuple(value.shape)} is larger than any latents")
+    if isinstance(value, torch.Tensor):
+        if value.dtype.is_complex or value.dtype == torch.bool:
+            raise Damaged(f"it holds {value.dtype}, not plain numbers")
+        return value.detach().to(torch.float32, copy=True).numpy()
+    if value.dtype.kind not in "fiu":
+        raise Damaged(f"it holds {value.dtype}, not plain numbers")
+    return value.astype(np.float32)
+
+
+def _fit(
+    array: np.ndarray[Any, Any], space: str | None, z_dim: int, w_dim: int, num_ws: int
+) -> tuple[np.ndarray[Any, Any], str]:
+    """Give the latents one of the three shapes, if one is theirs."""
+    found = array.shape
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    while array.ndim > 2 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim == 3 and array.shape[1] == 1:
+        array = array[:, 0]
+    if not array.size:
+        raise Damaged(f"it holds no latents: its array is of shape {found}")
+    if array.ndim == 2 and space == "w" and array.shape == (num_ws, w_dim) and num_ws > 1:
+        array = array[None]
+    if array.ndim == 3 and space != "z" and array.shape[1:] == (num_ws, w_dim):
+        space = "w+"
+    elif array.ndim == 2 and space != "w" and array.shape[1] == z_dim:
+        space = "z"
+    elif array.ndim == 2 and space != "z" and array.shape[1] == w_dim:
+        space = "w"
+    else:
+        raise Damaged(
+            f"its array of shape {found} fits neither z of {z_dim} numbers, nor w of {w_dim}, nor W+ of "
+            f"{num_ws} x {w_dim}; it was made for another generator"
+        )
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise Damaged("it holds numbers that are infinite or not numbers")
+    if space == "w+" and (array == array[:, :1]).all():
+        return np.ascontiguousarray(array[:, 0]), "w"
+    return array, space

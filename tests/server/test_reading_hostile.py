@@ -1,0 +1,86 @@
+"""Files made to do harm: nothing in them runs, nothing but the file is touched, and memory and time stay small."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import hostile
+from inference_server.checkpoints import CheckpointError, load_generator
+from inference_server.checkpoints.latents import read_latents
+from inference_server.checkpoints.reading import read_file
+from watching import watched
+
+MEBIBYTE = 1 << 10  # of what getrusage counts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm(tmp_path_factory):
+    """What Python and torch import when they are first used is no business of the files."""
+    folder = tmp_path_factory.mktemp("warm")
+    for zipped in (True, False):
+        torch.save({"weight": torch.ones(2)}, folder / "warm.pt", _use_new_zipfile_serialization=zipped)
+        for load in (load_generator, lambda path: read_latents(path, 2, 2, 1)):
+            with pytest.raises(CheckpointError):
+                load(folder / "warm.pt")
+
+
+def reads(path) -> list[str]:
+    """What each way of loading says of a file; nothing if it gives a value."""
+    said = []
+    for load in (read_file, load_generator, lambda path: read_latents(path, 4, 4, 1)):
+        try:
+            load(path)
+        except CheckpointError as error:
+            said.append(str(error))
+    return said
+
+
+@pytest.mark.parametrize("way", hostile.running(hostile.Path("sentinel")))
+def test_nothing_runs(way, tmp_path):
+    sentinel = tmp_path / "sentinel"
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(hostile.running(sentinel)[way])
+    before = sorted(tmp_path.iterdir())
+    with watched(path) as noted:
+        said = reads(path)
+    assert noted == []
+    assert not sentinel.exists()
+    assert sorted(tmp_path.iterdir()) == before
+    assert len(said) >= 2, "there is no generator in it, and no latent"
+    assert all("weights.pkl" in words and "\n" not in words and len(words) < 500 for words in said)
+
+
+def test_the_files_would_run_elsewhere(tmp_path):
+    # Else the test above says nothing.
+    for way in ("GLOBAL, REDUCE", "STACK_GLOBAL", "INST", "OBJ", "protocol 0", "protocol 5", "eval", "subprocess"):
+        sentinel = tmp_path / "sentinel"
+        path = tmp_path / "weights.pkl"
+        path.write_bytes(hostile.running(sentinel)[way])
+        subprocess.run([sys.executable, "-c", f"import pickle; pickle.load(open({str(path)!r}, 'rb'))"], check=False)
+        for _ in range(100):
+            if sentinel.exists():
+                break
+            time.sleep(0.05)
+        assert sentinel.exists(), way
+        sentinel.unlink()
+
+
+@pytest.mark.parametrize("bomb", hostile.bombs())
+def test_nothing_grows(bomb, tmp_path):
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(hostile.bombs()[bomb])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.monotonic()
+    with watched(path) as noted:
+        said = reads(path)
+    assert noted == []
+    assert time.monotonic() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 * MEBIBYTE
+    assert len(said) >= 2
+    assert all("weights.pkl" in words and "\n" not in words and len(words) < 500 for words in said)
