@@ -1,0 +1,225 @@
+"""StyleGAN's pickles (TensorFlow): variables of the generator average into ``generators.stylegan1``.
+
+Written by ``dnnlib.tflib`` in versions 2 to 4 of its networks; the variables decide, not the version. Settings that
+the variables do not show (``static_kwargs``) are obeyed or refused.
+"""
+
+from __future__ import annotations
+
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from inference_server.generators.stylegan1 import StyleGAN1Config
+
+from .errors import CheckpointError
+from .network import Network
+from .tensorflow import find_generator, settings, variables
+
+ORIGIN = "StyleGAN pickle (TensorFlow)"
+FUSED_FROM = 128
+"""Size of the picture from which "auto" makes the original fuse upsampling with the convolution."""
+_SLOPES = {"lrelu": 0.2, "relu": 0.0}
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "structure": ("auto", "linear", "recursive", "fixed"),
+    "nonlinearity": ("lrelu", "relu"),
+    "mapping_nonlinearity": ("lrelu", "relu"),
+    "fused_scale": ("auto", True, False),
+    "use_wscale": (True, False),
+    "normalize_latents": (True, False),
+    "use_instance_norm": (True, False),
+    "use_pixel_norm": (False, True),
+    "use_styles": (True,),
+    "const_input_layer": (True,),
+}
+"""Settings that change the arithmetic: the values that are known, the original's default first."""
+
+
+def recognises(value: Any) -> bool:
+    """Whether this is a StyleGAN pickle: its generator has adaptive instance normalisation after a constant."""
+    network = find_generator(value)
+    return network is not None and "4x4/Const/StyleMod/weight" in variables(network, "synthesis")
+
+
+def convert(value: Any, file_name: str) -> Network:
+    """Convert the generator average of a StyleGAN pickle.
+
+    Raises:
+        CheckpointError: it has settings or variables that are not known.
+    """
+    try:
+        return _convert(value)
+    except ValueError as error:
+        raise CheckpointError(f"{file_name} is a StyleGAN that cannot be read: {error}.") from error
+
+
+def _convert(value: Any) -> Network:
+    network = find_generator(value)
+    if network is None:
+        raise ValueError("there is no generator in it")
+    synthesis = _Variables(variables(network, "synthesis"), settings(network, "synthesis"))
+    mapping = _Variables(variables(network, "mapping"), settings(network, "mapping"))
+    own = _Variables(variables(network, ""), settings(network, ""))
+    tensors, z_dim, widths = _mapping(mapping)
+    tensors["mapping.w_avg"] = own.tensor("dlatent_avg", 1)
+    blocks = _blocks(synthesis)
+    lod = own.number("lod", synthesis.number("lod", 0.0)) if synthesis.setting("structure") != "fixed" else 0.0
+    hidden = int(min(max(lod, 0.0), len(blocks) - 1))
+    blocks = blocks[: len(blocks) - hidden]
+    config = StyleGAN1Config(
+        z_dim=z_dim,
+        mapping=widths,
+        channels=tuple(len(block["conv1.bias"]) for block in blocks),
+        base_size=tuple(blocks[0]["const"].shape[1:]),
+        image_channels=len(blocks[-1]["torgb.bias"]),
+        num_classes=mapping.tensor("LabelConcat/weight", 2).shape[0] if "LabelConcat/weight" in mapping else 0,
+        blur=synthesis.blur(),
+        slope=_SLOPES[synthesis.setting("nonlinearity")],
+        mapping_slope=_SLOPES[mapping.setting("mapping_nonlinearity")],
+        fade=max(lod - hidden, 0.0) if len(blocks) > 1 else 0.0,
+        enlarge=2**hidden,
+        normalize_z=mapping.setting("normalize_latents"),
+        use_noise="noise0" in synthesis,
+        instance_norm=synthesis.setting("use_instance_norm"),
+        pixel_norm=synthesis.setting("use_pixel_norm"),
+    )
+    for index, block in enumerate(blocks):
+        for name, tensor in block.items():
+            if not name.startswith("torgb.") or index in config.colours:
+                tensors[f"synthesis.blocks.{index}.{name}"] = tensor
+    return Network("stylegan1", config, tensors, ORIGIN)
+
+
+class _Variables:
+    """The variables and settings of one network."""
+
+    def __init__(self, found: dict[str, np.ndarray[Any, Any]], given: dict[str, Any]) -> None:
+        self.found = found
+        self.given = given
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.found
+
+    def tensor(self, name: str, dimensions: int) -> torch.Tensor:
+        """A variable as float32."""
+        value = self.found.get(name)
+        if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind != "f":
+            raise ValueError(f"the variable {name} is missing")
+        if value.ndim != dimensions:
+            raise ValueError(f"the variable {name} has the shape {value.shape}")
+        return torch.from_numpy(np.array(value, dtype=np.float32))
+
+    def number(self, name: str, default: float) -> float:
+        value = float(self.tensor(name, 0)) if name in self else default
+        if not isfinite(value):
+            raise ValueError(f"the variable {name} is {value}")
+        return value
+
+    def setting(self, name: str) -> Any:
+        """A setting of ``_DEFAULTS``."""
+        value = self.given.get(name, _DEFAULTS[name][0])
+        for known in _DEFAULTS[name]:
+            if value == known and type(value) is type(known):
+                return known
+        raise ValueError(f"its setting {name} is {str(value)[:60]!r}, which is not known here")
+
+    def blur(self) -> tuple[float, ...]:
+        """The taps of the filter after upsampling, summing to one."""
+        taps = self.given.get("blur_filter", [1, 2, 1])
+        if taps is None or taps is False or taps == []:
+            return (1.0,)
+        numbers = isinstance(taps, list | tuple) and all(type(tap) in (int, float) and isfinite(tap) for tap in taps)
+        if not numbers or not sum(taps):
+            raise ValueError(f"its setting blur_filter is {str(taps)[:60]}, which is not known here")
+        return tuple(tap / sum(taps) for tap in taps)
+
+    def weight(self, name: str, dimensions: int, gain: float = sqrt(2), lr: float = 1.0) -> torch.Tensor:
+        """A weight as it is multiplied with: its last dimension is of outputs, the others are of inputs."""
+        weight = self.tensor(name, dimensions)
+        inputs = max(weight[..., 0].numel(), 1) if weight.numel() else 1
+        return weight * (gain / sqrt(inputs) * lr if self.setting("use_wscale") else lr)
+
+
+def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, tuple[int, ...]]:
+    """The tensors of the mapping network, z's size, and the outputs of each layer."""
+    lr = source.given.get("mapping_lrmul", 0.01)
+    if type(lr) not in (int, float) or not 0 < lr <= 1000:
+        raise ValueError(f"its setting mapping_lrmul is {str(lr)[:60]}")
+    tensors, widths, z_dim = {}, [], 0
+    while f"Dense{len(widths)}/weight" in source:
+        index = len(widths)
+        weight = source.weight(f"Dense{index}/weight", 2, lr=lr)
+        tensors[f"mapping.fc{index}.weight"] = weight.t()
+        tensors[f"mapping.fc{index}.bias"] = source.tensor(f"Dense{index}/bias", 1) * lr
+        z_dim = z_dim or weight.shape[0]
+        widths.append(weight.shape[1])
+    if "LabelConcat/weight" in source:
+        embedding = source.tensor("LabelConcat/weight", 2)
+        tensors["mapping.embed.weight"] = embedding.t()
+        z_dim = embedding.shape[1]
+    return tensors, z_dim, tuple(widths)
+
+
+def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
+    """The tensors of each size, by their names in a block."""
+    for name in ("use_styles", "const_input_layer"):
+        source.setting(name)
+    blocks = []
+    const = source.tensor("4x4/Const/const", 4)
+    if len(const) != 1:
+        raise ValueError(f"the variable 4x4/Const/const has the shape {tuple(const.shape)}")
+    while len(blocks) < 12:
+        size = 4 << len(blocks)
+        if blocks and f"{size}x{size}/Conv0_up/weight" not in source:
+            break
+        names = ("Conv0_up", "Conv1") if blocks else ("Const", "Conv")
+        block = {} if blocks else {"const": const[0]}
+        for part, name in enumerate(names):
+            variable, ours = f"{size}x{size}/{name}", f"conv{part}"
+            block[f"{ours}.bias"] = source.tensor(f"{variable}/bias", 1)
+            styles = source.tensor(f"{variable}/StyleMod/bias", 1)
+            styles[: len(styles) // 2] += 1  # the styles' scales are around one
+            block[f"{ours}.affine.bias"] = styles
+            block[f"{ours}.affine.weight"] = source.weight(f"{variable}/StyleMod/weight", 2, gain=1.0).t()
+            if "noise0" in source:
+                block[f"{ours}.noise_strength"] = source.tensor(f"{variable}/Noise/weight", 1)
+                block[f"{ours}.noise_const"] = _flat(source.tensor(f"noise{2 * len(blocks) + part}", 4))
+            if name != "Const":
+                weight = source.weight(f"{variable}/weight", 4)
+                block[f"{ours}.weight"] = (
+                    _upsampling(weight, _is_fused(source, size)) if name == "Conv0_up" else weight.permute(3, 2, 0, 1)
+                )
+        blocks.append(block)
+    for index, block in enumerate(blocks):
+        lod = len(blocks) - 1 - index
+        block["torgb.weight"] = source.weight(f"ToRGB_lod{lod}/weight", 4, gain=1.0).permute(3, 2, 0, 1)
+        block["torgb.bias"] = source.tensor(f"ToRGB_lod{lod}/bias", 1)
+    return blocks
+
+
+def _flat(noise: torch.Tensor) -> torch.Tensor:
+    if noise.shape[:2] != (1, 1):
+        raise ValueError(f"a noise map has the shape {tuple(noise.shape)}")
+    return noise[0, 0]
+
+
+def _is_fused(source: _Variables, size: int) -> bool:
+    fused = source.setting("fused_scale")
+    return size >= FUSED_FROM if fused == "auto" else bool(fused)
+
+
+def _upsampling(weight: torch.Tensor, fused: bool) -> torch.Tensor:
+    """Kernels (3, 3, i, o) of a convolution after upsampling as (i, o, 4, 4) of a transposed one.
+
+    Every pixel is repeated, which is a transposed convolution with ones, 2 x 2; the two in one have the kernel's sums
+    over 2 x 2. A transposed convolution does not turn its kernel as a convolution does. The fused one of the original
+    did not turn it either, so networks that were trained with it need it as it is.
+    """
+    kernel = weight.permute(2, 3, 0, 1)
+    if not fused:
+        kernel = kernel.flip(2, 3)
+    padded = F.pad(kernel, (1, 1, 1, 1))
+    return padded[:, :, 1:, 1:] + padded[:, :, :-1, 1:] + padded[:, :, 1:, :-1] + padded[:, :, :-1, :-1]

@@ -1,0 +1,455 @@
+"""StyleGAN: its pickles against a slow reference in float64, which works from the variables as TensorFlow has them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inference_server.checkpoints import stylegan1_tf
+from inference_server.checkpoints.errors import CheckpointError
+from inference_server.checkpoints.inert import Inert
+from inference_server.checkpoints.reading import read_file
+from inference_server.generators.stylegan1 import StyleGAN1, StyleGAN1Config, state_shapes
+
+FIXTURE = Path(__file__).parent / "fixtures" / "tf_sg1_128_asym.pkl"
+PLAIN = StyleGAN1Config(z_dim=5, mapping=(7, 6), channels=(4, 3, 2))
+
+
+def random_network(
+    channels: tuple[int, ...] = (4, 3, 3), classes: int = 0, lod: float = 0.0, **settings: Any
+) -> tuple[Inert, dict[str, np.ndarray]]:
+    """A network as the original writes it, and its variables in one dict. z 5, w 6; nothing is zero or one."""
+    random = np.random.RandomState(5)
+    use_noise = settings.get("use_noise", True)
+
+    def draw(*shape: int, mean: float = 0.0) -> np.ndarray:
+        return (random.randn(*shape) + mean).astype(np.float32)
+
+    mapping: dict[str, Any] = {}
+    widths = (5 * (2 if classes else 1), 7, 6)
+    if classes:
+        mapping["LabelConcat/weight"] = draw(classes, 5)
+    for index in range(2):
+        mapping[f"Dense{index}/weight"] = draw(widths[index], widths[index + 1]) * 100
+        mapping[f"Dense{index}/bias"] = draw(widths[index + 1]) * 30
+    synthesis: dict[str, Any] = {"lod": np.float32(lod)}
+    for index, outputs in enumerate(channels):
+        size, inputs = 4 << index, channels[max(index - 1, 0)]
+        for part, name in enumerate(("Conv0_up", "Conv1") if index else ("Const", "Conv")):
+            name = f"{size}x{size}/{name}"
+            if name == "4x4/Const":
+                synthesis[f"{name}/const"] = draw(1, outputs, 4, 4)
+            else:
+                synthesis[f"{name}/weight"] = draw(3, 3, outputs if part else inputs, outputs)
+            if use_noise:
+                synthesis[f"noise{2 * index + part}"] = draw(1, 1, size, size)
+                synthesis[f"{name}/Noise/weight"] = draw(outputs) * 0.5
+            synthesis[f"{name}/bias"] = draw(outputs) * 0.5
+            synthesis[f"{name}/StyleMod/weight"] = draw(6, 2 * outputs)
+            synthesis[f"{name}/StyleMod/bias"] = draw(2 * outputs) * 0.5
+        synthesis[f"ToRGB_lod{len(channels) - 1 - index}/weight"] = draw(1, 1, outputs, 3)
+        synthesis[f"ToRGB_lod{len(channels) - 1 - index}/bias"] = draw(3)
+    own = {"lod": np.float32(lod), "dlatent_avg": draw(6)}
+    components = {
+        name: _network(name, settings, list(reversed(values.items())))
+        for name, values in (("synthesis", synthesis), ("mapping", mapping))
+    }
+    return _network("Gs", settings, list(own.items()), components), {**mapping, **synthesis, **own}
+
+
+def _network(
+    name: str, settings: dict[str, Any], values: list[tuple[str, Any]], components: dict[str, Inert] | None = None
+) -> Inert:
+    state = {
+        "version": 3,
+        "name": name,
+        "static_kwargs": dict(settings),
+        "components": components or {},
+        "build_module_src": "raise RuntimeError('source must not run')",
+        "build_func_name": {"Gs": "G_style"}.get(name, f"G_{name}"),
+        "variables": values,
+    }
+    return Inert("dnnlib.tflib.network", "Network", state=state)
+
+
+class Reference:
+    """numpy, float64, one picture at a time; every step as the paper has it, filters as sums over their taps."""
+
+    def __init__(self, values: dict[str, np.ndarray], blocks: int, settings: dict[str, Any]) -> None:
+        self.values = {key: np.asarray(value, np.float64) for key, value in values.items()}
+        self.blocks = blocks
+        self.settings = settings
+
+    def scaled(self, name: str, gain: float = 2**0.5) -> np.ndarray:
+        weight = self.values[f"{name}/weight"]
+        return weight * gain / np.prod(weight.shape[:-1]) ** 0.5 if self.settings.get("use_wscale", True) else weight
+
+    def activated(self, x: np.ndarray, setting: str) -> np.ndarray:
+        return np.where(x < 0, x * (0.2 if self.settings.get(setting, "lrelu") == "lrelu" else 0), x)
+
+    def map(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+        lr = self.settings.get("mapping_lrmul", 0.01)
+        if classes is not None:
+            z = np.concatenate([z, classes @ self.values["LabelConcat/weight"]])
+        if self.settings.get("normalize_latents", True):
+            z = z / np.sqrt(np.mean(z**2) + 1e-8)
+        for index in range(2):
+            z = z @ self.scaled(f"Dense{index}") * lr + self.values[f"Dense{index}/bias"] * lr
+            z = self.activated(z, "mapping_nonlinearity")
+        return z
+
+    @staticmethod
+    def convolved(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """(i, h, w) and (k, k, i, o), with zeros around."""
+        kernel, (height, width) = len(weight), x.shape[1:]
+        padded = np.pad(x, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2)))
+        return sum(
+            np.einsum("ihw,io->ohw", padded[:, dy : dy + height, dx : dx + width], weight[dy, dx])
+            for dy in range(kernel)
+            for dx in range(kernel)
+        )
+
+    def upsampled(self, x: np.ndarray, name: str) -> np.ndarray:
+        weight, size = self.scaled(name), 2 * x.shape[1]
+        fused = self.settings.get("fused_scale", "auto")
+        if fused is False or (fused == "auto" and size < 128):
+            return self.blurred(self.convolved(x.repeat(2, axis=1).repeat(2, axis=2), weight))
+        # Every pixel is painted with the kernel four times, one pixel apart; painted is one pixel larger on each side.
+        painted = np.zeros((weight.shape[-1], size + 2, size + 2))
+        for dy, dx in np.ndindex(3, 3):
+            stamp = np.einsum("ihw,io->ohw", x, weight[dy, dx])
+            for y, x_ in np.ndindex(2, 2):
+                painted[:, dy + y : dy + y + size - 1 : 2, dx + x_ : dx + x_ + size - 1 : 2] += stamp
+        return self.blurred(painted[:, 1:-1, 1:-1])
+
+    def blurred(self, x: np.ndarray) -> np.ndarray:
+        taps = self.settings.get("blur_filter", [1, 2, 1])
+        if not taps:
+            return x
+        kernel = np.outer(taps, taps) / np.sum(taps) ** 2
+        return np.concatenate([self.convolved(plane[None], kernel[:, :, None, None]) for plane in x])
+
+    def synthesize(self, ws: np.ndarray, noise: bool = True) -> np.ndarray:
+        """(num_ws, w_dim) to (3, height, width)."""
+        image = None
+        for index in range(self.blocks):
+            size = 4 << index
+            for part, name in enumerate(("Conv0_up", "Conv1") if index else ("Const", "Conv")):
+                name, row = f"{size}x{size}/{name}", 2 * index + part
+                if row == 0:
+                    x = self.values[f"{name}/const"][0]
+                else:
+                    x = self.convolved(x, self.scaled(name)) if part else self.upsampled(x, name)
+                if noise and self.settings.get("use_noise", True):
+                    x = x + self.values[f"noise{row}"][0] * self.values[f"{name}/Noise/weight"][:, None, None]
+                x = self.activated(x + self.values[f"{name}/bias"][:, None, None], "nonlinearity")
+                if self.settings.get("use_pixel_norm", False):
+                    x = x / np.sqrt((x**2).mean(axis=0) + 1e-8)
+                if self.settings.get("use_instance_norm", True):
+                    x = x - x.mean(axis=(1, 2), keepdims=True)
+                    x = x / np.sqrt((x**2).mean(axis=(1, 2), keepdims=True) + 1e-8)
+                style = ws[row] @ self.scaled(f"{name}/StyleMod", 1) + self.values[f"{name}/StyleMod/bias"]
+                scale, shift = style.reshape(2, -1, 1, 1)
+                x = x * (scale + 1) + shift
+            lod = self.blocks - 1 - index
+            colours = self.convolved(x, self.scaled(f"ToRGB_lod{lod}", 1))
+            colours = colours + self.values[f"ToRGB_lod{lod}/bias"][:, None, None]
+            stored = 0 if self.settings.get("structure") == "fixed" else self.values["lod"]
+            if image is None:
+                image = colours
+            else:
+                image = colours + (image.repeat(2, axis=1).repeat(2, axis=2) - colours) * np.clip(stored - lod, 0, 1)
+        return image
+
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "pixels repeated": {},
+    "64 px": {"channels": (4, 3, 3, 2, 2)},
+    "fused from 128 on": {"channels": (3, 3, 2, 2, 2, 2, 2)},
+    "256 px, never fused": {"channels": (3, 3, 2, 2, 2, 2, 2), "fused_scale": False},
+    "always fused": {"fused_scale": True},
+    "one size": {"channels": (3,)},
+    "classes": {"classes": 3},
+    "in training, between two sizes": {"channels": (4, 3, 3, 2), "lod": 1.3},
+    "in training, fading in the last size": {"lod": 0.25},
+    "in training, at a size": {"lod": 1.0},
+    "at the start of training": {"lod": 7.5},
+    "without fading": {"lod": 0.6, "structure": "fixed"},
+    "without noise": {"use_noise": False},
+    "another blur": {"blur_filter": [1, 3, 9, 4, 2]},
+    "without blur": {"blur_filter": None},
+    "ReLU": {"nonlinearity": "relu", "mapping_nonlinearity": "relu"},
+    "weights as they are": {"use_wscale": False, "mapping_lrmul": 0.02},
+    "z as it is": {"normalize_latents": False, "mapping_lrmul": 0.3},
+    "other norms": {"channels": (9, 8, 8), "use_instance_norm": False, "use_pixel_norm": True},
+    "two norms": {"channels": (9, 8, 8), "use_pixel_norm": True},
+}
+
+
+@pytest.mark.parametrize("choices", NETWORKS.values(), ids=NETWORKS.keys())
+def test_reference(choices):
+    network, values = random_network(**choices)
+    assert stylegan1_tf.recognises((network, network, network))
+    generator = stylegan1_tf.convert((network, network, network), "net.pkl").build("net.pkl")
+    blocks = len(choices.get("channels", (4, 3, 3)))
+    reference = Reference(values, blocks, choices)
+    torch.manual_seed(7)
+    z = torch.randn(2, 5)
+    classes = torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]]) if "classes" in choices else None
+    w = generator.map(z, classes)
+    ws = torch.randn(2, 2 * blocks, 6)  # another w in every row finds rows that are taken wrongly
+    images = generator.synthesize(ws, "const")
+    bare = generator.synthesize(ws, "none")
+    assert images.dtype == torch.float32
+    assert images.shape == bare.shape == (2, 3, 2 << blocks, 2 << blocks)
+    assert generator.info.num_ws == 2 * blocks
+    assert (generator.info.width, generator.info.height) == (2 << blocks, 2 << blocks)
+    for row in range(2):
+        expected = reference.map(z[row].double().numpy(), None if classes is None else classes[row].double().numpy())
+        np.testing.assert_allclose(w[row].numpy(), expected, rtol=1e-5, atol=1e-6)
+        for made, noise in ((images, True), (bare, False)):
+            expected = reference.synthesize(ws[row].double().numpy(), noise)
+            np.testing.assert_allclose(made[row].numpy(), expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_original_network():
+    """A pickle of the original code, and what that code makes of it under TensorFlow."""
+    value = read_file(FIXTURE)[1]
+    assert stylegan1_tf.recognises(value)
+    generator = stylegan1_tf.convert(value, FIXTURE.name).build(FIXTURE.name)
+    with np.load(FIXTURE.with_suffix(".npz")) as file:
+        expected = dict(file)
+    ws = generator.broadcast(generator.map(torch.from_numpy(expected["z"])))
+    cut = generator.truncate(ws, 0.7, generator.info.default_cutoff)
+    for name, found in (("w_psi1", ws), ("w_psi07_cut8", cut), ("w_default", cut)):
+        np.testing.assert_allclose(found.numpy(), expected[name], rtol=0, atol=1e-5)
+    for name, found in (("img_psi1", ws), ("img_psi07_cut8", cut)):
+        # Both round: the original is up to 0.7e-5 of the largest value away from a calculation in float64.
+        image = generator.synthesize(found, "const").numpy()
+        np.testing.assert_allclose(image, expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
+    assert generator.info.origin == "StyleGAN pickle (TensorFlow)"
+    assert generator.info.name == "tf_sg1_128_asym"
+
+
+def test_average_of_the_weights_is_taken():
+    own, _ = random_network()
+    other, _ = random_network(lod=1.0)
+    generator = stylegan1_tf.convert((other, other, own), "net.pkl").build("net.pkl")
+    alone = stylegan1_tf.convert(own, "net.pkl").build("net.pkl")
+    ws = torch.randn(1, 6, 6)
+    assert torch.equal(generator.synthesize(ws, "const"), alone.synthesize(ws, "const"))
+    assert not torch.equal(
+        generator.synthesize(ws, "const"),
+        stylegan1_tf.convert(other, "net.pkl").build("net.pkl").synthesize(ws, "const"),
+    )
+
+
+def changed(name: str, value: Any) -> Inert:
+    """A network with one variable changed, or taken away with None."""
+    network, _ = random_network()
+    for holder in (network, *network.get("components").values()):
+        variables = holder.state["variables"]
+        if value is None:
+            holder.state["variables"] = [entry for entry in variables if entry[0] != name]
+        else:
+            holder.state["variables"] = [(key, value if key == name else kept) for key, kept in variables]
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("4x4/Const/const", np.zeros((2, 4, 4, 4), np.float32)),
+        ("4x4/Const/const", np.zeros((1, 4, 0, 4), np.float32)),
+        ("4x4/Conv/weight", np.zeros((3, 3, 4, 5), np.float32)),
+        ("8x8/Conv0_up/weight", np.zeros((3, 3), np.float32)),
+        ("8x8/Conv0_up/weight", np.zeros((5, 5, 4, 3), np.float32)),
+        ("8x8/Conv0_up/weight", np.zeros((0, 3, 4, 3), np.float32)),
+        ("8x8/Conv1/weight", "text"),
+        ("8x8/Conv1/bias", None),
+        ("16x16/Conv1/StyleMod/bias", np.zeros(5, np.float32)),
+        ("ToRGB_lod0/weight", None),
+        ("ToRGB_lod0/bias", np.zeros(2, np.float32)),
+        ("noise3", np.zeros((1, 2, 8, 8), np.float32)),
+        ("noise3", np.zeros((1, 1, 8, 8), np.int64)),
+        ("lod", np.float32("nan")),
+        ("dlatent_avg", None),
+        ("dlatent_avg", np.zeros(7, np.float32)),
+        ("Dense0/weight", None),
+        ("Dense1/weight", np.zeros((0, 0), np.float32)),
+    ],
+)
+def test_damage_is_named(name, value):
+    with pytest.raises(CheckpointError, match=r"^net\.pkl is "):
+        stylegan1_tf.convert(changed(name, value), "net.pkl").build("net.pkl")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("structure", "sideways"),
+        ("nonlinearity", "swish"),
+        ("mapping_nonlinearity", ["lrelu"]),
+        ("fused_scale", 1),
+        ("use_styles", False),
+        ("const_input_layer", False),
+        ("blur_filter", "soft"),
+        ("blur_filter", [1, -1]),
+        ("blur_filter", [1.0] * 11),
+        ("blur_filter", [1, 1]),
+        ("mapping_lrmul", -1),
+        ("mapping_lrmul", float("nan")),
+        ("use_instance_norm", None),
+    ],
+)
+def test_settings_that_are_not_known_are_refused(setting, value):
+    network, _ = random_network()
+    for holder in (network, *network.get("components").values()):
+        holder.state["static_kwargs"] = {setting: value}
+    with pytest.raises(CheckpointError, match=f"^net.pkl is .*{setting.split('_')[0]}"):
+        stylegan1_tf.convert(network, "net.pkl")
+
+
+def test_settings_that_change_nothing_are_passed_over():
+    network, _ = random_network(randomize_noise=True, dtype="float32", something_new={"a": 1})
+    stylegan1_tf.convert(network, "net.pkl").build("net.pkl")
+
+
+@pytest.mark.parametrize("value", [None, 3, (), [None], {"G_ema": 1}, Inert("a", "b"), Inert("a", "Network", state=[])])
+def test_other_things_are_not_recognised(value):
+    assert stylegan1_tf.recognises(value) is False
+
+
+def make(config: StyleGAN1Config) -> StyleGAN1:
+    torch.manual_seed(3)
+    generator = StyleGAN1(config).eval().requires_grad_(False)
+    for name, values in generator.state_dict().items():
+        if name.endswith((".bias", "noise_strength", "w_avg", "const")):
+            values.add_(torch.randn_like(values) * 0.5)
+    return generator
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PLAIN,
+        replace(PLAIN, base_size=(2, 3), image_channels=1, use_noise=False),
+        replace(PLAIN, num_classes=2, fade=0.5, enlarge=4),
+    ],
+)
+def test_config_goes_through_json_and_shapes_are_known_beforehand(config):
+    assert StyleGAN1Config.from_dict(config.to_dict()) == config
+    generator = make(config)
+    assert state_shapes(config) == {key: tuple(value.shape) for key, value in generator.state_dict().items()}
+    image = generator.synthesize(torch.randn(1, config.num_ws, 6), "const")
+    assert image.shape == (1, config.image_channels, *config.size)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("z_dim", 0),
+        ("z_dim", 2.0),
+        ("mapping", []),
+        ("mapping", [8] * 65),
+        ("channels", [3, 0]),
+        ("channels", [1] * 13),
+        ("base_size", [4]),
+        ("base_size", [8000, 8000]),
+        ("image_channels", 2),
+        ("num_classes", -1),
+        ("blur", []),
+        ("blur", [1.0, float("inf"), 1.0]),
+        ("blur", [1.0, 1.0]),
+        ("slope", 2),
+        ("fade", "half"),
+        ("enlarge", 3),
+        ("use_noise", 1),
+        ("pixel_norm", None),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(name, value):
+    values = {**PLAIN.to_dict(), name: value}
+    with pytest.raises(ValueError, match=name if name != "base_size" else "base_size|the image would be"):
+        StyleGAN1Config.from_dict(values)
+
+
+def test_a_strange_setting_is_refused():
+    with pytest.raises(ValueError, match="colour"):
+        StyleGAN1Config.from_dict({**PLAIN.to_dict(), "colour": 1})
+    with pytest.raises(ValueError, match="missing"):
+        StyleGAN1Config.from_dict({"z_dim": 5})
+
+
+def test_truncation():
+    generator = make(PLAIN)
+    average = generator.mapping.w_avg
+    ws = torch.randn(3, 6, 6)
+    torch.testing.assert_close(generator.truncate(ws, 0.7, None), average + (ws - average) * 0.7)
+    cut = generator.truncate(ws, torch.tensor([0.0, 0.5, 1.0]), 2)
+    assert torch.equal(cut[:, 2:], ws[:, 2:])
+    torch.testing.assert_close(cut[1, :2], average + (ws[1, :2] - average) * 0.5)
+    assert torch.equal(cut[2], ws[2])
+
+
+def test_noise_of_a_seed():
+    generator = make(PLAIN)
+    ws = torch.randn(2, 6, 6)
+    image = generator.synthesize(ws, 11)
+    torch.testing.assert_close(image[1:], generator.synthesize(ws[1:], 11))
+    assert not torch.equal(image, generator.synthesize(ws, 12))
+    random = np.random.RandomState(11)
+    for layer in generator.synthesis.layers:
+        layer.noise_const.copy_(torch.from_numpy(random.randn(*layer.size)))
+    assert torch.equal(image, generator.synthesize(ws, "const"))
+
+
+def test_a_picture_does_not_depend_on_its_batch_mates():
+    generator = make(PLAIN)
+    ws = torch.randn(5, 6, 6)
+    together = generator.synthesize(ws, "const")
+    for row in range(5):
+        torch.testing.assert_close(together[row], generator.synthesize(ws[row : row + 1], "const")[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(dtype):
+    generator = make(replace(PLAIN, channels=(8, 8, 8, 8, 8), mapping=(6,)))
+    ws = torch.randn(1, 10, 6)
+    exact = generator.synthesize(ws, "const")
+    generator.set_precision(dtype)
+    rough = generator.synthesize(ws, "const")
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().max() < 0.2 * exact.abs().max()
+    generator.set_precision(None)
+    assert torch.equal(generator.synthesize(ws, "const"), exact)
+
+
+@pytest.mark.parametrize("noise", ["fresh", True, 1.5])
+def test_noise_that_is_not_known_is_refused(noise):
+    with pytest.raises(ValueError, match="noise must be"):
+        make(PLAIN).synthesize(torch.randn(1, 6, 6), noise)
+
+
+def test_wrong_shapes_are_refused():
+    generator = make(PLAIN)
+    with pytest.raises(ValueError, match=r"z must have shape \(n, 5\)"):
+        generator.map(torch.randn(1, 6))
+    with pytest.raises(ValueError, match="classes"):
+        generator.map(torch.randn(1, 5), torch.ones(1, 1))
+    with pytest.raises(ValueError, match=r"ws must have shape \(n, 6, 6\)"):
+        generator.synthesize(torch.randn(1, 5, 6), "const")
+
+
+def test_gradients_reach_the_latent():
+    """Latents are found for pictures by descent."""
+    generator = make(PLAIN)
+    ws = torch.randn(1, 6, 6, requires_grad=True)
+    generator.synthesize(ws, "const").square().sum().backward()
+    assert ws.grad is not None
+    assert (ws.grad.abs().amax(dim=2) > 0).all()
