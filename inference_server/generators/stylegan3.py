@@ -1,0 +1,307 @@
+"""StyleGAN3's generator, written from the paper.
+
+Karras et al.: Alias-Free Generative Adversarial Networks, 2106.12423: Fourier features that can be moved and turned
+(section 3.1 and 3.2), layers that filter around their leaky ReLU (figure 4b, appendix D), in both of its variants, T
+(3 x 3 convolutions, separable filters) and R (1 x 1, radial filters). StyleGAN-XL (Sauer, Schwarz, Geiger, 2202.00273)
+has the same layers, more of them, and other class embeddings: rows of a fixed table through a projection (section 3.2).
+
+Every layer's sizes and filters are the file's own; nothing is designed here.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .base import Generator, GeneratorInfo
+from .filtered_lrelu import FilteredLReLU
+from .stylegan2 import FullyConnected, lrelu, normalize
+from .stylegan3_config import LayerConfig, StyleGAN3Config
+
+
+class Mapping(nn.Module):
+    """z, and the embedded class where there is one, to w (1812.04948, section 2; classes: 2202.00273, section 3.2)."""
+
+    w_avg: torch.Tensor
+    embedding: torch.Tensor
+
+    def __init__(self, config: StyleGAN3Config) -> None:
+        super().__init__()
+        width = config.z_dim
+        self.embed: FullyConnected | None = None
+        if config.num_classes and config.embedding:
+            self.register_buffer("embedding", torch.zeros(config.num_classes, config.embedding))
+            self.embed = FullyConnected(config.embedding, config.z_dim, lrelu=True)
+            width += config.z_dim
+        elif config.num_classes:
+            self.embed = FullyConnected(config.num_classes, config.w_dim)
+            width += config.w_dim
+        self.has_table = bool(config.num_classes and config.embedding)
+        for index in range(config.mapping_layers):
+            layer = FullyConnected(width, config.w_dim, lr=config.mapping_lr, lrelu=True)
+            self.add_module(f"fc{index}", layer)
+            width = config.w_dim
+        self.num_layers = config.mapping_layers
+        self.register_buffer("w_avg", torch.zeros(average_shape(config)))
+
+    def forward(self, z: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
+        x = normalize(z)
+        if self.embed is not None:
+            # One row of the table for one class; a blend of classes is the blend of their rows.
+            embedded = self.embed(classes @ self.embedding if self.has_table else classes)
+            x = torch.cat([x, normalize(embedded)], dim=1)
+        for index in range(self.num_layers):
+            x = self.get_submodule(f"fc{index}")(x)
+        return x
+
+
+class FourierFeatures(nn.Module):
+    """The network's input: waves over the plane, moved and turned as w says (2106.12423, section 3.1 and 3.2)."""
+
+    freqs: torch.Tensor
+    phases: torch.Tensor
+    transform: torch.Tensor
+
+    def __init__(self, config: StyleGAN3Config) -> None:
+        super().__init__()
+        channels = config.input_channels
+        self.affine = FullyConnected(config.w_dim, 4)
+        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.register_buffer("freqs", torch.zeros(channels, 2))
+        self.register_buffer("phases", torch.zeros(channels))
+        self.register_buffer("transform", torch.eye(3))
+        self.width, self.height = config.input_size
+        self.rate, self.bandwidth = config.input_rate, config.input_bandwidth
+
+    def forward(self, w: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
+        """w (n, w_dim) and perhaps transforms (n, 3, 3), float32, to features (n, channels, height, width)."""
+        learned = self.affine(w)
+        learned = learned / learned[:, :2].norm(dim=1, keepdim=True)
+        cos, sin, x, y = learned.unbind(dim=1)
+        zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+        turn = torch.stack([cos, -sin, zero, sin, cos, zero, zero, zero, one], dim=1).view(-1, 3, 3)
+        move = torch.stack([one, zero, -x, zero, one, -y, zero, zero, one], dim=1).view(-1, 3, 3)
+        matrix = turn @ move @ (self.transform if transform is None else transform)
+
+        phases = self.phases + (self.freqs @ matrix[:, :2, 2:]).squeeze(2)
+        freqs = self.freqs @ matrix[:, :2, :2]
+        # Waves that a transform shrinks beyond what the grid can carry fade out.
+        excess = (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)
+        amplitudes = (1 - excess).clamp(0, 1)
+
+        across = (torch.arange(self.width, device=w.device) + (0.5 - self.width / 2)) / self.rate
+        down = (torch.arange(self.height, device=w.device) + (0.5 - self.height / 2)) / self.rate
+        angle = across[:, None] * freqs[:, None, None, :, 0] + down[:, None, None] * freqs[:, None, None, :, 1]
+        waves = torch.sin((angle + phases[:, None, None]) * (2 * pi)) * amplitudes[:, None, None]
+        return (waves @ (self.weight / sqrt(len(self.weight))).t()).permute(0, 3, 1, 2)
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated convolution, then bias and leaky ReLU between two filters (2106.12423, figure 4b)."""
+
+    magnitude_ema: torch.Tensor
+    up_filter: torch.Tensor | None
+    down_filter: torch.Tensor | None
+
+    def __init__(self, config: LayerConfig, w_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.affine = FullyConnected(w_dim, config.in_channels, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(config.out_channels, config.in_channels, config.kernel, config.kernel))
+        self.bias = nn.Parameter(torch.zeros(config.out_channels))
+        self.register_buffer("magnitude_ema", torch.ones(()))
+        for name in ("up_filter", "down_filter"):
+            shape = config.filters.get(name)
+            self.register_buffer(name, None if shape is None else torch.zeros(shape))
+        self.activation = None if config.is_colour else FilteredLReLU(config)
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """Features (n, in_channels, h, w) and float32 w (n, w_dim) to features of x's dtype."""
+        x = self.convolve(x, self.affine(w))
+        if self.activation is not None:
+            return self.activation(x, self.up_filter, self.down_filter)
+        return x if self.config.clamp is None else x.clamp_(-self.config.clamp, self.config.clamp)
+
+    def convolve(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
+        """Convolution with weights scaled by style (1912.04958, section 2.2, equations 1 and 3), and bias.
+
+        The result has the leaky ReLU's gain, sqrt(2), in it already, where it costs nothing.
+        """
+        weight, gain = self.weight, torch.rsqrt(self.magnitude_ema)
+        if self.config.is_colour:
+            scale = (gain / sqrt(self.config.in_channels * self.config.kernel**2)).expand(len(styles), len(weight))
+            bias = self.bias
+        else:
+            weight = weight * torch.rsqrt(weight.square().mean(dim=(1, 2, 3), keepdim=True))
+            styles = styles * torch.rsqrt(styles.square().mean(dim=1, keepdim=True))
+            power = weight.square().sum(dim=(2, 3))
+            scale = torch.rsqrt(styles.square() @ power.t() + 1e-8) * (gain * sqrt(2))
+            bias = self.bias * sqrt(2)
+        padding = self.config.kernel - 1
+        if len(x) == 1:
+            weight = weight * styles[:, :, None, None] * scale.view(-1, 1, 1, 1)
+            return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=padding)
+        # The scales before and after one convolution that the batch shares: no set of weights for each sample. A common
+        # factor of a sample's styles is moved behind it, so that half precision cannot overflow.
+        peak = styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20) * sqrt(weight[0].numel())
+        x = x * (styles / peak).to(x.dtype)[:, :, None, None]
+        x = F.conv2d(x, weight.to(x.dtype), padding=padding)
+        return torch.addcmul(bias.to(x.dtype)[:, None, None], x, (scale * peak).to(x.dtype)[:, :, None, None])
+
+
+class Synthesis(nn.Module):
+    """W+ to an image."""
+
+    layers: nn.ModuleList
+
+    def __init__(self, config: StyleGAN3Config) -> None:
+        super().__init__()
+        self.input = FourierFeatures(config)
+        self.layers = nn.ModuleList(SynthesisLayer(layer, config.w_dim) for layer in config.layers)
+        self.output_scale = config.output_scale
+
+    def forward(self, ws: torch.Tensor, transform: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+        """Make images.
+
+        Args:
+            ws: float32 (n, num_ws, w_dim); the first row moves and turns the input, the others are the layers'.
+            transform: float32 (n, 3, 3), or None for the stored one.
+            dtype: what the layers compute in that the network's author let compute in half precision.
+
+        Returns:
+            float32 (n, image_channels, height, width).
+        """
+        x = self.input(ws[:, 0], transform)
+        for index, layer in enumerate(self.layers):
+            x = layer(x.to(dtype if layer.config.half else torch.float32), ws[:, index + 1])
+        return x.float() * self.output_scale
+
+
+class StyleGAN3(Generator):
+    """StyleGAN3 and StyleGAN-XL as generators of the server.
+
+    Args:
+        config: shapes and arithmetic.
+        name, licence, training: for ``info``.
+    """
+
+    def __init__(self, config: StyleGAN3Config, name: str = "StyleGAN3", licence: str = "", training: str = "") -> None:
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping(config)
+        self.synthesis = Synthesis(config)
+        width, height = config.size
+        self.info = GeneratorInfo(
+            kind="stylegan3",
+            name=name,
+            z_dim=config.z_dim,
+            w_dim=config.w_dim,
+            num_ws=config.num_ws,
+            width=width,
+            height=height,
+            channels=config.layers[-1].out_channels,
+            num_classes=config.num_classes,
+            spaces=("z", "w"),
+            has_noise=False,
+            has_transform=True,
+            licence=licence,
+            training=training,
+        )
+        self._precision: torch.dtype | None = None
+
+    def set_precision(self, dtype: torch.dtype | None) -> None:
+        self._precision = dtype
+
+    def weights_changed(self) -> None:
+        for layer in self.synthesis.layers:
+            if layer.activation is not None:
+                layer.activation.forget()
+
+    def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
+        if z.ndim != 2 or z.shape[1] != self.config.z_dim:
+            raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
+        if (classes is not None) != bool(self.config.num_classes):
+            raise ValueError("classes are needed exactly when the generator is conditional")
+        if classes is not None and classes.shape != (len(z), self.config.num_classes):
+            raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
+        z = z.to(self.device, torch.float32)
+        return self.mapping(z, None if classes is None else classes.to(self.device, torch.float32))
+
+    def broadcast(self, w: torch.Tensor) -> torch.Tensor:
+        return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
+
+    def truncate(
+        self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None, classes: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        average = self.mapping.w_avg.to(ws.device)
+        if average.ndim == 2:
+            # The average of a blend of classes is the blend of their averages; without classes, that of them all.
+            average = average.mean(dim=0) if classes is None else classes.to(average) @ average
+            average = average.view(-1, 1, self.config.w_dim)
+        weights = torch.as_tensor(psi, dtype=torch.float32, device=ws.device).reshape(-1, 1, 1)
+        cut = torch.lerp(average, ws, weights)
+        return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
+
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
+        if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
+            expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
+            raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
+        if not (noise in ("const", "none") or (isinstance(noise, int) and not isinstance(noise, bool))):
+            raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
+        if transform is not None and transform.shape != (len(ws), 3, 3):
+            raise ValueError(f"transform must have shape ({len(ws)}, 3, 3), not {tuple(transform.shape)}")
+        dtype = self._precision
+        if dtype is None:
+            dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        ws = ws.to(self.device, torch.float32)
+        transform = None if transform is None else transform.to(self.device, torch.float32)
+        if self.device.type != "cpu":
+            return self.synthesis(ws, transform, dtype)
+        # On the CPU a batch is no faster than its pictures one after the other, and takes more memory.
+        pictures = [
+            self.synthesis(ws[i : i + 1], None if transform is None else transform[i : i + 1], dtype)
+            for i in range(len(ws))
+        ]
+        return torch.cat(pictures) if pictures else ws.new_zeros(0, self.info.channels, self.info.height, self.info.width)
+
+
+def average_shape(config: StyleGAN3Config) -> tuple[int, ...]:
+    """Shape of the average w: one, or one for each class."""
+    return (config.num_classes, config.w_dim) if config.class_averages else (config.w_dim,)
+
+
+def state_shapes(config: StyleGAN3Config) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in ``StyleGAN3(config).state_dict()``, without making the network."""
+    shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": average_shape(config)}
+
+    def dense(name: str, inputs: int, outputs: int) -> None:
+        shapes.update({f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)})
+
+    width = config.z_dim
+    if config.num_classes and config.embedding:
+        shapes["mapping.embedding"] = (config.num_classes, config.embedding)
+        dense("mapping.embed", config.embedding, config.z_dim)
+        width += config.z_dim
+    elif config.num_classes:
+        dense("mapping.embed", config.num_classes, config.w_dim)
+        width += config.w_dim
+    for index in range(config.mapping_layers):
+        dense(f"mapping.fc{index}", width, config.w_dim)
+        width = config.w_dim
+
+    channels = config.input_channels
+    dense("synthesis.input.affine", config.w_dim, 4)
+    for name, shape in {"weight": (channels,) * 2, "freqs": (channels, 2), "phases": (channels,), "transform": (3, 3)}.items():
+        shapes[f"synthesis.input.{name}"] = shape
+    for index, layer in enumerate(config.layers):
+        name = f"synthesis.layers.{index}"
+        shapes[f"{name}.weight"] = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
+        shapes[f"{name}.bias"] = (layer.out_channels,)
+        shapes[f"{name}.magnitude_ema"] = ()
+        dense(f"{name}.affine", config.w_dim, layer.in_channels)
+        for key, shape in layer.filters.items():
+            shapes[f"{name}.{key}"] = shape
+    return shapes
