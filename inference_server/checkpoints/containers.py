@@ -79,8 +79,14 @@ def make_old_object(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     if not isinstance(kind, Inert) or not isinstance(base, Inert):
         raise Damaged("it has an object without a class")
     if base.name == "dict":
-        return make_dict(budget, (entries,) if entries is not None else ())
-    return Inert(kind.module, kind.name)
+        items = make_dict(budget, (entries,) if entries is not None else ())
+        return (
+            items
+            if CONTAINERS.get((kind.module, kind.name)) is make_dict
+            else Inert(kind.module, kind.name, (), None, items)
+        )
+    items = make_list(budget, (entries,)) if base.name == "list" else []
+    return Inert(kind.module, kind.name, items=items)
 
 
 CONTAINERS: Makers = {

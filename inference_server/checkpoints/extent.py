@@ -20,12 +20,13 @@ def check_extent(value: Any) -> None:
     A list that holds itself is not followed a second time: Python itself knows such lists.
     """
     extents: dict[int, tuple[int, int]] = {}
-    waiting: list[tuple[Any, bool]] = [(value, False)]
+    waiting: list[tuple[Any, bool, int]] = [(value, False, 0)]
     while waiting:
-        item, entered = waiting.pop()
+        item, entered, level = waiting.pop()
+        children = _children(item)
         if entered:
-            found = [extents[id(child)] for child in _children(item) if id(child) in extents]
-            extent = 1 + len(_children(item)) + sum(extent for extent, _ in found)
+            found = [extents[id(child)] for child in children if id(child) in extents]
+            extent = 1 + len(children) + sum(extent for extent, _ in found)
             depth = 1 + max((depth for _, depth in found), default=0)
             if depth > DEPTH:
                 raise Damaged("it is nested too deep")
@@ -33,11 +34,13 @@ def check_extent(value: Any) -> None:
                 raise Damaged("the same parts stand in it again and again, without end")
             extents[id(item)] = (1, 0) if isinstance(item, Inert) else (extent, depth)
         elif id(item) not in extents:
-            children = _children(item)
+            level = 0 if isinstance(item, Inert) else level + 1
+            if level > DEPTH:
+                raise Damaged("it is nested too deep")
             extents[id(item)] = (1, 0)
             if children:
-                waiting.append((item, True))
-                waiting.extend((child, False) for child in children if isinstance(child, _FOLLOWED))
+                waiting.append((item, True, level))
+                waiting.extend((child, False, level) for child in children if isinstance(child, _FOLLOWED))
 
 
 _FOLLOWED = (list, tuple, dict, Inert)

@@ -72,6 +72,6 @@ def _read(data: memoryview, budget: Budget) -> tuple[str, Any]:
     if looks_like_torch7(start):
         return "torch7", read_torch7(data, budget)
     value, _ = read_pickle(data, 0, budget, MAKERS)
-    if value == MAGIC and type(value) is int:
+    if type(value) is int and value == MAGIC:
         return "torch", read_legacy(data, budget)
     return "pickle", value

@@ -60,10 +60,14 @@ def read_torch7(data: memoryview, budget: Budget) -> Any:
         return _Reader(_Binary(data, budget, "<q"), budget, torch.int64).value(0)
     except Damaged as error:
         # Windows writes long numbers with four bytes. The first trouble is the one to tell.
+        words = _Binary(data, budget, "<i")
         try:
-            return _Reader(_Binary(data, budget, "<i"), budget, torch.int32).value(0)
-        except (Damaged, ArithmeticError, ValueError):
+            value = _Reader(words, budget, torch.int32).value(0)
+        except (ArithmeticError, ValueError):
             raise error from None
+        if words.position < len(data):
+            raise
+        return value
 
 
 class _Binary:
