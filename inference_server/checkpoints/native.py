@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
-from inference_server.generators.base import Generator
+from inference_server.generators.base import Generator, GeneratorInfo
 from inference_server.generators.kinds import KINDS, Config, build
 
 from .errors import CheckpointError
@@ -35,11 +35,17 @@ FORMAT = "latent-lantern-generator"
 DTYPES = ("F32", "F16", "BF16")
 
 
-def read_native(path: str | os.PathLike[str]) -> Generator:
+def read_native(path: str | os.PathLike[str], name: str | None = None, mapped: bool = False) -> Generator:
     """Read a generator in our own format; on the CPU, in float32, ready for use.
 
     Sizes, configuration and every tensor's shape are checked before any memory is taken for the network, so a file
     costs no more than a few times its own length.
+
+    Args:
+        path: the file.
+        name: of a generator whose file does not say its name; without it the file's stem.
+        mapped: leave float32 weights in the file until they are used. Only for files that nobody writes to: one that
+            is cut short takes the process with it.
 
     Raises:
         CheckpointError: with a sentence for a person.
@@ -61,12 +67,28 @@ def read_native(path: str | os.PathLike[str]) -> Generator:
                         f"In {path.name}, {key} is {piece.get_dtype()} of shape {tuple(piece.get_shape())} where its "
                         f"configuration needs numbers of shape {shape}."
                     )
-            tensors = {key: file.get_tensor(key).float() for key in expected}
+            tensors = {key: file.get_tensor(key).to(torch.float32, copy=not mapped) for key in expected}
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{path.name} is cut short or is not a safetensors file; download or copy it again ({error})."
-        ) from error
-    return build(kind, config, tensors, {"name": path.stem} | {key: text for key, text in about.items() if text})
+        raise _not_safetensors(path, error) from error
+    return build(
+        kind, config, tensors, {"name": name or path.stem} | {key: text for key, text in about.items() if text}
+    )
+
+
+def read_info(path: str | os.PathLike[str], name: str | None = None) -> GeneratorInfo:
+    """What a file in our own format says of itself, without its weights; arguments and errors as ``read_native``."""
+    path = Path(path)
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+    except SafetensorError as error:
+        raise _not_safetensors(path, error) from error
+    kind, config = _read_config(path, about)
+    words = [about.get(key, "") for key in ("licence", "training")]
+    with torch.device("meta"):
+        generator = KINDS[kind].network(config, about.get("name") or name or path.stem, *words)
+    generator.set_origin(about.get("origin", ""))
+    return generator.info
 
 
 def save_generator(
@@ -84,7 +106,7 @@ def save_generator(
         dtype: torch.float32, torch.float16 or torch.bfloat16.
 
     Raises:
-        CheckpointError: a weight has no value in ``dtype``.
+        CheckpointError: a weight has no value in ``dtype``, or the file cannot be written.
     """
     path = Path(path)
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in generator.state_dict().items()}
@@ -92,13 +114,25 @@ def save_generator(
         if not value.isfinite().all():
             raise CheckpointError(f"{path.name} was not written: {key} holds numbers that {dtype} cannot.")
     info = generator.info
-    own = {"format": FORMAT, "format_version": "1", "kind": info.kind, "config": json.dumps(generator.config.to_dict())}
     words = {"name": info.name, "licence": info.licence, "training": info.training, "origin": info.origin}
-    about = {**words, **metadata, **own}
     part = path.with_name(path.name + ".part")
+    write_native(part, path, info.kind, generator.config, tensors, {**words, **metadata})
+
+
+def write_native(
+    part: Path, path: Path, kind: str, config: Config, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]
+) -> None:
+    """Write a file in our own format under the name ``part``, beside ``path``, then give it its name.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    own = {"format": FORMAT, "format_version": "1", "kind": kind, "config": json.dumps(config.to_dict())}
     try:
-        part.write_bytes(save(tensors, about))
+        save_file(dict(tensors), part, {**about, **own})
         os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -114,6 +148,12 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{Path(path).name} cannot be read: {error.strerror}.") from error
+
+
+def _not_safetensors(path: Path, error: SafetensorError) -> CheckpointError:
+    return CheckpointError(
+        f"{path.name} is cut short or is not a safetensors file; download or copy it again ({error})."
+    )
 
 
 def _read_config(path: Path, about: Mapping[str, str]) -> tuple[str, Config]:
