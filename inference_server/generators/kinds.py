@@ -9,10 +9,13 @@ from typing import Any, Protocol
 import torch
 
 from .base import Generator
+from .dcgan import DCGAN, DCGANConfig
+from .dcgan import state_shapes as dcgan_shapes
 from .stylegan1 import StyleGAN1, StyleGAN1Config
 from .stylegan1 import state_shapes as stylegan1_shapes
-from .stylegan2 import StyleGAN2, StyleGAN2Config
-from .stylegan2 import state_shapes as stylegan2_shapes
+from .stylegan2 import StyleGAN2
+from .stylegan2_config import StyleGAN2Config
+from .stylegan2_config import state_shapes as stylegan2_shapes
 from .stylegan3 import StyleGAN3, StyleGAN3Config
 from .stylegan3 import state_shapes as stylegan3_shapes
 
@@ -44,6 +47,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "dcgan": Kind(DCGANConfig, dcgan_shapes, DCGAN),
     "stylegan1": Kind(StyleGAN1Config, stylegan1_shapes, StyleGAN1),
     "stylegan2": Kind(StyleGAN2Config, stylegan2_shapes, StyleGAN2),
     "stylegan3": Kind(StyleGAN3Config, stylegan3_shapes, StyleGAN3),

@@ -1,0 +1,250 @@
+"""DCGANs of PyTorch: state dicts in the manner of pytorch/examples, and whole modules.
+
+A state dict does not tell strides, paddings and activations. Those of the paper are assumed (1511.06434, section 3:
+each convolution doubles the size, ReLU, tanh at the end); kernels from which they cannot be told are refused. A whole
+module tells all; if its own class holds the layers, its code decides what is between them and is not read, so
+activations that it does not list are those of the paper, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import isfinite
+from typing import Any
+
+import torch
+
+from .dcgan_stack import Activation, Convolution, Linear, Norm, Pair, Reshape, Step, assemble, with_usual_activations
+from .errors import CheckpointError
+from .inert import Inert, is_module, state_dict
+from .network import Network
+
+ORIGIN = "DCGAN (PyTorch)"
+DEPTH = 4
+"""Dicts within dicts that are searched for a network."""
+_TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+_CONTAINERS = {"Sequential", "DataParallel", "DistributedDataParallel"}
+_PASSED_OVER = {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Flatten"}
+_ACTIVATIONS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
+_USUAL: dict[int, tuple[int, int, int]] = {2: (2, 0, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0), 8: (4, 2, 0)}
+"""Stride, padding and output padding of the kernels that make a picture larger by a whole number of times."""
+
+
+@dataclass
+class _Leaf:
+    """A module without children. kind: its class; None if only its tensors are known."""
+
+    name: str
+    tensors: dict[str, torch.Tensor]
+    kind: str | None = None
+    module: Inert | None = None
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        return default if self.module is None else self.module.get(name, default)
+
+
+@dataclass
+class _Stack:
+    """Leaves in the order in which they are used. is_sequential: nothing else is between them."""
+
+    leaves: list[_Leaf]
+    is_sequential: bool = False
+
+
+def recognises(value: Any) -> bool:
+    """Whether there is a stack of transposed convolutions that ends in a picture."""
+    return _find(value) is not None
+
+
+def convert(value: Any, file_name: str) -> Network:
+    """Convert a DCGAN.
+
+    Raises:
+        CheckpointError: it cannot be told how its layers work, or they are of other kinds than a DCGAN's.
+    """
+    stack = _find(value)
+    try:
+        if stack is None:
+            raise ValueError("there is no stack of transposed convolutions in it")
+        steps = _steps(stack)
+        if not stack.is_sequential:
+            steps = with_usual_activations(steps)
+        return assemble(steps, ORIGIN)
+    except ValueError as error:
+        raise CheckpointError(f"{file_name} is a DCGAN that cannot be read: {error}.") from error
+
+
+def _find(value: Any) -> _Stack | None:
+    for candidate in islice(_candidates(value, 0), 1000):
+        for stack in (_of_module(candidate),) if is_module(candidate) else _of_state(candidate):
+            if stack is not None and _ends_in_picture(stack):
+                return stack
+    return None
+
+
+def _candidates(value: Any, depth: int) -> Iterator[Any]:
+    """What may be a network: averages of the weights first, as they make better pictures."""
+    if is_module(value):
+        yield value
+    elif isinstance(value, dict) and depth < DEPTH:
+        yield value
+        names = sorted((name for name in value if isinstance(name, str)), key=lambda name: "ema" not in name.lower())
+        for name in names[:1000]:
+            if isinstance(value[name], dict | Inert):
+                yield from _candidates(value[name], depth + 1)
+
+
+def _of_state(state: dict[Any, Any]) -> Iterator[_Stack]:
+    """The stacks that a state dict may be: the whole of it, or what its first names tell apart."""
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    if not 0 < len(tensors) <= 1000 or not all(isinstance(name, str) for name in tensors):
+        return
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix("module.")
+        parts.setdefault(name.partition(".")[0], {})[name] = tensor
+    for part in (tensors, *(parts.values() if len(parts) > 1 else ())):
+        by_module: dict[str, dict[str, torch.Tensor]] = {}
+        for name, tensor in part.items():
+            module, _, own = name.rpartition(".")
+            by_module.setdefault(module, {})[own] = tensor
+        leaves = [_Leaf(name, own) for name, own in by_module.items()]
+        if all(own.keys() <= _TENSORS for own in by_module.values()):
+            yield _Stack(leaves)
+            yield _Stack(sorted(leaves, key=lambda leaf: _natural(leaf.name)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Order in which 10 comes after 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
+
+
+def _of_module(module: Inert) -> _Stack:
+    """The leaves of a module, in the order in which they were put into it."""
+    stack = _Stack([], is_sequential=True)
+    seen: set[int] = set()
+
+    def walk(parent: Inert, name: str, depth: int) -> None:
+        children = [(key, child) for key, child in parent.get("_modules").items() if is_module(child)]
+        if not children:
+            tensors = {key: tensor.detach() for key, tensor in state_dict(parent).items()}
+            stack.leaves.append(_Leaf(name, tensors, parent.name.rpartition(".")[2], parent))
+        elif depth < 16 and id(parent) not in seen:
+            seen.add(id(parent))
+            layers = [child for _, child in children if not child.get("_modules")]
+            if parent.name.rpartition(".")[2] not in _CONTAINERS and layers:
+                stack.is_sequential = False
+            for key, child in children:
+                walk(child, f"{name}.{key}" if name else str(key), depth + 1)
+
+    walk(module, "", 0)
+    return stack
+
+
+def _kind(leaf: _Leaf) -> str:
+    """The class, or what it must be by its tensors."""
+    if leaf.kind is not None:
+        return "BatchNorm" if leaf.kind in ("BatchNorm1d", "BatchNorm2d", "SyncBatchNorm") else leaf.kind
+    weight = leaf.tensors.get("weight")
+    dimensions = 1 if weight is None else weight.ndim
+    return {1: "BatchNorm", 2: "Linear", 4: "ConvTranspose2d"}.get(dimensions, "unknown")
+
+
+def _ends_in_picture(stack: _Stack) -> bool:
+    """Whether the channels run through transposed convolutions, from one to the next, and end in those of a picture."""
+    width, count = None, 0
+    for leaf in stack.leaves:
+        kind = _kind(leaf)
+        weight = leaf.tensors.get("weight")
+        if kind == "unknown":
+            return False
+        if kind == "ConvTranspose2d":
+            if weight is None or weight.ndim != 4 or width not in (None, weight.shape[0]):
+                return False
+            width, count = weight.shape[1], count + 1
+        elif kind == "BatchNorm" and width is not None and _rows(leaf) and width not in map(torch.numel, _rows(leaf)):
+            return False
+    return count > 1 and width in (1, 3, 4)
+
+
+def _rows(leaf: _Leaf) -> list[torch.Tensor]:
+    return [tensor for name, tensor in leaf.tensors.items() if name != "num_batches_tracked"]
+
+
+def _steps(stack: _Stack) -> list[Step]:
+    steps: list[Step] = []
+    for leaf in stack.leaves:
+        kind = _kind(leaf)
+        if kind == "Linear":
+            steps.append(Linear(leaf.tensors["weight"], leaf.tensors.get("bias")))
+        elif kind == "ConvTranspose2d":
+            is_first = not any(isinstance(step, Linear | Convolution) for step in steps)
+            steps.append(_convolution(leaf, is_first))
+        elif kind == "BatchNorm":
+            steps.append(_norm(leaf))
+        elif kind in _ACTIVATIONS:
+            steps.append(Activation(_ACTIVATIONS[kind], _number(leaf, "negative_slope", 0.01)))
+        elif kind in ("Unflatten", "View", "Reshape"):
+            steps.append(_reshape(leaf, kind))
+        elif kind not in _PASSED_OVER:
+            raise ValueError(f"it has a layer {leaf.name} of the class {kind[:60]}, which a DCGAN has not")
+    return steps
+
+
+def _convolution(leaf: _Leaf, is_first: bool) -> Convolution:
+    weight, bias = leaf.tensors["weight"], leaf.tensors.get("bias")
+    if leaf.module is not None:
+        if leaf.attribute("groups", 1) != 1 or _pair(leaf, "dilation", 1) != (1, 1):
+            raise ValueError(f"its layer {leaf.name} has groups or is dilated, which a DCGAN's are not")
+        stride, padding, more = (_pair(leaf, *rule) for rule in (("stride", 1), ("padding", 0), ("output_padding", 0)))
+        return Convolution(weight, bias, stride, padding, more)
+    height, width = weight.shape[2:]
+    if is_first:
+        return Convolution(weight, bias, (1, 1), (0, 0))
+    if height != width or height not in _USUAL:
+        raise ValueError(
+            f"its layer {leaf.name} has a kernel of {height} x {width}, from which its stride and padding cannot be "
+            "told; save the whole module (torch.save(netG, ...)) instead of its state_dict, and open that"
+        )
+    stride, padding, more = _USUAL[height]
+    return Convolution(weight, bias, (stride, stride), (padding, padding), (more, more))
+
+
+def _norm(leaf: _Leaf) -> Norm:
+    rows = _rows(leaf)
+    count = rows[0].numel() if rows else leaf.attribute("num_features")
+    if type(count) is not int:
+        raise ValueError(f"its layer {leaf.name} has no numbers")
+    found = leaf.tensors
+    mean, variance = found.get("running_mean"), found.get("running_var")
+    return Norm(count, found.get("weight"), found.get("bias"), mean, variance, _number(leaf, "eps", 1e-5))
+
+
+def _reshape(leaf: _Leaf, kind: str) -> Reshape:
+    names = {"Unflatten": ("unflattened_size",)}.get(kind, ("shape", "size", "target_shape", "args"))
+    for name in names:
+        value = leaf.attribute(name)
+        if isinstance(value, Inert) and value.arguments:
+            value = value.arguments[0]
+        numbers = [number for number in value if number != -1] if isinstance(value, list | tuple) else []
+        if len(numbers) == 3 and all(type(number) is int and number > 0 for number in numbers):
+            return Reshape((numbers[0], numbers[1], numbers[2]))
+    raise ValueError(f"it cannot be told what its layer {leaf.name} of the class {kind} does")
+
+
+def _pair(leaf: _Leaf, name: str, default: int) -> Pair:
+    value = leaf.attribute(name, default)
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2 or not all(type(number) is int for number in pair):
+        raise ValueError(f"its layer {leaf.name} has a {name} that is not known: {str(value)[:60]}")
+    return pair[0], pair[1]
+
+
+def _number(leaf: _Leaf, name: str, default: float) -> float:
+    value = leaf.attribute(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(f"its layer {leaf.name} has a {name} that is not known: {str(value)[:60]}")
+    return float(value)
