@@ -19,6 +19,7 @@ from inference_server.checkpoints.inert import Inert
 from inference_server.checkpoints.reading import read_file
 from inference_server.generators.dcgan import DCGAN, DCGANConfig, DCGANLayer, DCGANProjection, state_shapes
 from inference_server.generators.kinds import build
+from torch7_writer import Lua, Writer
 
 
 class Examples(nn.Module):
@@ -521,6 +522,32 @@ def test_torch7_layers_of_other_kinds_are_named():
     value.state["modules"][3].name = "nn.SpatialConvolution"
     with pytest.raises(CheckpointError, match=r"nn\.SpatialConvolution"):
         dcgan_torch7.convert(value, "net.t7")
+
+
+def as_lua(value: Any, prefix: str) -> Any:
+    """For the writer of Torch7's files; ``prefix`` in place of ``nn.`` of layers that cudnn has."""
+    if isinstance(value, Inert):
+        name = value.name if value.name == "nn.Sequential" else value.name.replace("nn.", prefix)
+        return Lua(name, as_lua(value.state, prefix))
+    if isinstance(value, dict):
+        return {key: as_lua(item, prefix) for key, item in value.items()}
+    return value.numpy() if isinstance(value, torch.Tensor) else value
+
+
+@pytest.mark.parametrize(
+    ("prefix", "cuda", "text"), [("nn.", False, False), ("cudnn.", True, False), ("nn.", False, True)]
+)
+def test_torch7_file(prefix, cuda, text, tmp_path):
+    module = trained(Examples())
+    path = tmp_path / "walls.t7"
+    path.write_bytes(Writer(text=text, cuda=cuda).write(as_lua(in_torch7(module.main, cleared=True), prefix)).bytes())
+    kind, value = read_file(path)
+    assert kind == "torch7"
+    assert dcgan_torch7.recognises(value)
+    assert not dcgan_torch.recognises(value)
+    generator = dcgan_torch7.convert(value, path.name).build(path.name)
+    assert isinstance(generator, DCGAN)
+    assert_same_pictures(generator, module)
 
 
 # The network itself
