@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
 
-from .errors import CheckpointError
+from .errors import CheckpointError, unexpected
 from .limits import LIMITS, Budget, Damaged
 from .reading import map_file, read_file
 from .zip_files import list_zip
@@ -43,18 +45,12 @@ def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: i
     try:
         array, space = _find(path)
         return _fit(array, space, z_dim, w_dim, num_ws)
-    except (Damaged, zipfile.BadZipFile, EOFError) as error:
+    except (Damaged, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise CheckpointError(f"{path.name} cannot be imported: {error}.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except CheckpointError:
-        raise
-    except MemoryError:
-        raise CheckpointError(f"{path.name} needs more memory than there is.") from None
     except Exception as error:
-        raise CheckpointError(
-            f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {str(error)[:200]})."
-        ) from error
+        raise unexpected(path.name, error) from error
 
 
 def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
@@ -72,21 +68,29 @@ def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
 
 
 def _read_npy(file: IO[bytes]) -> np.ndarray[Any, Any]:
-    """An array of plain numbers; its size is checked before they are read."""
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    version = np.lib.format.read_magic(file)
-    if version not in read_header:
-        raise Damaged(f"it is an array file of version {version}, which is not known")
-    shape, columns_first, dtype = read_header[version](file)
-    if dtype.kind not in "fiu":
-        raise Damaged(f"it holds {dtype}, not plain numbers")
+    """An array of plain numbers; its size is checked before they are read, and numpy's parser of Python is not used."""
+    sign = file.read(8)
+    width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 and sign.startswith(b"\x93NUMPY") else 0)
+    if width is None:
+        raise Damaged("it is no array file of a version that is known")
+    length = int.from_bytes(file.read(width), "little")
+    header = file.read(min(length, 10_000)).decode("latin-1")
+    kind = re.search(r"'descr': *'([<>|=]?)([a-zA-Z?])(\d{0,4})'", header)
+    order = re.search(r"'fortran_order': *(True|False)", header)
+    sizes = re.search(r"'shape': *\(((?:\d{1,18}, *)*(?:\d{1,18})?)\)", header)
+    if length > 10_000 or not sizes or not order or not header.startswith("{"):
+        raise Damaged("it is a damaged array file, or holds no plain numbers")
+    if not kind or kind[2] not in "fiu" or kind[3] not in ("1", "2", "4", "8"):
+        raise Damaged("it holds no plain numbers")
+    dtype = np.dtype("".join(kind.groups()))
+    shape = tuple(int(size) for size in sizes[1].replace(",", " ").split())
     count = math.prod(shape)
-    if count > NUMBERS or min(shape, default=0) < 0:
-        raise Damaged(f"its array of shape {shape} is larger than any latents")
+    if count > NUMBERS or len(shape) > 8 or max(shape, default=0) > NUMBERS:
+        raise Damaged(f"its array of shape {shape[:8]} is larger than any latents")
     raw = file.read(count * dtype.itemsize)
     if len(raw) != count * dtype.itemsize:
         raise Damaged("it is cut short")
-    return np.frombuffer(raw, dtype).reshape(shape, order="F" if columns_first else "C")
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if order[1] == "True" else "C")
 
 
 def _read_npz(path: Path, names: list[str]) -> tuple[np.ndarray[Any, Any], str | None]:
@@ -145,10 +149,10 @@ def _to_array(value: torch.Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any
         raise Damaged(f"its array of shape {tuple(value.shape)} is larger than any latents")
     if isinstance(value, torch.Tensor):
         if value.dtype.is_complex or value.dtype == torch.bool:
-            raise Damaged(f"it holds {value.dtype}, not plain numbers")
+            raise Damaged(f"it holds {value.dtype} and no plain numbers")
         return value.detach().to(torch.float32, copy=True).numpy()
     if value.dtype.kind not in "fiu":
-        raise Damaged(f"it holds {value.dtype}, not plain numbers")
+        raise Damaged(f"it holds {value.dtype} and no plain numbers")
     return value.astype(np.float32)
 
 

@@ -11,14 +11,15 @@ import torch
 
 from inference_server.generators.base import Generator
 
+from . import dcgan_torch, dcgan_torch7, stylegan1_tf, stylegan3_torch
 from .descriptions import describe
-from .errors import CheckpointError
+from .errors import CheckpointError, unexpected
 from .file_kinds import is_native
 from .native import read_native
 from .network import Network
 from .reading import read_file
 
-READERS: tuple[ModuleType, ...] = ()
+READERS: tuple[ModuleType, ...] = (stylegan1_tf, stylegan3_torch, dcgan_torch, dcgan_torch7)
 """Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``; asked in this order."""
 
 
@@ -34,10 +35,8 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
     network = open_network(path)
     try:
         return network.build(path.name)
-    except CheckpointError:
-        raise
     except Exception as error:
-        raise _unexpected(path, error) from error
+        raise unexpected(path.name, error) from error
 
 
 def open_network(path: str | os.PathLike[str]) -> Network:
@@ -59,10 +58,8 @@ def open_network(path: str | os.PathLike[str]) -> Network:
                 network = reader.convert(value, path.name)
                 return replace(network, tensors={name: _own(tensor) for name, tensor in network.tensors.items()})
         description = describe(value)
-    except CheckpointError:
-        raise
     except Exception as error:
-        raise _unexpected(path, error) from error
+        raise unexpected(path.name, error) from error
     raise CheckpointError(f"{path.name} {description}")
 
 
@@ -70,11 +67,3 @@ def _own(tensor: torch.Tensor) -> torch.Tensor:
     """A copy of numbers that may lie in the file's memory map; a file that shrinks would take them away."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
-
-
-def _unexpected(path: Path, error: Exception) -> CheckpointError:
-    if isinstance(error, MemoryError):
-        return CheckpointError(f"{path.name} needs more memory than there is.")
-    return CheckpointError(
-        f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {str(error)[:200]})."
-    )

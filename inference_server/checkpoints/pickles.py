@@ -125,7 +125,7 @@ class _Machine:
     def text(self, count: int, encoding: str, errors: str = "strict") -> str:
         if count > self.budget.limits.text_bytes:
             raise Damaged(f"it has a text of {count} bytes")
-        return str(self.take(count), encoding, errors)
+        return as_text(self.take(count), encoding, errors)
 
     # The stack
 
@@ -174,14 +174,20 @@ class _Machine:
     def text_integer(self, line: bytes) -> int:
         if len(line) > 2 * self.budget.limits.integer_bytes:
             raise Damaged(f"it has a number of {len(line)} digits")
-        return int(line.rstrip(b"L"))
+        try:
+            return int(line.rstrip(b"L"))
+        except ValueError:
+            raise Damaged("it has a number that is none") from None
 
     def int_line(self) -> None:
         line = self.line()
         self.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else self.text_integer(line))
 
     def float_line(self) -> None:
-        self.stack.append(float(self.line()[:64]))
+        try:
+            self.stack.append(float(self.line()[:64]))
+        except ValueError:
+            raise Damaged("it has a number that is none") from None
 
     def string_line(self) -> None:
         line = self.line().strip()
@@ -243,7 +249,7 @@ class _Machine:
         self.stack.append(found)
 
     def global_line(self) -> Any:
-        return str(self.line(), "utf-8"), str(self.line(), "utf-8")
+        return as_text(self.line(), "utf-8"), as_text(self.line(), "utf-8")
 
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(arguments, tuple):
@@ -303,6 +309,14 @@ class _Machine:
         if self.persistent is None:
             raise Damaged("it points to objects outside itself")
         self.stack.append(self.persistent(identity))
+
+
+def as_text(raw: bytes | memoryview, encoding: str, errors: str = "strict") -> str:
+    """A text, or Damaged."""
+    try:
+        return str(raw, encoding, errors)
+    except UnicodeDecodeError:
+        raise Damaged("it has a text that is none") from None
 
 
 def as_key(value: Any) -> Any:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError
+from .errors import CheckpointError, unexpected
 from .extent import check_extent
 from .limits import LIMITS, Budget, Damaged, Limits
 from .pickles import read_pickle
@@ -37,12 +37,8 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
         return kind, value
     except Damaged as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}. Download or copy it again.") from error
-    except MemoryError:
-        raise CheckpointError(f"{path.name} needs more memory than there is.") from None
     except Exception as error:
-        raise CheckpointError(
-            f"{path.name} is damaged, or of a make that is not known ({type(error).__name__}: {error})."
-        ) from error
+        raise unexpected(path.name, error) from error
 
 
 def map_file(path: Path, limits: Limits = LIMITS) -> memoryview:

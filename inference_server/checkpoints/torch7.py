@@ -115,7 +115,10 @@ class _Text:
         if not found:
             raise Damaged("it is cut short")
         self.position += found.end()
-        return float(found[1]) if kind == "double" else int(found[1])
+        try:
+            return float(found[1]) if kind == "double" else int(found[1])
+        except ValueError:
+            raise Damaged("it has a number that is none") from None
 
     def text(self) -> str:
         count = self.word("int")

@@ -185,7 +185,7 @@ def test_numbers_must_be_finite(tmp_path, bad):
 
 @pytest.mark.parametrize("value", [np.array([{}]), np.array(["text"]), np.zeros(3, "c8"), np.zeros((2, Z), bool)])
 def test_other_things_than_numbers(tmp_path, value):
-    with pytest.raises(CheckpointError, match="not plain numbers"):
+    with pytest.raises(CheckpointError, match="no plain numbers"):
         read(tmp_path, value, ".npy")
 
 
