@@ -211,12 +211,12 @@ class SynthesisLayer(nn.Module):
         x = F.leaky_relu_(x, self.config.slope)
         if self.config.pixel_norm:
             x = normalize(x.float()).to(x.dtype)
-        scale, shift = self.affine(w).chunk(2, dim=1)
+        scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         if self.config.instance_norm:
-            variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)
-            scale = scale * torch.rsqrt(variance + EPSILON)
-            shift = shift - mean * scale
-        return torch.addcmul(shift.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
+            # Two passes, as exact as torch.var_mean and on CPUs many times as fast; group_norm has one, and is rougher.
+            x = x - x.mean(dim=(2, 3), keepdim=True)
+            scale = scale * torch.rsqrt(x.float().square().mean(dim=(2, 3), keepdim=True) + EPSILON)
+        return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
     def convolved(self, x: torch.Tensor) -> torch.Tensor:
         """The convolution and the bias, which may be added before the noise; a tensor of its own."""

@@ -228,9 +228,9 @@ def test_original_network():
     cut = generator.truncate(ws, 0.7, generator.info.default_cutoff)
     for name, found in (("w_psi1", ws), ("w_psi07_cut8", cut), ("w_default", cut)):
         np.testing.assert_allclose(found.numpy(), expected[name], rtol=0, atol=1e-5)
-    for name, found in (("img_psi1", ws), ("img_psi07_cut8", cut)):
+    for name, given in (("img_psi1", "w_psi1"), ("img_psi07_cut8", "w_psi07_cut8")):
         # Both round: the original is up to 0.7e-5 of the largest value away from a calculation in float64.
-        image = generator.synthesize(found, "const").numpy()
+        image = generator.synthesize(torch.from_numpy(expected[given]), "const").numpy()
         np.testing.assert_allclose(image, expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
     assert generator.info.origin == "StyleGAN pickle (TensorFlow)"
     assert generator.info.name == "tf_sg1_128_asym"
