@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from .library import library
 from .scene import changes, curves, drawing
 from .session import session
 
@@ -60,6 +61,7 @@ def on_load_pre(*_: Any) -> None:
 def on_load_post(*_: Any) -> None:
     """A file was opened: plan it at the next tick, start nothing."""
     changes.mark()
+    library.show()  # not what the file holds of a list
 
 
 @persistent

@@ -1,8 +1,8 @@
-"""The add-on's preferences: which Python runs the server, where frames lie, how much room they may take."""
+"""The add-on's preferences: the server's Python, where frames lie and how much room they take, where generators lie."""
 
 import bpy
-from bpy.props import BoolProperty, IntProperty, StringProperty
-from bpy.types import AddonPreferences, Context
+from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
+from bpy.types import AddonPreferences, Context, PropertyGroup
 
 from .scene import changes
 
@@ -15,6 +15,16 @@ def _changed(_self: AddonPreferences, _context: Context) -> None:
 
 
 # Blender reads the annotations themselves: no postponed ones in this file.
+class LibraryFolder(PropertyGroup):
+    """A folder in which generators are looked for."""
+
+    path: StringProperty(
+        name="Folder",
+        description="Folder in which generators are looked for, when Look for Generators is pressed",
+        subtype="DIR_PATH",
+    )
+
+
 class LanternPreferences(AddonPreferences):
     """Shown under Edit > Preferences > Add-ons > Latent Lantern."""
 
@@ -48,6 +58,12 @@ class LanternPreferences(AddonPreferences):
         default=True,
     )
 
+    library_folders: CollectionProperty(type=LibraryFolder)
+
+    def library_paths(self) -> list[str]:
+        """The folders in which generators are looked for, as absolute paths."""
+        return [bpy.path.abspath(folder.path) for folder in self.library_folders if folder.path]
+
     def draw(self, _context: Context) -> None:
         """Draw the preferences."""
         layout = self.layout
@@ -56,6 +72,14 @@ class LanternPreferences(AddonPreferences):
         layout.prop(self, "frame_folder")
         layout.prop(self, "budget")
         layout.prop(self, "make_automatically")
+        header = layout.row()
+        header.label(text="Folders with Generators")
+        header.operator("lantern.add_library_folder", text="", icon="ADD")
+        for i, folder in enumerate(self.library_folders):
+            row = layout.row(align=True)
+            row.use_property_split = False
+            row.prop(folder, "path", text="")
+            row.operator("lantern.remove_library_folder", text="", icon="X").index = i
 
 
 def preferences() -> LanternPreferences:

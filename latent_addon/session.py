@@ -42,6 +42,9 @@ _PREVIEWS = 32
 _PLAN_AGAIN = 0.25
 """Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
 
+_PLAN_SHARE = 10
+"""Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
+
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
@@ -62,6 +65,7 @@ class Session:
         """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
         self._looked = 0.0
         self._planned = 0.0
+        self._plan_again = _PLAN_AGAIN
         self._known_files = 0
         self._restarts = 0
         self._was_ready = False
@@ -79,7 +83,7 @@ class Session:
         if self.busy_rendering:
             return
         self._watch_server()
-        if changes.take(hints=not self.feeder.busy or time.monotonic() - self._planned > _PLAN_AGAIN):
+        if changes.take(hints=not self.feeder.busy or time.monotonic() - self._planned > self._plan_again):
             self.replan()
         elif time.monotonic() - self._looked > _LOOK_AGAIN:
             self._look_at_folder()
@@ -114,7 +118,7 @@ class Session:
         self.halted = reason
         if not self.busy_rendering:
             self.plans.show(under_way=False)
-        self._redraw()
+        self.redraw()
 
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
@@ -129,7 +133,7 @@ class Session:
 
     def replan(self) -> None:
         """Bring every strip of every scene up to date: its plan, its elements, its place in the queue."""
-        self._planned = time.monotonic()
+        started = time.monotonic()
         self._find_folder()
         self.plans.writing = self.armed
         if self.plans.update():  # an edit is a new question
@@ -137,7 +141,9 @@ class Session:
             self._asked = False
             self.halted = ""
         self.plans.show(under_way=self._may_make())
-        self._redraw()
+        self.redraw()
+        self._planned = time.monotonic()
+        self._plan_again = max(_PLAN_AGAIN, _PLAN_SHARE * (self._planned - started))
 
     def problem(self, image_strip: ImageStrip | None) -> str:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
@@ -217,7 +223,7 @@ class Session:
 
     def _on_server_change(self) -> None:
         self._was_ready |= self.client.state is ServerState.READY
-        self._redraw()
+        self.redraw()
 
     def _watch_server(self) -> None:
         """After a death in the middle of work, start again; but not again and again without a frame in between."""
@@ -326,7 +332,7 @@ class Session:
             self._restarts = 0
             self.plans.show_made(there)
             self._show_previews(there)
-            self._redraw()
+            self.redraw()
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(protocol.ProtocolError.from_json(params.get("error")), names)
 
@@ -354,7 +360,8 @@ class Session:
             return
         self.halt(str(error))
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
+        """Let the editors with our tab draw themselves again."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
                 if area.type in {"SEQUENCE_EDITOR", "VIEW_3D"}:

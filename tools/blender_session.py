@@ -29,7 +29,7 @@ def set_preferences(server_python: str) -> None:
     """Put the extension's preferences back to their defaults, all but the server's Python."""
     found = bpy.context.preferences.addons[EXTENSION].preferences
     for name, prop in found.bl_rna.properties.items():
-        if not prop.is_readonly and name != "bl_idname":
+        if (not prop.is_readonly or prop.type == "COLLECTION") and name != "bl_idname":
             found.property_unset(name)
     found.server_python = server_python
 

@@ -15,8 +15,6 @@ from .asking import AskingOperator
 from .context import StripOperator, current_strip, working_scene
 from .latents import Floats, floats_of
 
-LATENT_SUFFIXES = (".npy", ".npz", ".pt")
-
 
 class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
     """Give the strip the latents of a file, in z, w or W+. Where the latent is animated, they are keyed"""
@@ -27,7 +25,7 @@ class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
     poll = StripOperator.poll
 
     filename_ext = ".npy"
-    filter_glob: StringProperty(default=";".join(f"*{suffix}" for suffix in LATENT_SUFFIXES), options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.npy;*.npz;*.pt", options={"HIDDEN"})
     spacing: IntProperty(
         name="Spacing",
         description="Frames from key to key where the file holds several latents, the first at the playhead; "

@@ -158,7 +158,8 @@ class GeneratorProperties:
     def facts(self) -> GeneratorFacts:
         """The generator as it was last described; what is only of use when a strip is added is not kept."""
         flat = {field: getattr(self, own) for field, own in _FLAT_FACTS.items()}
-        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in self.snapshots))
+        run = self.snapshots if self.generator else ()
+        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in run))
 
     def set_facts(self, facts: GeneratorFacts) -> None:
         """Take over the description of the generator.
@@ -196,14 +197,18 @@ class GeneratorProperties:
 
     def current_snapshot(self) -> int:
         """Index of the snapshot that is shown now, or of the earlier one of two; 0 for a single file."""
-        return max(0, min(math.floor(self.snapshot), len(self.snapshots)) - 1)
+        return max(0, math.floor(self._place()))
+
+    def _place(self) -> float:
+        """Where in the list of snapshots the strip is, counted from 0."""
+        return min(self.snapshot, float(len(self.snapshots))) - 1.0 if self.snapshot > 1.0 else 0.0
 
     def snapshot_name(self) -> str:
         """The shown snapshot's name for people; both names where two are blended."""
         if not self.snapshots:
             return ""
         i = self.current_snapshot()
-        share = round(100 * (self.snapshot - 1 - i))
+        share = round(100 * (self._place() - i))
         if i + 1 < len(self.snapshots) and share:
             return f"{share}% from {self.snapshots[i].name} to {self.snapshots[i + 1].name}"
         return self.snapshots[i].name

@@ -29,6 +29,9 @@ from .properties import CLASSES, LATENT, LatentStripSettings, settings_of
 
 Floats = NDArray[np.float64]
 
+LARGEST_SIDE = 16384
+"""Pixels of a picture's side; a file that asks for more is not to be believed."""
+
 
 class PlanError(Exception):
     """The strip cannot be planned as it is. The text says why and what to do."""
@@ -135,6 +138,12 @@ def check_sizes(strip: ImageStrip) -> None:
             f"The latent of strip '{strip.name}' has {length} numbers, but {facts.name} takes {wanted} in space "
             f"{group.space}. Choose the generator it was made with, or press Fit Latent to start from a new one."
         )
+    width, height = group.picture_size()
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise PlanError(
+            f"The pictures of strip '{strip.name}' would be {width} x {height} pixels; up to {LARGEST_SIDE} a side are "
+            "made."
+        )
     if facts.num_classes and len(strip.get(CLASSES, ())) != facts.num_classes:
         raise PlanError(
             f"Strip '{strip.name}' needs {facts.num_classes} class weights for {facts.name}. Press Fit Latent."
@@ -195,9 +204,10 @@ def _in_range(group: LatentStripSettings, settings: dict[str, Floats]) -> dict[s
     limited = {}
     for name, column in settings.items():
         prop = group.bl_rna.properties[name]
+        column = np.nan_to_num(column)
         if prop.type != "BOOLEAN":
             column = np.clip(column, prop.hard_min, prop.hard_max)
-        limited[name] = np.rint(np.nan_to_num(column) * interpolation.GRID) / interpolation.GRID
+        limited[name] = np.rint(column * interpolation.GRID) / interpolation.GRID
     return limited
 
 

@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 from bpy.types import ImageStrip, Scene
 
+from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.scene import curves, planning, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session import session
@@ -32,6 +33,7 @@ class Stage:
         self.journal_path = folder / "journal.jsonl"
         # Frames of an unsaved file outlive the file; to a test they would be frames that need not be made.
         shutil.rmtree(Path(bpy.app.tempdir, "latent_lantern"), ignore_errors=True)
+        library.forget()
         self.use_fake_server()
 
     @property

@@ -229,3 +229,19 @@ def test_stepping_is_refused_where_there_is_no_run(stage):
     stage.add_strip(3)
     with pytest.raises(RuntimeError, match="single file"):
         bpy.ops.lantern.step_snapshot()
+
+
+def test_what_a_file_says_of_snapshots_is_not_believed(stage, run):
+    """Lists without a folder, places that are no numbers: nothing crashes, and the generator is what it was."""
+    strip = stage.add_strip(3)
+    stage.fill()
+    pictures = shown(strip)
+    entry = settings_of(strip).snapshots.add()
+    entry.name, entry.path, entry.sha256 = "stray", "../../stray.pkl", "ab" * 32
+    settings_of(strip)["snapshot"] = float("nan")
+    settings_of(strip).snapshot = float("inf")
+    stage.fill()
+    assert shown(strip) == pictures
+    settings_of(strip).width = 10**6
+    session.replan()
+    assert "1000000 x 16 pixels" in session.problem(strip)

@@ -1,0 +1,165 @@
+"""The generators that the user has: in the folders that the preferences name, asked for one by one.
+
+Nothing is looked for until the user asks, whatever a .blend holds, and nothing here waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy.utils.previews
+
+from .scene.library_properties import library_rows
+from .session import session
+
+
+@dataclass(slots=True)
+class Card:
+    """What is known of one generator.
+
+    path: of the file, or of a folder of snapshots; empty for the built-in one. snapshots: how many, 0 for a file.
+    bytes: of all its files. about: the server's description, None until it came. error: why there is none. icon: of its
+    picture, 0 without one.
+    """
+
+    path: str
+    snapshots: int = 0
+    bytes: int = 0
+    about: dict[str, Any] | None = None
+    error: str = ""
+    icon: int = 0
+
+    @property
+    def name(self) -> str:
+        """For people: the description's, until it is there the file's."""
+        if self.about is not None:
+            return str(self.about.get("name"))
+        return os.path.basename(self.path) if self.path else "Built-in"
+
+
+@dataclass(slots=True)
+class Library:
+    """The cards, the built-in generator's first.
+
+    problems: folders that could not be read. looking: whether cards are still being asked for. asked: whether the user
+    ever has.
+    """
+
+    cards: list[Card] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    looking: bool = False
+    asked: bool = False
+    _round: int = 0
+    """Which search an answer must be of to be heeded."""
+
+    def refresh(self, folders: list[str]) -> None:
+        """Look through the folders, as absolute paths, anew. Cards fill up as the session ticks."""
+        self._round += 1
+        self.asked = self.looking = True
+        self.cards, self.problems = [Card("")], []
+        self.show()
+        self._ask("library/list", {"folders": folders}, self._listed, self._not_listed)
+
+    def forget(self) -> None:
+        """Drop every card, and answers that are still to come."""
+        self._round += 1
+        self.cards, self.problems = [], []
+        self.looking = self.asked = False
+
+    def card(self, place: int) -> Card | None:
+        """The card of a place in the list."""
+        return self.cards[place] if 0 <= place < len(self.cards) else None
+
+    def show(self) -> None:
+        """Bring Blender's list up to date; it is another one when a file was opened."""
+        rows = library_rows().rows
+        while len(rows) > len(self.cards):
+            rows.remove(len(rows) - 1)
+        for i, card in enumerate(self.cards):
+            row = rows[i] if i < len(rows) else rows.add()
+            if row.name != card.name:
+                row.name = card.name
+        session.redraw()
+
+    def _listed(self, answer: dict[str, Any]) -> None:
+        self.problems = [str(problem) for problem in answer["problems"]]
+        for entry in answer["entries"]:
+            if entry["path"] is not None:  # the built-in one has its card
+                self.cards.append(Card(str(entry["path"]), int(entry["snapshots"]), int(entry["bytes"])))
+        self.show()
+        self._ask_for_next()
+
+    def _not_listed(self, message: str) -> None:
+        self.problems = [message]
+        self.looking = False
+        self.show()
+
+    def _ask_for_next(self) -> None:
+        card = next((card for card in self.cards if card.about is None and not card.error), None)
+        if card is None:
+            self.looking = False
+            self.show()
+            return
+
+        def described(answer: dict[str, Any]) -> None:
+            card.about = answer
+            card.bytes = card.bytes or int(answer["bytes"])
+            card.icon = _icon(str(answer["sha256"]), str(answer.get("thumbnail", "")))
+            self.show()
+            self._ask_for_next()
+
+        def failed(message: str) -> None:
+            card.error = message
+            if session.halted:  # the server cannot be had: every other card would say the same
+                self._not_listed(message)
+            else:
+                self.show()
+                self._ask_for_next()
+
+        self._ask("library/card", {"path": card.path or None, "thumbnail": True}, described, failed)
+
+    def _ask(
+        self,
+        method: str,
+        params: dict[str, Any],
+        then: Callable[[dict[str, Any]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        asked_in = self._round
+
+        def heed(callback: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda answer: callback(answer) if asked_in == self._round else None
+
+        session.ask(method, params, heed(then), heed(failed))
+
+
+_icons: Any = None
+
+
+def _icon(sha256: str, thumbnail: str) -> int:
+    """The icon of a picture on disk, which Blender loads when it is first drawn; 0 without one."""
+    if _icons is None or not os.path.isfile(thumbnail):
+        return 0
+    if sha256 not in _icons:
+        _icons.load(sha256, thumbnail, "IMAGE")
+    return _icons[sha256].icon_id
+
+
+def register() -> None:
+    """Make room for the pictures."""
+    global _icons
+    _icons = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    """Forget the pictures and the cards."""
+    global _icons
+    library.forget()
+    bpy.utils.previews.remove(_icons)
+    _icons = None
+
+
+library = Library()

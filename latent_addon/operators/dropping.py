@@ -1,0 +1,74 @@
+"""Files dropped onto the Sequencer or the 3D Viewport: generators and latents."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bpy.props import StringProperty
+from bpy.types import Context, FileHandler
+
+from ..core.frame_request import GeneratorFacts
+from ..scene import strip
+from ..scene.properties import settings_of
+from ..session import session
+from .asking import AskingOperator
+from .context import current_strip
+from .generators import SUFFIXES
+from .strip import add_strip
+
+
+class LANTERN_OT_drop_generator(AskingOperator):
+    """Let the current latent strip's pictures be made by this file; without a latent strip, add one"""
+
+    bl_idname = "lantern.drop_generator"
+    bl_label = "Drop Generator"
+    bl_options = {"REGISTER", "UNDO"}
+
+    filepath: StringProperty(
+        name="File", description="Checkpoint file", subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
+    def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        session.describe(self.filepath, answered, failed)
+
+    def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
+        image_strip = current_strip(context)
+        if image_strip is None:
+            image_strip = add_strip(context, self.filepath, answer)
+        else:
+            settings_of(image_strip).choose(self.filepath, answer)
+            strip.fit_classes(image_strip)
+        self.report({"INFO"}, f"{image_strip.name} shows {answer.name}")
+        return {"FINISHED"}
+
+
+def _in_our_editors(context: Context) -> bool:
+    return context.area is not None and context.area.type in {"SEQUENCE_EDITOR", "VIEW_3D"}
+
+
+class LANTERN_FH_generator(FileHandler):
+    """Takes checkpoint files."""
+
+    bl_idname = "LANTERN_FH_generator"
+    bl_label = "Latent Lantern Generator"
+    bl_import_operator = "lantern.drop_generator"
+    bl_file_extensions = ";".join(SUFFIXES)
+
+    @classmethod
+    def poll_drop(cls, context: Context) -> bool:
+        return _in_our_editors(context)
+
+
+class LANTERN_FH_latents(FileHandler):
+    """Takes files of latents, where there is a strip to take them. A .pt file that is dropped is a generator."""
+
+    bl_idname = "LANTERN_FH_latents"
+    bl_label = "Latent Lantern Latents"
+    bl_import_operator = "lantern.import_latents"
+    bl_file_extensions = ".npy;.npz"
+
+    @classmethod
+    def poll_drop(cls, context: Context) -> bool:
+        return _in_our_editors(context) and current_strip(context) is not None
+
+
+CLASSES = (LANTERN_OT_drop_generator, LANTERN_FH_generator, LANTERN_FH_latents)

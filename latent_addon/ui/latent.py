@@ -1,0 +1,92 @@
+"""Panels of the latent: how it moves, where it lies, how the generator takes it."""
+
+from __future__ import annotations
+
+from bpy.types import Context, ImageStrip, UILayout
+
+from ..operators.context import current_strip
+from ..scene import keying
+from ..scene.properties import LatentStripSettings, settings_of
+from ..session import session
+from .parts import draw_message, heading
+
+
+class LatentPanel:
+    """How the latent moves, and how the generator takes it."""
+
+    bl_label = "Latent"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return current_strip(context) is not None
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        strip = current_strip(context)
+        settings = settings_of(strip)
+        layout.use_property_split = True
+        layout.prop(settings, "interpolation")
+        self._draw_hints(context, strip, settings)
+        if settings.has_w:
+            row = heading(layout, "Space")
+            for space in ("Z", "W", "W+"):
+                row.operator("lantern.set_space", text=space, depress=settings.space == space).space = space
+        heading(layout, "").operator("lantern.import_latents", icon="IMPORT")
+        if settings.canvas_step:
+            row = heading(layout, "Canvas")
+            row.operator("lantern.set_canvas", text=f"{settings.columns} x {settings.rows}", icon="MESH_GRID")
+        if settings.num_classes:
+            _draw_classes(layout, strip, settings)
+        if settings.has_truncation:
+            layout.prop(settings, "psi")
+            layout.prop(settings, "cutoff")
+        if settings.has_noise:
+            layout.prop(settings, "noise")
+            if settings.noise == "SEED":
+                layout.prop(settings, "noise_seed")
+
+    def _draw_hints(self, context: Context, strip: ImageStrip, settings: LatentStripSettings) -> None:
+        state = session.plans.state_of(strip)
+        if state is not None and state.planner.partial_keys and settings.interpolation == "GREAT_CIRCLE":
+            frames = state.planner.partial_keys
+            text = f"{frames} frames have keys of some components only; great circles pass over them."
+            draw_message(self.layout, context, text, icon="INFO")
+        if not settings.normalises_z and settings.space == "Z" and settings.interpolation == "FCURVE":
+            text = "This generator pales between F-curve keys; Great Circle does not."
+            draw_message(self.layout, context, text, icon="INFO")
+
+
+def _draw_classes(layout: UILayout, strip: ImageStrip, settings: LatentStripSettings) -> None:
+    number, share = keying.main_class(strip)
+    row = heading(layout, "Class")
+    name = f"{number}" if share == 1.0 else f"{number}: {share:.0%}"
+    for step, icon in ((-1, "TRIA_LEFT"), (0, "NONE"), (1, "TRIA_RIGHT")):
+        part = row.row(align=True)
+        part.enabled = 0 <= number + step < settings.num_classes
+        part.operator_context = "EXEC_DEFAULT" if step else "INVOKE_DEFAULT"
+        part.operator("lantern.set_class", text="" if step else name, icon=icon).number = max(0, number + step)
+    row.operator("lantern.insert_class_key", text="", icon="KEY_HLT")
+    row.operator("lantern.delete_class_key", text="", icon="KEY_DEHLT")
+
+
+class TransformPanel:
+    """The picture moved in its plane by the generator itself."""
+
+    bl_label = "Transform"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        strip = current_strip(context)
+        return strip is not None and settings_of(strip).has_transform
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        settings = settings_of(current_strip(context))
+        layout.use_property_split = True
+        column = layout.column(align=True)
+        column.prop(settings, "move_x")
+        column.prop(settings, "move_y", text="Y")
+        layout.prop(settings, "turn")
+        layout.prop(settings, "zoom")

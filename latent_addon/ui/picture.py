@@ -1,0 +1,57 @@
+"""Panels of what becomes of the pictures: shadow, drawing, composite."""
+
+from __future__ import annotations
+
+from bpy.types import Context
+
+from ..operators.context import current_strip, working_scene
+from ..scene import drawing, output
+from ..scene.properties import settings_of
+
+
+class ShadowPanel:
+    """The flat shadow."""
+
+    bl_label = "Shadow"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return current_strip(context) is not None
+
+    def draw_header(self, context: Context) -> None:
+        self.layout.prop(settings_of(current_strip(context)), "show_shadow", text="")
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        settings = settings_of(current_strip(context))
+        layout.use_property_split = True
+        layout.active = settings.show_shadow
+        layout.prop(settings, "shadow_threshold")
+        layout.prop(settings, "shadow_softness")
+        layout.prop(settings, "shadow_fill_holes")
+        layout.prop(settings, "shadow_min_area")
+        layout.prop(settings, "shadow_invert")
+        layout.prop(settings, "shadow_figure")
+        layout.prop(settings, "shadow_ground")
+        layout.prop(settings, "shadow_mix")
+        layout.operator("lantern.shadow_preset", icon="PRESET")
+
+
+class DrawingPanel:
+    """From the strip to the composite."""
+
+    bl_label = "Drawing"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return current_strip(context) is not None
+
+    def draw(self, context: Context) -> None:
+        scene = working_scene(context)
+        column = self.layout.column(align=True)
+        set_up = drawing.pencil_of(scene) is not None
+        column.operator("lantern.set_up_drawing", icon="CHECKMARK" if set_up else "GREASEPENCIL")
+        made = output.output_scene_of(scene) is not None
+        column.operator("lantern.make_output_scene", icon="CHECKMARK" if made else "SCENE_DATA")
+        column.operator("lantern.render_composite", icon="RENDER_ANIMATION")
+        self.layout.operator("lantern.export_sequence", icon="EXPORT")

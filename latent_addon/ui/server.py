@@ -1,0 +1,44 @@
+"""The panel of the process beside Blender."""
+
+from __future__ import annotations
+
+from bpy.types import Context
+
+from ..session import session
+from ..worker.client import ServerState
+from .parts import draw_message, wrapped
+
+
+class ServerPanel:
+    """The process beside Blender."""
+
+    bl_label = "Server"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    _STATES = {
+        ServerState.STOPPED: "Not running until frames are missing",
+        ServerState.STARTING: "Starting ...",
+        ServerState.FAILED: "Stopped",
+    }
+
+    def draw(self, context: Context) -> None:
+        layout = self.layout
+        client = session.client
+        device = client.greeting.get("device") or {}
+        ready = client.state is ServerState.READY
+        layout.label(text=f"Ready: {device.get('name', 'unknown device')}" if ready else self._STATES[client.state])
+        if client.message:
+            draw_message(layout, context, client.message)
+        row = layout.row(align=True)
+        if client.state in (ServerState.STARTING, ServerState.READY):
+            row.operator("lantern.stop_server", icon="QUIT")
+            row.operator("lantern.release_device")
+        else:
+            row.operator("lantern.start_server", icon="PLAY")
+        if client.log:
+            column = layout.box().column(align=True)
+            column.scale_y = 0.8
+            lines = [part for line in list(client.log)[-4:] for part in wrapped(context, line[:400])]
+            for line in lines[-8:]:
+                column.label(text=line)
+            layout.operator("lantern.copy_log", icon="COPYDOWN")

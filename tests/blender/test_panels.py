@@ -1,0 +1,94 @@
+"""What the panels show, of which generator; every property and operator that they name is there."""
+
+import json
+
+import bpy
+import pytest
+
+from latent_lantern.latent_addon.library import library
+from latent_lantern.latent_addon.scene.properties import settings_of
+from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.ui.latent import LatentPanel, TransformPanel
+from latent_lantern.latent_addon.ui.library import GeneratorsPanel, LANTERN_UL_generators
+from latent_lantern.latent_addon.ui.panels import CONTENTS
+from latent_lantern.latent_addon.ui.strip import StripPanel
+from layout import Layout, drawn
+
+
+def use_facts(stage, **facts):
+    stage.use_fake_server("--facts", json.dumps(facts))
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=lambda content: content.__name__)
+def test_every_panel_draws(stage, content):
+    drawn(content)
+    strip = stage.add_strip(5)
+    drawn(content)
+    settings_of(strip).show_shadow = True
+    settings_of(strip).noise = "SEED"
+    session.halt("Something long and unpleasant stands in the way; look at the preferences, for there is much to see.")
+    drawn(content)
+
+
+def test_a_plain_generator_shows_what_it_has(stage):
+    stage.add_strip(3)
+    latent = drawn(LatentPanel)
+    assert {"interpolation", "psi", "cutoff", "noise"} <= set(latent.props)
+    assert {"Z", "W", "W+"} <= set(latent.texts)
+    assert not {"lantern.set_canvas", "lantern.set_class"} & {name for name, _ in latent.operators}
+    assert drawn(TransformPanel) is None
+    assert "snapshot" not in drawn(StripPanel).props
+
+
+def test_a_generator_without_mapping_shows_less_and_a_hint(stage):
+    use_facts(stage, spaces=["z"], has_truncation=False, has_noise=False, normalises_z=False, canvas_step=4)
+    strip = stage.add_strip(3)
+    latent = drawn(LatentPanel)
+    assert latent.props == ["interpolation"]
+    assert "lantern.set_canvas" in {name for name, _ in latent.operators} and "W" not in latent.texts
+    assert "pales" not in " ".join(latent.texts)
+    settings_of(strip).interpolation = "FCURVE"
+    assert "pales" in " ".join(drawn(LatentPanel).texts)
+
+
+def test_classes_and_transform_are_shown_where_they_are(stage):
+    use_facts(stage, num_classes=3, has_transform=True)
+    stage.add_strip(3)
+    bpy.ops.lantern.set_class(number=2)
+    steps = [values["number"] for name, values in drawn(LatentPanel).operators if name == "lantern.set_class"]
+    assert steps == [1, 2, 3]
+    assert drawn(TransformPanel).props == ["move_x", "move_y", "turn", "zoom"]
+
+
+def test_a_run_shows_its_snapshot(stage, tmp_path):
+    for number in (1, 2):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / f"net-{number}.pkl").write_bytes(b"weights %d" % number)
+    strip = stage.add_strip(3, generator=str(tmp_path / "run"))
+    panel = drawn(StripPanel)
+    assert "snapshot" in panel.props and "net-2 (of 2)" in panel.texts
+    settings_of(strip).snapshot = 1.5
+    assert "50% from net-1 to net-2 (of 2)" in drawn(StripPanel).texts
+
+
+def test_the_generators_panel_shows_the_chosen_card(stage, tmp_path):
+    assert "Look for Generators" in drawn(GeneratorsPanel).texts
+    (tmp_path / "horses.pkl").write_bytes(b"horses")
+    (tmp_path / "torn.pkl").write_bytes(b"broken")
+    stage.preferences.library_folders.add().path = str(tmp_path)
+    bpy.ops.lantern.refresh_library()
+    assert "Being looked at ..." in drawn(GeneratorsPanel).texts
+    assert session.wait(lambda: not library.looking, 30)
+    bpy.context.window_manager.latent_lantern_library.chosen = 1
+    panel = drawn(GeneratorsPanel)
+    assert "horses" in panel.texts and "Kind: fake" in panel.texts
+    chosen = dict(panel.operators)
+    assert chosen["lantern.choose_generator"] == {"filepath": str(tmp_path / "horses.pkl")}
+    lines = []
+    for place in range(3):
+        line = Layout()
+        LANTERN_UL_generators.draw_item(None, bpy.context, line, None, None, 0, None, "", place)
+        lines.append(line.texts)
+    assert lines == [["Fake", "16 x 16"], ["horses", "16 x 16"], ["torn.pkl"]]
+    bpy.context.window_manager.latent_lantern_library.chosen = 2
+    assert "torn.pkl" in "".join(drawn(GeneratorsPanel).texts).replace(" ", "")
