@@ -3,8 +3,8 @@
     python tests/fuzz_checkpoints.py --mutants 100000 --seed 1
 
 A worker process loads mutants, under a limit of memory and with audit hooks; this one watches it, and starts another
-when it dies or a mutant takes longer than ten seconds. What is found lies in ``--output``. A mutant is a function of
-the seed and its number.
+when it dies or a mutant takes longer than ten seconds. What is found lies in ``--output``. A mutant is decided by the
+seed and its number, but for the addresses of memory that torch writes into its files.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import pickle
 import queue
 import random
+import re
 import resource
 import struct
 import subprocess
@@ -24,7 +25,9 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +41,8 @@ MEMORY = 1 << 30
 """Bytes of address space beyond what the worker has when it is ready."""
 GROWTH = 512 << 20
 """Bytes of memory that a mutant may really take."""
+START = 300.0
+"""Seconds for a worker to begin."""
 
 
 def small_files() -> dict[str, bytes]:
@@ -86,10 +91,55 @@ def small_files() -> dict[str, bytes]:
     file = io.BytesIO()
     np.save(file, np.ones((2, 16), "f4"))
     files["npy"] = file.getvalue()
+    for name, value in (("DCGAN", dcgan()), ("rosinality", {"g_ema": rosinality(), "latent_avg": torch.zeros(6)})):
+        file = io.BytesIO()
+        torch.save(value, file)
+        files[name] = file.getvalue()
+    files["DCGAN, pickled"] = pickle.dumps(dcgan())
     files["a tensor"] = hostile.torch_zip(
         b"\x80\x02" + hostile.tensor(hostile.storage_id(), 0, (2, 2), (2, 1)) + b".", {"archive/data/0": bytes(16)}
     )
     return files
+
+
+def dcgan() -> Any:
+    """A DCGAN of 8 pixels, as a module."""
+    from torch import nn
+
+    norm = nn.BatchNorm2d(3)
+    layers = (nn.ConvTranspose2d(5, 3, 4, 1, 0, bias=False), norm, nn.ReLU(True), nn.ConvTranspose2d(3, 3, 4, 2, 1))
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def rosinality() -> dict[str, Any]:
+    """The state dict of a StyleGAN2 of 8 pixels with the names of rosinality's."""
+    from torch import ones
+
+    width, style = 4, 6
+
+    def modulated(name: str, size: int, channels: int) -> dict[str, Any]:
+        return {
+            f"{name}.weight": ones(1, channels, width, size, size),
+            f"{name}.modulation.weight": ones(width, style),
+            f"{name}.modulation.bias": ones(width),
+        }
+
+    def layer(name: str) -> dict[str, Any]:
+        own = {f"{name}.noise.weight": ones(1), f"{name}.activate.bias": ones(width)}
+        return {**modulated(f"{name}.conv", 3, width), **own}
+
+    state = {"input.input": ones(1, width, 4, 4), **layer("conv1"), **layer("convs.0"), **layer("convs.1")}
+    state["convs.0.conv.blur.kernel"] = ones(4, 4) / 16
+    for name in ("to_rgb1", "to_rgbs.0"):
+        state |= {**modulated(f"{name}.conv", 1, 3), f"{name}.bias": ones(1, 3, 1, 1)}
+    state["to_rgbs.0.upsample.kernel"] = ones(4, 4) / 4
+    state |= {f"noises.noise_{index}": ones(1, 1, size, size) for index, size in enumerate((4, 8, 8))}
+    state |= {
+        f"style.{index}.{name}": ones(style, *rest)
+        for index in (1, 2)
+        for name, rest in (("weight", (style,)), ("bias", ()))
+    }
+    return state
 
 
 class Mutants:
@@ -109,7 +159,7 @@ class Mutants:
     def mutant(self, number: int) -> tuple[str, bytes]:
         """Name of the file that was changed, and the bytes."""
         dice = random.Random(f"{self.seed}/{number}")
-        files = self.large if self.large and dice.random() < 0.1 else self.small
+        files = self.large if self.large and dice.random() < 0.2 else self.small
         name = dice.choice(sorted(files))
         raw = bytearray(files[name])
         hot = self.hot[name]
@@ -176,23 +226,31 @@ def _structure(raw: bytes) -> list[int]:
     import pickletools
 
     places = []
-    start = raw.find(b"\x80\x02") if raw[:1] == b"P" else 0
+    file = io.BytesIO(raw)
+    file.seek(max(0, raw.find(b"\x80\x02")) if raw[:1] == b"P" else 0)
     try:
-        for opcode, _, place in pickletools.genops(raw[start:]):
-            if opcode.name != "STOP":
-                places += [start + place, start + place + 1]
+        while raw[file.tell() : file.tell() + 1] in (
+            b"\x80",
+            b"(",
+            b"}",
+        ):  # older files of torch.save are several pickles
+            for opcode, _, place in pickletools.genops(file):
+                if opcode.name != "STOP":
+                    places += [place, place + 1]
     except Exception:
+        pass  # What follows the pickles is none.
+    if len(places) < 50:
         places += [place for place in range(len(raw)) if 32 < raw[place] < 127 or raw[place] == 0]
     return places or [0]
 
 
-def work(seed: int, numbers: range) -> None:
+def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
     """Load mutants, and print a line of JSON for each as it begins and as it ends."""
     from inference_server.checkpoints import CheckpointError, load_generator
     from inference_server.checkpoints.latents import read_latents
     from watching import watched
 
-    def load(path: Path) -> str:
+    def load(path: Path) -> list[str]:
         said = []
         for way in (load_generator, lambda path: read_latents(path, 16, 16, 6)):
             try:
@@ -200,90 +258,107 @@ def work(seed: int, numbers: range) -> None:
                 said.append("")
             except CheckpointError as error:
                 said.append(str(error))
-        return "\n".join(said)
+        return said
 
     mutants = Mutants(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "mutant"
-        for raw in (*mutants.small.values(), *mutants.large.values()):  # what is imported at first use
-            path.write_bytes(raw)
-            load(path)
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for number in numbers:
-            name, raw = mutants.mutant(number)
-            path.write_bytes(raw)
-            print(json.dumps({"begin": number, "name": name}), flush=True)
-            start = time.monotonic()
-            trouble = None
-            with watched(path) as noted:
-                try:
-                    said = load(path)
-                except BaseException as error:
-                    said, trouble = "", f"{type(error).__name__}: {error}"[:300]
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            if noted:
-                trouble = f"did {noted[0]}"
-            elif ("memory" in said and "far more memory" not in said) or (peak - most) << 10 > GROWTH:
-                trouble = f"took memory: {(peak - most) >> 10} MiB; {said}"
-            elif len(os.listdir(folder)) > 1:
-                trouble = "made a file"
-            most = max(most, peak)
-            seconds = time.monotonic() - start
-            print(json.dumps({"end": number, "said": said, "trouble": trouble, "seconds": seconds}), flush=True)
-
-
-def fuzz(mutants: int, seed: int, output: Path) -> tuple[list[str], collections.Counter[str], float]:
-    """Load mutants 0 up to a number of a seed.
-
-    Returns:
-        what was found, how often each end came (a generator, latents, a refusal by its kind), and the longest time.
-    """
-    found: list[str] = []
-    ends: collections.Counter[str] = collections.Counter()
-    slowest = 0.0
-    following = 0
-    while following < mutants:
-        command = [sys.executable, __file__, "--worker", str(following), "--mutants", str(mutants), "--seed", str(seed)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        lines: queue.Queue[str] = queue.Queue()
-        reader = threading.Thread(target=_pass_on, args=(worker.stdout, lines), daemon=True)
-        reader.start()
-        running, name = None, ""
-        while True:
+    path = folder / "mutant"
+    for raw in (*mutants.small.values(), *mutants.large.values()):  # what is imported at first use
+        path.write_bytes(raw)
+        load(path)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in numbers:
+        name, raw = mutants.mutant(number)
+        path.write_bytes(raw)
+        print(json.dumps({"begin": number, "name": name}), flush=True)
+        start = time.monotonic()
+        trouble = None
+        with watched(path) as noted:
             try:
-                line = lines.get(timeout=PATIENCE if running is not None else 300)
-            except queue.Empty:
-                worker.kill()
-                found.append(f"{running} ({name}): hangs")
+                said = load(path)
+            except BaseException as error:
+                said, trouble = [], f"{type(error).__name__}: {error}"[:300]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if noted:
+            trouble = f"did {noted[0]}"
+        elif (peak - most) << 10 > GROWTH or any("more memory than there is" in words for words in said):
+            trouble = f"took memory: {(peak - most) >> 10} MiB, {said}"
+        elif len(os.listdir(folder)) > 1:
+            trouble = "made a file"
+        most = max(most, peak)
+        if trouble:
+            keep(output, seed, number, raw)
+        seconds = time.monotonic() - start
+        print(json.dumps({"end": number, "said": said, "trouble": trouble, "seconds": seconds}), flush=True)
+
+
+@dataclass
+class Findings:
+    """What came of the mutants. ends: how often a load gave something, refused, or failed in an unforeseen way."""
+
+    harm: list[str] = field(default_factory=list)
+    ends: collections.Counter[str] = field(default_factory=collections.Counter)
+    slowest: float = 0.0
+
+
+def fuzz(mutants: int, seed: int, output: Path, worker: tuple[str, ...] = (sys.executable, __file__)) -> Findings:
+    """Load mutants 0 up to a number of a seed, and keep those that did harm in a folder."""
+    findings = Findings()
+    following = 0
+    with tempfile.TemporaryDirectory() as folder:
+        while following < mutants:
+            start = following
+            options = {"--worker": start, "--mutants": mutants, "--seed": seed, "--output": output, "--folder": folder}
+            command = [*worker, *(str(word) for option in options.items() for word in option)]
+            following = _watch(command, start, findings)
+            if following == start:
+                findings.harm.append("the worker does not start")
                 break
+            if findings.harm and findings.harm[-1].startswith(f"{following - 1} "):
+                keep(output, seed, following - 1, (Path(folder) / "mutant").read_bytes())
+    return findings
+
+
+def keep(output: Path, seed: int, number: int, raw: bytes) -> None:
+    """Put a mutant away to look at it."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{seed}-{number}").write_bytes(raw)
+
+
+def _watch(command: list[str], following: int, findings: Findings) -> int:
+    """Run a worker until it ends, dies or hangs; the number of the mutant that comes next."""
+    worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    lines: queue.Queue[str] = queue.Queue()
+    reader = threading.Thread(target=_pass_on, args=(worker.stdout, lines), daemon=True)
+    reader.start()
+    running = None
+    try:
+        while True:
+            line = lines.get(timeout=PATIENCE if running else START)
             if not line:
-                if running is not None or worker.wait() != 0:
-                    found.append(f"{running} ({name}): the process ended with {worker.wait()}")
-                break
+                if running:
+                    findings.harm.append(f"{running}: the process ended with {worker.wait()}")
+                return following
             note = json.loads(line)
             if "begin" in note:
-                running, name = note["begin"], note["name"]
+                running = f"{note['begin']} ({note['name']})"
+                following = note["begin"] + 1
                 continue
-            following = note["end"] + 1
-            running = None
-            slowest = max(slowest, note["seconds"])
+            findings.slowest = max(findings.slowest, note["seconds"])
+            findings.ends.update(map(_kind, note["said"]))
             if note["trouble"]:
-                found.append(f"{note['end']} ({name}): {note['trouble']}")
-            ends.update(map(_kind, note["said"].split("\n")))
+                findings.harm.append(f"{running}: {note['trouble']}")
+            running = None
+    except queue.Empty:
+        findings.harm.append(f"{running}: hangs")
+        return following
+    finally:
         worker.kill()
         worker.wait()
-        if running is None and following < mutants and len(found) == 0:
-            found.append("the worker does not start")
-        if running is not None:
-            following = running + 1
-        elif found and found[-1].startswith("None"):
-            break
-    _keep(found, seed, output)
-    return found, ends, slowest
+        reader.join()
+        worker.stdout.close()
 
 
 def _pass_on(lines: io.TextIOBase, to: queue.Queue[str]) -> None:
@@ -294,21 +369,8 @@ def _pass_on(lines: io.TextIOBase, to: queue.Queue[str]) -> None:
 
 def _kind(said: str) -> str:
     """The end of one load, in a word or two."""
-    if not said:
-        return "loaded"
-    if "is damaged, or of a make" in said and said.endswith(")."):
-        return "unforeseen " + said.rpartition("(")[2].partition(":")[0]
-    return "refused"
-
-
-def _keep(found: list[str], seed: int, output: Path) -> None:
-    """Write the mutants that did harm."""
-    mutants = Mutants(seed) if found else None
-    for words in found:
-        number = words.split()[0]
-        if mutants and number.isdigit():
-            output.mkdir(parents=True, exist_ok=True)
-            (output / f"{seed}-{number}").write_bytes(mutants.mutant(int(number))[1])
+    unforeseen = re.search(r"make that is not known \((\w+):", said)
+    return f"unforeseen {unforeseen[1]}" if unforeseen else "refused" if said else "loaded"
 
 
 def main() -> int:
@@ -318,9 +380,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path(tempfile.gettempdir()) / "lantern-mutants")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker is not None:
-        work(args.seed, range(args.worker, args.mutants))
+        work(args.seed, range(args.worker, args.mutants), args.folder, args.output)
         return 0
     start = time.monotonic()
     found, ends, slowest = fuzz(args.mutants, args.seed, args.output)

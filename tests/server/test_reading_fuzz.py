@@ -1,0 +1,74 @@
+"""A thousand mutants of checkpoints, and whether the fuzzer would notice harm."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+import fuzz_checkpoints
+from watching import watched
+
+
+def test_mutants_do_no_harm(tmp_path):
+    findings = fuzz_checkpoints.fuzz(1000, 7, tmp_path)
+    assert findings.harm == []
+    assert findings.ends.total() == 2000
+    assert findings.ends["refused"] > 1000
+    assert findings.ends["loaded"] > 10
+
+
+def test_seed_and_number_decide_a_mutant():
+    one, other = fuzz_checkpoints.Mutants(3), fuzz_checkpoints.Mutants(3)
+    other.small = one.small  # torch writes addresses of memory
+    assert [one.mutant(number) for number in range(20)] == [other.mutant(number) for number in range(20)]
+    assert len({one.mutant(number)[1] for number in range(50)}) > 40
+
+
+def fuzz(tmp_path, monkeypatch, body: str, mutants: int = 3) -> list[str]:
+    """What is found when the worker is a script of ours."""
+    monkeypatch.setattr(fuzz_checkpoints, "PATIENCE", 1.0)
+    script = tmp_path / "worker.py"
+    start = "import json, os, sys, time\nsay = lambda **note: print(json.dumps(note), flush=True)\n"
+    start += "open(os.path.join(sys.argv[10], 'mutant'), 'w').close()\n"
+    script.write_text(start + "for number in range(int(sys.argv[2]), int(sys.argv[4])):\n    " + body)
+    return fuzz_checkpoints.fuzz(mutants, 1, tmp_path / "kept", (sys.executable, str(script))).harm
+
+
+END = "say(begin=number, name='x'); {} say(end=number, said=[''], trouble=None, seconds=0)"
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("os._exit(3) if number == 1 else 0;", ["1 (x): the process ended with 3"]),
+        ("os.kill(os.getpid(), 11) if number == 1 else 0;", ["1 (x): the process ended with -11"]),
+        ("time.sleep(60) if number == 1 else 0;", ["1 (x): hangs"]),
+        ("", []),
+    ],
+)
+def test_crashes_and_hangs_are_found(tmp_path, monkeypatch, act, words):
+    assert fuzz(tmp_path, monkeypatch, END.format(act)) == words
+    kept = sorted(path.name for path in (tmp_path / "kept").glob("*"))
+    assert kept == [f"1-{word[0]}" for word in words]
+
+
+def test_a_worker_that_does_not_start_is_found(tmp_path, monkeypatch):
+    assert fuzz(tmp_path, monkeypatch, "sys.exit(1)") == ["the worker does not start"]
+
+
+def test_deeds_are_noted(tmp_path):
+    path = tmp_path / "file"
+    with watched(path) as noted:
+        path.write_text("x")
+    assert len(noted) == 1
+    with watched(path) as noted:
+        path.read_text()
+    assert noted == []
+    for deed in (lambda: os.system("true"), lambda: eval("1"), lambda: open(os.devnull).close(), path.unlink):
+        with watched(path) as noted:
+            deed()
+        assert noted
+    os.system("true")
+    assert noted[0].startswith("os.remove")
