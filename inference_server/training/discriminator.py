@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference_server.generators.stylegan2 import FullyConnected
+from inference_server.generators.stylegan2_layers import FullyConnected
 
 
 class Convolution(nn.Module):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config, state_shapes
+from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from inference_server.generators.stylegan2_config import state_shapes
 
 PLAIN = StyleGAN2Config(z_dim=5, w_dim=6, channels=(4, 3, 2), mapping_layers=2)
 CONFIGS = {
