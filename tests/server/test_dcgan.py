@@ -16,10 +16,14 @@ from torch import nn
 from inference_server.checkpoints import dcgan_torch, dcgan_torch7
 from inference_server.checkpoints.errors import CheckpointError
 from inference_server.checkpoints.inert import Inert
+from inference_server.checkpoints.native import save_generator
+from inference_server.checkpoints.opening import load_generator
 from inference_server.checkpoints.reading import read_file
 from inference_server.generators.dcgan import DCGAN, DCGANConfig, DCGANLayer, DCGANProjection, state_shapes
 from inference_server.generators.kinds import build
 from torch7_writer import Lua, Writer
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 class Examples(nn.Module):
@@ -146,6 +150,16 @@ def test_pictures_are_those_of_the_module(wrap, tmp_path):
         "normalises_z": False,
         "canvas_step": 8,
     }
+
+
+def test_a_saved_copy_makes_the_same_pictures(tmp_path):
+    for module in (trained(Examples()), trained(Projected())):
+        torch.save(module, tmp_path / "net.pth")
+        generator = load_generator(tmp_path / "net.pth")
+        save_generator(generator, tmp_path / "net.safetensors", {}, torch.float32)
+        copy = load_generator(tmp_path / "net.safetensors")
+        assert copy.info == generator.info
+        assert_same_pictures(copy, module)
 
 
 def test_averaged_weights_are_preferred(tmp_path):
@@ -365,6 +379,13 @@ def test_tensors_that_do_not_fit_are_named(name, value):
     assert dcgan_torch.recognises(state)
     with pytest.raises(CheckpointError, match=r"^net\.pth is "):
         dcgan_torch.convert(state, "net.pth").build("net.pth")
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.pkl")), ids=lambda path: path.stem)
+def test_style_generators_are_not_recognised(path):
+    value = read_file(path)[1]
+    assert not dcgan_torch.recognises(value)
+    assert not dcgan_torch7.recognises(value)
 
 
 @pytest.mark.parametrize(

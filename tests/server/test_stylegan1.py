@@ -13,6 +13,8 @@ import torch
 from inference_server.checkpoints import stylegan1_tf
 from inference_server.checkpoints.errors import CheckpointError
 from inference_server.checkpoints.inert import Inert
+from inference_server.checkpoints.native import save_generator
+from inference_server.checkpoints.opening import load_generator
 from inference_server.checkpoints.reading import read_file
 from inference_server.generators.stylegan1 import StyleGAN1, StyleGAN1Config, state_shapes
 
@@ -247,6 +249,24 @@ def test_average_of_the_weights_is_taken():
         generator.synthesize(ws, "const"),
         stylegan1_tf.convert(other, "net.pkl").build("net.pkl").synthesize(ws, "const"),
     )
+
+
+def test_fading_is_that_of_the_whole_network():
+    """The original copies the generator's own lod into the synthesis network whenever it draws."""
+    network, values = random_network(lod=1.0)
+    network.state["variables"] = [("lod", np.float32(0.25)), ("dlatent_avg", values["dlatent_avg"])]
+    config = stylegan1_tf.convert(network, "net.pkl").config
+    assert (config.fade, config.enlarge, len(config.channels)) == (0.25, 1, 3)
+
+
+def test_a_saved_copy_makes_the_same_pictures(tmp_path):
+    generator = load_generator(FIXTURE)
+    assert isinstance(generator, StyleGAN1)
+    save_generator(generator, tmp_path / "copy.safetensors", {}, torch.float32)
+    copy = load_generator(tmp_path / "copy.safetensors")
+    assert copy.info == generator.info
+    ws = generator.broadcast(generator.map(torch.randn(1, 40)))
+    assert torch.equal(copy.synthesize(ws, "const"), generator.synthesize(ws, "const"))
 
 
 def changed(name: str, value: Any) -> Inert:
