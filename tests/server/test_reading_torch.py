@@ -131,6 +131,23 @@ def test_big_ends(tmp_path):
         assert same(found[str(name)], tensor), name
 
 
+def test_zips_of_more_than_four_gigabytes(tmp_path, monkeypatch):
+    # Their sizes and offsets stand in extra fields, which zipfile writes for small files, too, if it is told to.
+    path = tmp_path / "file.pt"
+    value = {"weight": torch.randn(5), "bias": torch.randn(3)}
+    torch.save(value, path)
+    large = io.BytesIO()
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 0)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 0)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(large, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert large.getvalue().count(b"PK\x06\x06") == 1
+    path.write_bytes(large.getvalue())
+    found = read_file(path)[1]
+    assert all(same(found[name], tensor) for name, tensor in value.items())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_cut_is_noticed(tmp_path, kind):
     path = tmp_path / "file.pt"
