@@ -11,7 +11,7 @@ import torch
 
 from inference_server.generators.base import Generator
 
-from . import dcgan_torch, dcgan_torch7, stylegan1_tf, stylegan3_torch
+from . import dcgan_torch, dcgan_torch7, rosinality, stylegan1_tf, stylegan2_tf, stylegan2_torch, stylegan3_torch
 from .descriptions import describe
 from .errors import CheckpointError, unexpected
 from .file_kinds import is_native
@@ -19,7 +19,15 @@ from .native import read_native
 from .network import Network
 from .reading import read_file
 
-READERS: tuple[ModuleType, ...] = (stylegan1_tf, stylegan3_torch, dcgan_torch, dcgan_torch7)
+READERS: tuple[ModuleType, ...] = (
+    stylegan1_tf,
+    stylegan2_tf,
+    stylegan3_torch,
+    stylegan2_torch,
+    rosinality,
+    dcgan_torch,
+    dcgan_torch7,
+)
 """Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``; asked in this order."""
 
 
