@@ -113,8 +113,9 @@ def dcgan() -> Any:
 
 def rosinality() -> dict[str, Any]:
     """The state dict of a StyleGAN2 of 8 pixels with the names of rosinality's."""
-    from torch import ones
+    from torch import ones, outer, tensor
 
+    row = tensor([1.0, 3.0, 3.0, 1.0]) / 8
     width, style = 4, 6
 
     def modulated(name: str, size: int, channels: int) -> dict[str, Any]:
@@ -129,10 +130,10 @@ def rosinality() -> dict[str, Any]:
         return {**modulated(f"{name}.conv", 3, width), **own}
 
     state = {"input.input": ones(1, width, 4, 4), **layer("conv1"), **layer("convs.0"), **layer("convs.1")}
-    state["convs.0.conv.blur.kernel"] = ones(4, 4) / 16
+    state["convs.0.conv.blur.kernel"] = outer(row, row) * 4
     for name in ("to_rgb1", "to_rgbs.0"):
         state |= {**modulated(f"{name}.conv", 1, 3), f"{name}.bias": ones(1, 3, 1, 1)}
-    state["to_rgbs.0.upsample.kernel"] = ones(4, 4) / 4
+    state["to_rgbs.0.upsample.kernel"] = outer(row, row) * 4
     state |= {f"noises.noise_{index}": ones(1, 1, size, size) for index, size in enumerate((4, 8, 8))}
     state |= {
         f"style.{index}.{name}": ones(style, *rest)
