@@ -1,4 +1,4 @@
-"""The command line: serve, info, generate, render. Bad input is one line on stderr, never a traceback."""
+"""The command line: serve, info, convert, generate, render. Bad input is one line on stderr, never a traceback."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .protocol import SERVER_VERSION, ProtocolError, noise_from_json
 
 NEEDED_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
+DTYPES = ("float32", "float16", "bfloat16")
+OWN = -1
+"""Says that a setting is the generator's own."""
+
 FAILED = 1
 USAGE = 2
 MISSING = 3
@@ -65,7 +69,7 @@ def _serve(options: argparse.Namespace, messages: BinaryIO, output: BinaryIO) ->
 
     # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = Service(messages, output, options.device, options.idle_seconds).run()
+    code = Service(messages, output, options.device, options.idle_seconds, options.compile or None).run()
     sys.stderr.flush()
     # The reader thread sits in a read of stdin that no orderly exit can interrupt.
     os._exit(code)
@@ -88,26 +92,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     on_device = argparse.ArgumentParser(add_help=False)
     on_device.add_argument("--device", help="cuda, cuda:1, mps or cpu; without it the fastest there is")
+    on_device.add_argument("--compile", action="store_true", help="use torch.compile, where there is a compiler")
 
     serve = commands.add_parser("serve", parents=[on_device], help="talk JSON-RPC over stdin and stdout")
     serve.add_argument("--idle-seconds", type=float, default=300.0, help="free the device's memory after this long")
 
-    info = commands.add_parser("info", help="say what a checkpoint holds")
-    info.add_argument("file", type=Path, nargs="?", help="a checkpoint; without it the built-in generator")
+    info = commands.add_parser("info", help="say what a checkpoint holds, or what snapshots a folder holds")
+    info.add_argument("file", type=Path, nargs="?", help="without it the built-in generator")
     info.add_argument("--json", action="store_true", help="as JSON")
 
-    generate = commands.add_parser("generate", parents=[on_device], help="latents in, float32 pictures out")
-    generate.add_argument("--checkpoint", type=Path, help="without it the built-in generator")
-    source = generate.add_mutually_exclusive_group(required=True)
-    source.add_argument("--latents", type=Path, help=".npy: (n, z), (n, w) or, in w, (n, num_ws, w)")
-    source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
-    generate.add_argument("--space", choices=("z", "w"), default="z")
-    generate.add_argument("--classes", type=Path, help=".npy: (n, classes), or (classes,) for all")
-    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1 is none")
-    generate.add_argument("--cutoff", type=int, help="rows of W+ that are truncated; without it all")
-    generate.add_argument("--noise", type=_noise, default="const", help="const, none or a seed")
-    generate.add_argument("--batch", type=int, help="pictures at once")
-    generate.add_argument("--out", type=Path, required=True, help=".npy: float32 (n, channels, height, width)")
+    convert = commands.add_parser("convert", help="any checkpoint in, Latent Lantern's own format out")
+    convert.add_argument("file", type=Path, help="a checkpoint, or a folder of snapshots")
+    convert.add_argument("out", type=Path, help=".safetensors; of a folder, a folder; made if it is missing")
+    convert.add_argument("--dtype", choices=DTYPES, default="float32", help="half precision takes half the space")
+    convert.add_argument("--name", help="the generator's name, without it the file's")
+    convert.add_argument("--licence", help="a note on the licence to keep with the weights")
+    convert.add_argument("--overwrite", action="store_true", help="replace files that are there")
+
+    _add_generate(commands, on_device)
 
     render = commands.add_parser("render", parents=[on_device], help="a sequence file in, numbered frames out")
     render.add_argument("sequence", type=Path)
@@ -119,6 +121,36 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--colour", action="store_true", help="colour frames, even where the sequence has shadows")
     look.add_argument("--shadow", action="store_true", help="black and white shadows of every frame")
     return parser
+
+
+def _add_generate(commands: Any, on_device: argparse.ArgumentParser) -> None:
+    generate = commands.add_parser("generate", parents=[on_device], help="latents in, pictures out")
+    generate.add_argument("--checkpoint", type=Path, help="without it the built-in generator")
+    generate.add_argument("--toward", type=Path, help="a second snapshot of the same training")
+    generate.add_argument("--mix", type=float, default=0.0, help="how far the weights lie towards it, 0 to 1")
+    source = generate.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--latents", type=Path, help=".npy: (n, z), (n, w), (n, num_ws, w) or (n, z, rows, columns); (z,) is one row"
+    )
+    source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
+    generate.add_argument("--space", choices=("z", "w", "w+"), default="z")
+    generate.add_argument(
+        "--classes", type=Path, help=".npy: weights (n, classes) or (classes,), or whole class numbers"
+    )
+    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1 is none")
+    generate.add_argument(
+        "--cutoff", type=_cutoff, default=OWN, help="rows of W+ that are truncated, or all; without it as the original"
+    )
+    generate.add_argument("--noise", type=_noise, default="const", help="const, none or a seed")
+    generate.add_argument("--transform", type=Path, help=".npy: (3, 3) or (n, 3, 3), StyleGAN3's input transform")
+    generate.add_argument("--batch-statistics", action="store_true", help="DCGAN: normalise by the batch's statistics")
+    generate.add_argument(
+        "--dtype", choices=DTYPES, help="of the upper layers; without it as the generator was trained"
+    )
+    generate.add_argument("--batch", type=int, help="pictures at once")
+    generate.add_argument(
+        "--out", type=Path, required=True, help="X.npy: float32 (n, channels, height, width); else a folder for PNGs"
+    )
 
 
 def number_list(text: str) -> list[int]:
@@ -133,6 +165,14 @@ def number_list(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"'{part}' is not a range of whole numbers")
         numbers.extend(range(low, high + 1))
     return numbers
+
+
+def _cutoff(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a whole number nor all")
+    return int(text)
 
 
 def _noise(text: str) -> str | int:

@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 
@@ -38,8 +39,17 @@ class There(Enum):
 
 THERE = There.THERE
 
-Frame = np.ndarray | None | ProtocolError | There
-"""An order's colour frame, uint8 (H, W, C); None to read it from its file; the error there is instead; or THERE."""
+
+class Pixels(Protocol):
+    """A picture that may still be on its way from the device."""
+
+    def pixels(self) -> np.ndarray:
+        """Wait for it; return uint8 (H, W, C), or raise ProtocolError."""
+        ...
+
+
+Frame = Pixels | None | ProtocolError | There
+"""An order's colour frame; None to read it from its file; the error there is instead; or THERE."""
 
 Report = Callable[[Flight, float], None]
 """Called with each finished flight and the seconds it took. Flights of one job come in the order they were added."""
@@ -75,7 +85,7 @@ class Pipeline:
         self._filled = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._finished = threading.Condition(self._lock)
-        self._heap: list[tuple[int, int, Flight, int, np.ndarray | None]] = []
+        self._heap: list[tuple[int, int, Flight, int, Pixels | None]] = []
         self._numbers = itertools.count()
         self._in_flight: dict[int, deque[Flight]] = {}
         self._waiting: Counter[int] = Counter()
@@ -129,7 +139,7 @@ class Pipeline:
                 self._filled.wait_for(lambda: self._heap or self._closed)
                 if self._closed:
                     return
-                _, _, flight, index, colour = heapq.heappop(self._heap)
+                _, _, flight, index, picture = heapq.heappop(self._heap)
                 self._waiting[flight.job] -= 1
                 if not self._waiting[flight.job]:
                     del self._waiting[flight.job]
@@ -137,7 +147,7 @@ class Pipeline:
                 self._room.notify()
             error = None
             try:
-                write_order(flight.orders[index], colour)
+                write_order(flight.orders[index], None if picture is None else picture.pixels())
             except ProtocolError as failure:
                 error = failure
             except Exception as failure:
@@ -149,7 +159,7 @@ class Pipeline:
                 if not self._busy and not self._heap:
                     self._finished.notify_all()
             # The next wait may be long, and must not hold on to a frame.
-            del colour, flight
+            del picture, flight
 
     def _done(self, flight: Flight, index: int, error: ProtocolError | None) -> None:
         """Count one order. Reports under the lock, or two threads could tell of two flights in the wrong order."""

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from .batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latents, check_transform
 from .checkpoints import BUILTIN_WEIGHTS
+from .checkpoints.snapshots import find_snapshots
+from .console import show_progress
 from .pipeline import encoder_threads
 from .pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_atomically, write_failed
 from .pixels.shadow import make_shadow
-from .protocol import CHECKPOINT_CHANGED, CHECKPOINT_UNREADABLE, PIXEL_REVISION, ProtocolError, ShadowSettings
-from .renderer import Frames, Loaded, Renderer, check_classes, check_latents
+from .protocol import CHECKPOINT_UNREADABLE, PIXEL_REVISION, ProtocolError, ShadowSettings
+from .renderer import Renderer, frames_at_once
 from .sequence_file import SequenceFile, SequenceFileError, SequenceFrame
 
 JOURNAL = ".latent_lantern_render.jsonl"
@@ -30,9 +33,8 @@ def render(options: argparse.Namespace, renderer: Renderer) -> int:
     """Make the frames of a sequence file; return the exit code."""
     sequence = SequenceFile.read(options.sequence)
     wanted = _choose_frames(sequence, options.frames)
-    loaded = open_checkpoint(sequence, options.sequence.parent, options.checkpoint, renderer)
+    files = find_checkpoints(sequence, options.sequence.parent, options.checkpoint, renderer)
     latents = np.frombuffer(sequence.latents, dtype=np.float32).reshape(sequence.shape)
-    check_latents(loaded.info, sequence.space, latents)
     prepare_folder(options.out)
     remove_stale_parts(options.out)
     looks = {frame: look_of(frame, options.colour, options.shadow) for frame in wanted}
@@ -52,27 +54,34 @@ def render(options: argparse.Namespace, renderer: Renderer) -> int:
     made = 0
     with ThreadPoolExecutor(encoder_threads(), thread_name_prefix="encoder") as encoders:
         waiting: deque[Future[None]] = deque()
+
+        def write_one() -> None:
+            nonlocal made
+            waiting.popleft().result()
+            made += 1
+            show_progress(made, len(todo))
+
         try:
-            for frame, picture in _pictures(sequence, latents, loaded, renderer, todo):
-                waiting.append(encoders.submit(journal.write, file_name(frame), picture, looks[frame]))
-                while len(waiting) > 2 * loaded.batch:
-                    waiting.popleft().result()
-                    made += 1
-                    _progress(made, len(todo))
+            for frame, picture in _pictures(sequence, latents, files, renderer, todo):
+                waiting.append(encoders.submit(_write, journal, frame, picture, looks[frame]))
+                # Two batches: the one that is made, and the one that is written.
+                while len(waiting) > 2 * LARGEST_BATCH or (waiting and waiting[0].done()):
+                    write_one()
             while waiting:
-                waiting.popleft().result()
-                made += 1
-                _progress(made, len(todo))
+                write_one()
         finally:
             for future in waiting:
                 future.cancel()
-            if made:
+            if 0 < made < len(todo):
                 print(file=sys.stderr)
     return 0
 
 
-def _progress(made: int, count: int) -> None:
-    print(f"\r{made} of {count} frames", end="", file=sys.stderr, flush=True)
+def _write(journal: Journal, frame: SequenceFrame, picture: Picture, look: ShadowSettings | None) -> None:
+    try:
+        journal.write(file_name(frame), picture.pixels(), look)
+    except ProtocolError as error:
+        raise ProtocolError(error.code, f"Frame {frame.frame}: {error}") from None
 
 
 def file_name(frame: SequenceFrame) -> str:
@@ -89,46 +98,61 @@ def look_of(frame: SequenceFrame, colour: bool, shadow: bool) -> ShadowSettings 
 
 def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFrame, look: ShadowSettings | None) -> str:
     """Return a hash of everything that decides a frame's pixels, as hexadecimal digits."""
+    toward = sequence.generators[frame.toward].sha256 if frame.mix else None
     settings = {
         "pixel_revision": PIXEL_REVISION,
         "generator": sequence.generators[frame.generator].sha256,
+        "toward": toward,
+        "mix": frame.mix,
         "space": sequence.space,
         "shape": list(latent.shape),
         "psi": frame.psi,
         "cutoff": frame.cutoff,
         "noise": frame.noise,
         "classes": list(frame.classes),
+        "transform": list(frame.transform),
         "shadow": None if look is None else look.to_json(),
     }
     text = json.dumps(settings, sort_keys=True).encode()
     return hashlib.sha256(text + latent.astype("<f4").tobytes()).hexdigest()
 
 
-def open_checkpoint(sequence: SequenceFile, folder: Path, elsewhere: Path | None, renderer: Renderer) -> Loaded:
-    """Return the sequence's generator: from `elsewhere`, from where the sequence in `folder` says, or the built-in one.
+def find_checkpoints(
+    sequence: SequenceFile, folder: Path, elsewhere: Path | None, renderer: Renderer
+) -> dict[int, tuple[str, str]]:
+    """Return file and sha256 of the generators that the frames use, by their places in the sequence's list.
 
-    Only a file with the sequence's sha256 will do. Raises ProtocolError that says what each place holds.
+    Each is looked for in `elsewhere`, which is a file or a folder of snapshots, where the sequence in `folder` says,
+    and in the built-in one; only a file with the sequence's sha256 will do. Raises ProtocolError that says what each
+    place holds.
     """
-    generator = sequence.generators[0]
-    places = [elsewhere] if elsewhere is not None else []
-    if generator.path is not None:
-        places.append(folder / generator.path)
-    if BUILTIN_WEIGHTS.exists() or not places:
-        places.append(BUILTIN_WEIGHTS)
-    found = []
-    for place in places:
-        try:
-            return renderer.open(str(place), generator.sha256)
-        except ProtocolError as error:
-            if error.code == CHECKPOINT_CHANGED:
-                found.append(f"{place} is another checkpoint (sha256 {error.data['sha256'][:12]}...)")
-            else:
-                found.append(str(error))
-    raise ProtocolError(
-        CHECKPOINT_UNREADABLE,
-        f"The sequence needs the checkpoint '{generator.name}' (sha256 {generator.sha256[:12]}...). "
-        f"{'; '.join(found)}. Say where it is with --checkpoint.",
-    )
+    used = {frame.generator for frame in sequence.frames} | {frame.toward for frame in sequence.frames if frame.mix}
+    others = [elsewhere] if elsewhere is not None else []
+    if elsewhere is not None and elsewhere.is_dir():
+        others = find_snapshots(elsewhere)
+    found: dict[int, tuple[str, str]] = {}
+    for place in sorted(used):
+        generator = sequence.generators[place]
+        own = [] if generator.path is None else [folder / generator.path]
+        builtin = [BUILTIN_WEIGHTS] if BUILTIN_WEIGHTS.exists() or not (others or own) else []
+        troubles = []
+        for file in (*others, *own, *builtin):
+            try:
+                sha256 = renderer.identities.of(file)[1]
+            except ProtocolError as error:
+                troubles.append(str(error))
+                continue
+            if sha256 == generator.sha256:
+                found[place] = (str(file), sha256)
+                break
+            troubles.append(f"{file} is another checkpoint (sha256 {sha256[:12]}...)")
+        else:
+            raise ProtocolError(
+                CHECKPOINT_UNREADABLE,
+                f"The sequence needs the checkpoint '{generator.name}' (sha256 {generator.sha256[:12]}...). "
+                f"{'; '.join(troubles[:4])}. Say where it is with --checkpoint.",
+            )
+    return found
 
 
 def _choose_frames(sequence: SequenceFile, numbers: list[int] | None) -> list[SequenceFrame]:
@@ -142,22 +166,33 @@ def _choose_frames(sequence: SequenceFile, numbers: list[int] | None) -> list[Se
 
 
 def _pictures(
-    sequence: SequenceFile, latents: np.ndarray, loaded: Loaded, renderer: Renderer, todo: set[SequenceFrame]
-) -> Iterator[tuple[SequenceFrame, np.ndarray]]:
-    """Yield the colour frames that are to be made, uint8 (H, W, C).
+    sequence: SequenceFile,
+    latents: np.ndarray,
+    files: dict[int, tuple[str, str]],
+    renderer: Renderer,
+    todo: set[SequenceFrame],
+) -> Iterator[tuple[SequenceFrame, Picture]]:
+    """Yield the colour frames that are to be made.
 
     Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
     and a frame would depend on which others were there already.
     """
-    for (noise, classes), run in itertools.groupby(sequence.frames, lambda f: (f.noise, len(f.classes))):
+    for key, run in itertools.groupby(sequence.frames, _batch_key):
         frames = list(run)
-        for start in range(0, len(frames), loaded.batch):
-            batch = frames[start : start + loaded.batch]
+        if todo.isdisjoint(frames):
+            continue
+        place, toward, mix, noise, classes, transform = key
+        loaded = renderer.open_between(*files[place], None if toward is None else files[toward], mix)
+        check_latents(loaded.info, sequence.space, latents)
+        at_once = frames_at_once(loaded, latents.shape[1:])
+        for start in range(0, len(frames), at_once):
+            batch = frames[start : start + at_once]
             if todo.isdisjoint(batch):
                 continue
             weights = np.array([frame.classes for frame in batch], dtype=np.float32) if classes else None
-            if sequence.space == "z":
-                check_classes(loaded.info, weights)
+            check_classes(loaded.info, sequence.space, weights)
+            moves = np.array([frame.transform for frame in batch], dtype=np.float32) if transform else None
+            check_transform(loaded.info, moves)
             order = Frames(
                 sequence.space,
                 latents[[frame.row for frame in batch]],
@@ -165,13 +200,17 @@ def _pictures(
                 [frame.cutoff for frame in batch],
                 noise,
                 weights,
+                None if moves is None else moves.reshape(-1, 3, 3),
             )
             for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
-                if frame not in todo:
-                    continue
-                if isinstance(picture, ProtocolError):
-                    raise ProtocolError(picture.code, f"Frame {frame.frame}: {picture}")
-                yield frame, picture
+                if frame in todo:
+                    yield frame, picture
+
+
+def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, str | int, int, bool]:
+    """Frames of equal keys may share a batch."""
+    toward = frame.toward if frame.mix else None
+    return frame.generator, toward, frame.mix, frame.noise, len(frame.classes), bool(frame.transform)
 
 
 class Journal:

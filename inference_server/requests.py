@@ -42,9 +42,10 @@ class Floats:
 
 @dataclass(frozen=True, slots=True)
 class FrameSource:
-    """What the frames of a frames/generate request are made from."""
+    """What the frames of a frames/generate request are made from; `toward` is where their `mix` leads."""
 
     which: Which
+    toward: Which | None
     space: str
     latents: Floats
 
@@ -68,15 +69,16 @@ def read_generate(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[Fr
     if space not in ("z", "w"):
         raise ProtocolError(INVALID_PARAMS, '\'space\' must be "z" or "w".')
     latents = read_floats(params, "latents")
+    toward = read_generator(params, "toward") if params.get("toward") is not None else None
     orders = [FrameOrder.from_json(item) for item in list_of(params, "frames")]
     rows = latents.shape[0] if latents.shape else 0
     for order in orders:
         if order.row >= rows:
             raise ProtocolError(INVALID_PARAMS, f"Frame '{order.name}' asks for row {order.row} of {rows} latents.")
-    ticket = Ticket(
-        read_job(params), _folder(params), len(orders), reply, FrameSource(read_generator(params), space, latents)
-    )
-    return ticket, orders, _append(params)
+        if order.mix and toward is None:
+            raise ProtocolError(INVALID_PARAMS, f"Frame '{order.name}' has a 'mix' and the request no 'toward'.")
+    source = FrameSource(read_generator(params), toward, space, latents)
+    return Ticket(read_job(params), _folder(params), len(orders), reply, source), orders, _append(params)
 
 
 def read_derive(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[ShadowOrder], bool]:
@@ -93,11 +95,11 @@ def read_job(params: dict[str, Any]) -> int:
     return job
 
 
-def read_generator(params: dict[str, Any]) -> Which:
+def read_generator(params: dict[str, Any], key: str = "generator") -> Which:
     """Return the generator that a request names."""
-    value = params.get("generator")
+    value = params.get(key)
     if not isinstance(value, dict):
-        raise ProtocolError(INVALID_PARAMS, "'generator' must hold path and sha256.")
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must hold path and sha256.")
     sha256 = value.get("sha256")
     if sha256 is not None and not (isinstance(sha256, str) and len(sha256) == 64):
         raise ProtocolError(INVALID_PARAMS, "'sha256' must be 64 hexadecimal digits.")

@@ -58,9 +58,17 @@ class Connection:
 class Service:
     """Dispatches requests. `run` belongs to the main thread and returns when the conversation is over."""
 
-    def __init__(self, messages: BinaryIO, output: BinaryIO, device: str | None, idle_seconds: float = IDLE_SECONDS):
+    def __init__(
+        self,
+        messages: BinaryIO,
+        output: BinaryIO,
+        device: str | None,
+        idle_seconds: float = IDLE_SECONDS,
+        compiled: bool | None = None,
+    ):
         self._messages = messages
         self._device = device
+        self._compiled = compiled
         self._idle_seconds = idle_seconds
         self.scheduler = Scheduler()
         self.connection = Connection(output, self._parent_gone)
@@ -78,7 +86,7 @@ class Service:
         from .worker import Worker
 
         try:
-            self._worker = Worker(self.scheduler, self.connection, self._device)
+            self._worker = Worker(self.scheduler, self.connection, self._device, self._compiled)
         except DeviceError as error:
             print(error, file=sys.stderr)
             return 1

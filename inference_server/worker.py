@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from .batches import Frames, check_classes, check_latents, check_transform
 from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, missing_shadows
 from .pixels.encoding import prepare_folder, remove_stale_parts
 from .protocol import (
@@ -27,8 +28,9 @@ from .protocol import (
     ProtocolError,
     pack_floats,
 )
-from .renderer import Frames, Loaded, Renderer, check_classes, check_latents, is_out_of_memory
+from .renderer import Renderer, frames_at_once, is_out_of_memory
 from .requests import Floats, Which
+from .residents import Loaded
 from .scheduler import Order, Scheduler, Ticket
 
 if TYPE_CHECKING:
@@ -47,13 +49,14 @@ ENDS_THE_JOB = (WRITE_FAILED, OUT_OF_MEMORY, INTERNAL_ERROR)
 class Worker:
     """Owns the renderer and the encoders. All methods belong to the device thread, but for what encoders report."""
 
-    def __init__(self, scheduler: Scheduler, connection: Connection, device: str | None):
-        self.renderer = Renderer(device, connection.log)
+    def __init__(self, scheduler: Scheduler, connection: Connection, device: str | None, compiled: bool | None = None):
+        self.renderer = Renderer(device, connection.log, compiled)
         self._scheduler = scheduler
         self._connection = connection
         self._pipeline = Pipeline(self._report, encoder_threads())
         self._threads = encoder_threads()
         self._ready: tuple[Ticket, np.ndarray | None] | None = None
+        self._checked: Loaded | None = None
         self._tidied: set[Path] = set()
 
     def run(self, idle_seconds: float) -> None:
@@ -65,7 +68,7 @@ class Worker:
             elif work is not None:
                 work()
             elif not self._scheduler.stopped:
-                freed = self.renderer.release()
+                freed = self._let_go()
                 self._connection.log(
                     "info",
                     f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
@@ -121,9 +124,13 @@ class Worker:
 
     def release(self) -> dict[str, Any]:
         """Answer device/release."""
-        freed = self.renderer.release()
+        freed = self._let_go()
         self._connection.log("info", f"Freed {freed / 1e6:.0f} MB on {self.renderer.device_name()}, as asked.")
         return {"released": freed}
+
+    def _let_go(self) -> int:
+        self._checked = None
+        return self.renderer.release()
 
     def finish(self) -> dict[str, Any]:
         """Answer shutdown, once the files under way are written."""
@@ -140,14 +147,14 @@ class Worker:
         """Make the batch that begins with `head`, which is still queued."""
         started = time.monotonic()
         try:
-            loaded, latents = self._prepare(head.ticket)
+            loaded, latents = self._prepare(head)
         except ProtocolError as error:
             self._cannot_start(head, error, started)
             return
         except Exception as error:
             self._cannot_start(head, self._unexpected(error), started)
             return
-        limit = SHADOWS_IN_A_FLIGHT if loaded is None else loaded.batch
+        limit = SHADOWS_IN_A_FLIGHT if loaded is None else frames_at_once(loaded, latents.shape[1:])
         orders: list[Order] = []
         frames: list[Frame] = []
         wanted: list[int] = []
@@ -169,8 +176,9 @@ class Worker:
                 frames[index] = frame
         self._pipeline.add(Flight(head.ticket.job, orders, started), frames, max(limit, self._threads))
 
-    def _prepare(self, ticket: Ticket) -> tuple[Loaded | None, np.ndarray | None]:
-        """Return the generator and latents of a ticket (None for shadows alone), and see to its folder."""
+    def _prepare(self, head: Order) -> tuple[Loaded | None, np.ndarray | None]:
+        """Return the generator and latents of an order (None for shadows alone), and see to its folder."""
+        ticket = head.ticket
         first_time = self._ready is None or self._ready[0] is not ticket
         source = ticket.source
         if source is None:
@@ -178,14 +186,17 @@ class Worker:
                 self._tidy(ticket.folder)
                 self._ready = (ticket, None)
             return None, None
-        loaded = self.renderer.open(source.which.path, source.which.sha256)
+        toward = None if source.toward is None else (source.toward.path, source.toward.sha256)
+        loaded = self.renderer.open_between(source.which.path, source.which.sha256, toward, head.spec.mix)
         if first_time:
             prepare_folder(ticket.folder)
             self._tidy(ticket.folder)
-            latents = _array(source.latents)
+            self._ready = (ticket, _array(source.latents))
+        latents = self._ready[1]
+        if first_time or self._checked is not loaded:
             check_latents(loaded.info, source.space, latents)
-            self._ready = (ticket, latents)
-        return loaded, self._ready[1]
+            self._checked = loaded
+        return loaded, latents
 
     def _tidy(self, folder: Path) -> None:
         """Once for each folder: to look through a full one takes as long as a frame."""
@@ -201,13 +212,15 @@ class Worker:
         if order is not None:
             self._pipeline.add(Flight(head.ticket.job, [order], started), [error], 1)
 
-    def _render(self, loaded: Loaded, latents: np.ndarray, specs: list[FrameOrder]) -> list[np.ndarray | ProtocolError]:
-        space, classes = self._ready[0].source.space, None
+    def _render(self, loaded: Loaded, latents: np.ndarray, specs: list[FrameOrder]) -> list[Frame]:
+        space, classes, transform = self._ready[0].source.space, None, None
         try:
             if specs[0].classes:
                 classes = np.array([spec.classes for spec in specs], dtype=np.float32)
-            if space == "z":
-                check_classes(loaded.info, classes)
+            if specs[0].transform:
+                transform = np.array([spec.transform for spec in specs], dtype=np.float32).reshape(-1, 3, 3)
+            check_classes(loaded.info, space, classes)
+            check_transform(loaded.info, transform)
             frames = Frames(
                 space,
                 latents[[spec.row for spec in specs]],
@@ -215,6 +228,7 @@ class Worker:
                 [spec.cutoff for spec in specs],
                 specs[0].noise,
                 classes,
+                transform,
             )
             return self.renderer.render(loaded, frames)
         except ProtocolError as error:

@@ -13,6 +13,15 @@ import driving
 torch.set_num_threads(1)  # the networks here are too small to share out
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of conversions, for this process and those it starts: never the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LATENT_LANTERN_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A generator of 32 x 32 pixels: milliseconds for a batch of 32."""

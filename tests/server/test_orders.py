@@ -188,7 +188,7 @@ def assert_still_works(server: Server, generator: dict, folder: Path) -> None:
 def test_latents_of_another_generator_are_refused(server: Server, tiny: dict, folder: Path) -> None:
     error = refusal(server, server.generate(next(jobs), folder, tiny, np.zeros((2, 512)), plain_frames(2)))
     assert error.code == protocol.LATENT_MISMATCH
-    assert "has 512 values" in str(error) and "'tiny' takes 8 (z) or 12 (w)" in str(error)
+    assert "has 512 values" in str(error) and "'tiny' takes 8 (z), 12 (w) or 8 x 12 (W+)" in str(error)
     values = latents(2)
     values[1, 3] = np.nan
     error = refusal(server, server.generate(next(jobs), folder, tiny, values, plain_frames(2)))

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import driving
-from inference_server import renderer as module
+from inference_server import residents
+from inference_server.batches import Frames, Pictures, batch_size
 from inference_server.generators.base import GeneratorInfo
 from inference_server.protocol import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
-from inference_server.renderer import Frames, Loaded, Renderer, batch_size, to_pixels
+from inference_server.renderer import Renderer
+from inference_server.residents import Loaded
 
 
 class Log(list):
@@ -37,15 +39,19 @@ def some_frames(count: int) -> Frames:
     return Frames("z", z, np.full(count, 0.7, dtype=np.float32), [None] * count, "const", None)
 
 
+def pixels(renderer: Renderer, loaded: Loaded, frames: Frames) -> list[np.ndarray]:
+    return [picture.pixels() for picture in renderer.render(loaded, frames)]
+
+
 def out_of_memory_above(loaded: Loaded, limit: int, error: Callable[[], Exception]) -> list[int]:
     """Let the generator run out of memory for batches above `limit`; return the list of batches tried."""
     synthesize, tried = loaded.generator.synthesize, []
 
-    def greedy(self: torch.nn.Module, ws: torch.Tensor, noise: str | int) -> torch.Tensor:
+    def greedy(self: torch.nn.Module, ws: torch.Tensor, noise: str | int, transform: object) -> torch.Tensor:
         tried.append(len(ws))
         if len(ws) > limit:
             raise error()
-        return synthesize(ws, noise)
+        return synthesize(ws, noise, transform)
 
     loaded.generator.synthesize = MethodType(greedy, loaded.generator)
     return tried
@@ -62,10 +68,10 @@ def out_of_memory_above(loaded: Loaded, limit: int, error: Callable[[], Exceptio
 )
 def test_lack_of_memory_halves_the_batch_for_good(renderer: Renderer, log: Log, tiny: dict, error: Callable) -> None:
     loaded = renderer.open(tiny["path"], tiny["sha256"])
-    expected = renderer.render(loaded, some_frames(10))
+    expected = pixels(renderer, loaded, some_frames(10))
     loaded.batch = 8
     tried = out_of_memory_above(loaded, 2, error)
-    frames = renderer.render(loaded, some_frames(10))
+    frames = pixels(renderer, loaded, some_frames(10))
     assert tried == [8, 4, 2, 2, 2, 2, 2] and loaded.batch == 2
     assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(frames, expected, strict=True))
     assert [level for level, _ in log] == ["warning"] * 2
@@ -89,10 +95,10 @@ def test_other_generators_go_before_the_batch_shrinks(renderer: Renderer, log: L
     synthesize = loaded.generator.synthesize
     failures = iter([torch.OutOfMemoryError()])
 
-    def once(self: torch.nn.Module, ws: torch.Tensor, noise: str | int) -> torch.Tensor:
+    def once(self: torch.nn.Module, ws: torch.Tensor, noise: str | int, transform: object) -> torch.Tensor:
         for failure in failures:
             raise failure
-        return synthesize(ws, noise)
+        return synthesize(ws, noise, transform)
 
     loaded.generator.synthesize = MethodType(once, loaded.generator)
     assert len(renderer.render(loaded, some_frames(4))) == 4
@@ -116,7 +122,7 @@ def test_generators_are_kept_by_their_contents_within_the_budget(
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(Path(paths[0]).read_bytes())
     assert renderer.open(str(copy), None) is first
-    monkeypatch.setattr(module, "MEMORY_BUDGET_BYTES", int(2.5 * first.weight_bytes))
+    monkeypatch.setattr(residents, "MEMORY_BUDGET_BYTES", int(2.5 * first.weight_bytes))
     second = renderer.open(paths[1], None)
     assert renderer.open(paths[0], None) is first  # used last: the second is the one to go
     renderer.open(paths[2], None)
@@ -130,15 +136,15 @@ def test_a_frame_does_not_depend_on_its_batch(renderer: Renderer, tiny: dict) ->
     loaded = renderer.open(tiny["path"], None)
     frames = some_frames(9)
     loaded.batch = 9
-    together = renderer.render(loaded, frames)
+    together = pixels(renderer, loaded, frames)
     loaded.batch = 1
-    for a, b in zip(together, renderer.render(loaded, frames), strict=True):
+    for a, b in zip(together, pixels(renderer, loaded, frames), strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
     loaded.batch = 3
     backwards = Frames("z", frames.latents[::-1].copy(), frames.psi, frames.cutoffs, "const", None)
-    threes = renderer.render(loaded, frames)
+    threes = pixels(renderer, loaded, frames)
     # In batches of one size, not even rounding depends on the neighbours.
-    for a, b in zip(threes, renderer.render(loaded, backwards)[::-1], strict=True):
+    for a, b in zip(threes, pixels(renderer, loaded, backwards)[::-1], strict=True):
         assert np.array_equal(a, b)
 
 
@@ -148,18 +154,23 @@ INFO = GeneratorInfo("stylegan2", "net", 8, 8, 2, 4, 1, 1, 0, ("z", "w"), False)
 def test_pixels_are_rounded_down_and_clamped() -> None:
     values = [-1.5, -1.0, -0.9999, 0.0, 0.0039, 0.99, 1.0, 40.0]
     images = torch.tensor(values).reshape(2, 1, 1, 4)
-    pixels = np.concatenate(to_pixels(images, INFO)).ravel()
-    assert pixels.tolist() == [0, 0, 0, 128, 128, 254, 255, 255]
-    assert pixels.dtype == np.uint8
+    pictures = Pictures(images, INFO)
+    values = np.concatenate([pictures.frame(0), pictures.frame(1)]).ravel()
+    assert values.tolist() == [0, 0, 0, 128, 128, 254, 255, 255]
+    assert values.dtype == np.uint8
 
 
 def test_pictures_that_are_none_become_errors() -> None:
     images = torch.zeros(4, 1, 1, 4)
     images[1, 0, 0, 2] = float("nan")
     images[3, 0, 0, 0] = float("inf")
-    outcomes = to_pixels(images, INFO)
-    assert [isinstance(outcome, ProtocolError) for outcome in outcomes] == [False, True, False, True]
-    assert outcomes[1].code == NOT_A_PICTURE
+    pictures = Pictures(images, INFO)
+    for index in (0, 2):
+        assert (pictures.frame(index) == 128).all()
+    for index in (1, 3):
+        with pytest.raises(ProtocolError, match="not numbers") as caught:
+            pictures.frame(index)
+        assert caught.value.code == NOT_A_PICTURE
 
 
 @pytest.mark.parametrize(

@@ -143,13 +143,14 @@ sys.exit(cli.main(["serve", "--device", "cpu"]))
 def test_a_bug_is_answered_and_survived(tiny: dict, folder: Path) -> None:
     code = """
 import sys
-from inference_server import cli, renderer
-load, bugs = renderer.load_generator, [1, 1]
+from inference_server import cli
+from inference_server.checkpoints import cache
+load, bugs = cache.read_native, [1, 1]
 def buggy(path):
     if bugs:
         raise RuntimeError(f"bug {bugs.pop()}")
     return load(path)
-renderer.load_generator = buggy
+cache.read_native = buggy
 sys.exit(cli.main(["serve", "--device", "cpu"]))
 """
     with Server(command=[sys.executable, "-c", code]) as server:

@@ -1,0 +1,191 @@
+"""Ways of running a network faster than one operation after the other. None is needed, and each gives up by itself.
+
+CUDA graphs: the operations of a pass are recorded once and then started all together, which spares the processor the
+work of starting each; small batches gain most. torch.compile: fuses operations into kernels of its own, but needs a
+compiler (Triton on CUDA, a C++ compiler on the CPU) and a minute; only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from .checkpoints.cache import cache_folder
+from .generators.base import Generator
+
+COMPILE_SWITCH = "LATENT_LANTERN_COMPILE"
+"""Set to 1, this environment variable asks for torch.compile as ``--compile`` does."""
+
+PLAIN_PASSES = 2
+"""Passes of one shape before it is recorded: what is computed once, such as scaled weights, is there by then."""
+
+MOST_GRAPHS = 4
+"""Recordings kept for a generator; the one used longest ago goes first."""
+
+Log = Callable[[str, str], None]
+Synthesize = Callable[[torch.Tensor, "str | int", "torch.Tensor | None"], torch.Tensor]
+
+
+class Synthesizer(Protocol):
+    """Makes pictures of W+: a generator, or something faster in front of one."""
+
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
+        """As ``Generator.synthesize``."""
+        ...
+
+
+def accelerate(generator: Generator, device: torch.device, log: Log, compiled: bool | None = None) -> Synthesizer:
+    """Return what makes a generator's pictures fastest on a device; the generator itself if nothing does.
+
+    Args:
+        generator: its weights must stay as they are.
+        log: takes a level and a sentence.
+        compiled: use torch.compile; None leaves it to the environment variable LATENT_LANTERN_COMPILE.
+    """
+    if compiled is None:
+        compiled = os.environ.get(COMPILE_SWITCH) == "1"
+    synthesizer: Synthesizer = generator
+    if compiled:
+        synthesizer = Compiled(generator, log)
+    if device.type == "cuda":
+        synthesizer = Graphed(synthesizer, generator.info.name, log)
+    return synthesizer
+
+
+class Compiled:
+    """A generator by torch.compile; the plain one from the first error on."""
+
+    def __init__(self, generator: Generator, log: Log):
+        self._generator = generator
+        self._log = log
+        self._synthesize: Synthesize | None = None
+        self._failed = False
+
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
+        """As ``Generator.synthesize``. A seed's noise is drawn by numpy, which cannot be compiled."""
+        if self._failed or isinstance(noise, int):
+            return self._generator.synthesize(ws, noise, transform)
+        try:
+            if self._synthesize is None:
+                name = self._generator.info.name
+                self._log("info", f"Compiling '{name}': this takes a minute or more, once for each size of batch.")
+                # Inductor reads it when it first compiles; what it has compiled is found again by later processes.
+                os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+                self._synthesize = torch.compile(self._generator.synthesize, dynamic=False)
+            return self._synthesize(ws, noise, transform)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._failed = True
+            self._log("warning", f"Compiling was given up, frames are made without it: {_reason(error)}")
+            return self._generator.synthesize(ws, noise, transform)
+
+
+class Graphed:
+    """CUDA graphs around a synthesizer, one for each shape of what goes in; the synthesizer itself from an error on.
+
+    Seeds are not recorded: every seed has maps of its own, and those of the one before are freed.
+    """
+
+    def __init__(self, inner: Synthesizer, name: str, log: Log, record: Callable[..., Replay] | None = None):
+        self._inner = inner
+        self._name = name
+        self._log = log
+        self._record = record or Recording
+        self._passes: dict[Any, int] = {}
+        self._graphs: OrderedDict[Any, Replay] = OrderedDict()
+        self._failed = False
+
+    def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
+        """As ``Generator.synthesize``."""
+        if self._failed or isinstance(noise, int):
+            return self._inner.synthesize(ws, noise, transform)
+        key = (tuple(ws.shape), noise, transform is not None)
+        if key not in self._graphs:
+            self._passes[key] = self._passes.get(key, 0) + 1
+            if self._passes[key] <= PLAIN_PASSES:
+                return self._inner.synthesize(ws, noise, transform)
+            try:
+                self._graphs[key] = self._record(self._inner, ws, noise, transform)
+            except Exception as error:
+                self._graphs.clear()
+                self._failed = True
+                self._log("warning", f"'{self._name}' is made without CUDA graphs, a little slower: {_reason(error)}")
+                return self._inner.synthesize(ws, noise, transform)
+            if len(self._graphs) > MOST_GRAPHS:
+                oldest, _ = self._graphs.popitem(last=False)
+                self._passes[oldest] = 0
+        self._graphs.move_to_end(key)
+        return self._graphs[key](ws, transform)
+
+
+class Replay(Protocol):
+    """A recorded pass."""
+
+    def __call__(self, ws: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
+        """Make pictures of inputs of the shapes that were recorded."""
+        ...
+
+
+class Recording:
+    """One pass as a CUDA graph, with memory of its own for what goes in and comes out."""
+
+    def __init__(self, inner: Synthesizer, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None):
+        self._ws = ws.clone()
+        self._transform = None if transform is None else transform.clone()
+        stream = torch.cuda.Stream(ws.device)
+        stream.wait_stream(torch.cuda.current_stream(ws.device))
+        with torch.cuda.stream(stream), KeepInputs() as kept:
+            inner.synthesize(self._ws, noise, self._transform)
+        torch.cuda.current_stream(ws.device).wait_stream(stream)
+        # Weights, and what generators keep of them: the graph reads them where they lie now.
+        self._kept = kept.tensors
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._out = inner.synthesize(self._ws, noise, self._transform)
+
+    def __call__(self, ws: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
+        self._ws.copy_(ws)
+        if self._transform is not None:
+            self._transform.copy_(transform)
+        self._graph.replay()
+        return self._out.clone()
+
+
+class KeepInputs(TorchDispatchMode):
+    """Collects the tensors that operations under it read and that none of them made, and so keeps them alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: set[int] = set()
+        self._alive: dict[int, Any] = {}
+
+    @property
+    def tensors(self) -> list[Any]:
+        """Their storages."""
+        return list(self._alive.values())
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        for storage in (tensor.untyped_storage() for tensor in _tensors((args, kwargs))):
+            if storage._cdata not in self._made:
+                self._alive[storage._cdata] = storage
+        result = func(*args, **kwargs)
+        made = {tensor.untyped_storage()._cdata for tensor in _tensors(result)}
+        self._made |= made - self._alive.keys()
+        return result
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,167 @@
+"""What a batch is made from and becomes: latents and settings in, checked; 8-bit pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .generators.base import GeneratorInfo
+from .protocol import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
+
+BATCH_PIXELS = {"cpu": 4 * 128 * 128, "other": 2 * 1024 * 1024}
+LARGEST_BATCH = 32
+LARGEST_SIDE = 16384
+"""Pixels of a canvas's longer side."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a batch is made from: latents, and a value per frame.
+
+    space: "z" or "w". latents: float32 (n, z_dim), (n, w_dim), (n, num_ws, w_dim) which is W+, or (n, z_dim, rows,
+    columns) for generators with a ``canvas_step``. psi: float32 (n,). cutoffs: n of None or int. noise: as in
+    protocol.FrameOrder. classes: float32 (n, num_classes) or None. transform: float32 (n, 3, 3) or None.
+    """
+
+    space: str
+    latents: np.ndarray
+    psi: np.ndarray
+    cutoffs: Sequence[int | None]
+    noise: str | int
+    classes: np.ndarray | None = None
+    transform: np.ndarray | None = None
+
+    def part(self, rows: slice) -> Frames:
+        """Return some of the frames."""
+        classes = None if self.classes is None else self.classes[rows]
+        transform = None if self.transform is None else self.transform[rows]
+        return Frames(
+            self.space, self.latents[rows], self.psi[rows], self.cutoffs[rows], self.noise, classes, transform
+        )
+
+
+class Pictures:
+    """The 8-bit pixels of a batch, floor(x * 127.5 + 128) clamped to 0..255, on their way from the device.
+
+    images: float32 (n, channels, height, width). On CUDA nothing here waits for the device: the pixels are copied
+    behind the work that makes them, and who asks for one waits then.
+    """
+
+    def __init__(self, images: torch.Tensor, info: GeneratorInfo):
+        self._info = info
+        sound = torch.isfinite(images.sum(dim=(1, 2, 3)))
+        pixels = images.mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        self._event: torch.cuda.Event | None = None
+        if images.device.type == "cuda":
+            pixels, sound = (torch.empty_like(t, device="cpu", pin_memory=True).copy_(t, True) for t in (pixels, sound))
+            self._event = torch.cuda.Event()
+            self._event.record()
+        self._pixels, self._sound = pixels.cpu().numpy(), sound.cpu().numpy()
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def frame(self, index: int) -> np.ndarray:
+        """Return uint8 (height, width, channels). A picture that holds NaN or infinity raises ProtocolError."""
+        if self._event is not None:
+            self._event.synchronize()
+        if not self._sound[index]:
+            raise not_finite(self._info)
+        return self._pixels[index]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a batch; whoever needs its pixels asks then. May be handed to another thread."""
+
+    batch: Pictures
+    index: int
+
+    def pixels(self) -> np.ndarray:
+        """As ``Pictures.frame``."""
+        return self.batch.frame(self.index)
+
+
+def not_finite(info: GeneratorInfo) -> ProtocolError:
+    """Return the error for a picture with values that are not numbers."""
+    return ProtocolError(
+        NOT_A_PICTURE,
+        f"'{info.name}' gave values that are not numbers for this frame. Bring truncation and latent closer to their "
+        "usual range; if every frame fails, the checkpoint is damaged.",
+    )
+
+
+def batch_size(info: GeneratorInfo, device_type: str) -> int:
+    """Return how many frames to make at once: enough to fill the device, few enough to be stopped soon."""
+    pixels = BATCH_PIXELS["cpu" if device_type == "cpu" else "other"]
+    return max(1, min(LARGEST_BATCH, pixels // (info.width * info.height)))
+
+
+def picture_size(info: GeneratorInfo, latent_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return width and height of the picture of a latent of this shape, without the batch's dimension."""
+    rows, columns = latent_shape[1:] if len(latent_shape) == 3 else (1, 1)
+    return info.width + info.canvas_step * (columns - 1), info.height + info.canvas_step * (rows - 1)
+
+
+def check_latents(info: GeneratorInfo, space: str, latents: np.ndarray) -> None:
+    """Raise ProtocolError unless latents of the shapes that Frames may have fit the generator."""
+    if space not in info.spaces:
+        raise ProtocolError(INVALID_PARAMS, f"'{info.name}' has no latent space '{space}', only {list(info.spaces)}.")
+    shape = latents.shape[1:]
+    if space == "z":
+        fits = shape == (info.z_dim,) or (
+            info.canvas_step > 0 and len(shape) == 3 and shape[0] == info.z_dim and min(shape) > 0
+        )
+    else:
+        fits = shape in ((info.w_dim,), (info.num_ws, info.w_dim))
+    if not fits:
+        sizes = f"{info.z_dim} (z)"
+        if info.canvas_step:
+            sizes += f", {info.z_dim} x rows x columns"
+        if "w" in info.spaces:
+            sizes += f", {info.w_dim} (w) or {info.num_ws} x {info.w_dim} (W+)"
+        raise ProtocolError(
+            LATENT_MISMATCH,
+            f"The strip's latent has {' x '.join(map(str, shape)) or 'no'} values and is used as {space}; "
+            f"'{info.name}' takes {sizes}. Choose the checkpoint the strip was made with, or add a new latent strip "
+            "for this one.",
+            {"given": list(shape), "z_dim": info.z_dim, "w_dim": info.w_dim, "num_ws": info.num_ws},
+        )
+    if max(picture_size(info, shape)) > LARGEST_SIDE:
+        raise ProtocolError(
+            LATENT_MISMATCH,
+            f"The canvas would be {' x '.join(map(str, picture_size(info, shape)))} pixels; {LARGEST_SIDE} a side is "
+            "the limit. Choose fewer columns and rows.",
+        )
+    if not np.isfinite(latents).all():
+        raise ProtocolError(
+            LATENT_MISMATCH, "The strip's latent holds values that are not numbers. Look at its curves."
+        )
+
+
+def check_classes(info: GeneratorInfo, space: str, classes: np.ndarray | None) -> None:
+    """Raise ProtocolError unless class weights (n, num_classes) are there exactly where the generator needs them.
+
+    In w they are not needed, but generators with an average for each class truncate towards theirs.
+    """
+    given = 0 if classes is None else classes.shape[-1]
+    if given != info.num_classes and not (space == "w" and not given):
+        raise ProtocolError(
+            INVALID_PARAMS,
+            f"'{info.name}' takes {info.num_classes or 'no'} class weights for a frame, not {given}.",
+        )
+
+
+def check_transform(info: GeneratorInfo, transform: np.ndarray | None) -> None:
+    """Raise ProtocolError if a transform is given to a generator whose pictures cannot be moved."""
+    if transform is None:
+        return
+    if not info.has_transform:
+        raise ProtocolError(
+            INVALID_PARAMS, f"'{info.name}' cannot move or turn its picture in the plane; only StyleGAN3 can."
+        )
+    if not np.isfinite(transform).all():
+        raise ProtocolError(INVALID_PARAMS, "The transform holds values that are not numbers.")

@@ -1,0 +1,149 @@
+"""Every foreign checkpoint is converted once: kept in our own format, in a folder of the user's, by its contents.
+
+The folder is $LATENT_LANTERN_CACHE, else the platform's folder for caches. It holds `<sha256>-r<revision>.safetensors`
+in float32; all of it may be deleted at any time. Without the folder everything works, only slower.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from inference_server.generators.base import Generator, GeneratorInfo
+from inference_server.pixels.encoding import remove_stale_parts
+
+from .errors import CheckpointError
+from .file_kinds import is_native
+from .native import read_info, read_native, sha256_of, write_native
+from .opening import load_generator
+
+REVISION = 1
+"""Raised when a reader makes other tensors or another configuration of the same file."""
+
+BUDGET_BYTES = 20 << 30
+"""What the conversions may take on disk; the one used longest ago goes first."""
+
+SPARE_BYTES = 1 << 30
+"""Left free on the disk."""
+
+_NAME = re.compile(r"[0-9a-f]{64}-r(\d{1,9})\.safetensors")
+
+
+def cache_folder() -> Path:
+    """The folder for what can be made again; not made here."""
+    chosen = os.environ.get("LATENT_LANTERN_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        root = Path.home() / "Library" / "Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "latent-lantern" / "generators"
+
+
+class ConversionCache:
+    """Loads checkpoints of any kind, foreign ones by way of their conversion.
+
+    folder: where conversions are kept. log: takes a level and a sentence.
+    """
+
+    def __init__(self, folder: Path, log: Callable[[str, str], None]):
+        self.folder = folder
+        self._log = log
+        self._complained = False
+
+    def load(self, path: Path, sha256: str) -> Generator:
+        """Return the generator of a file with these contents; on the CPU, in float32, ready for use.
+
+        Raises:
+            CheckpointError: with a sentence for a person.
+        """
+        if is_native(path):
+            return read_native(path)
+        kept = self._place(sha256)
+        if kept.exists():
+            try:
+                generator = read_native(kept, path.stem, mapped=True)
+            except (CheckpointError, OSError, ValueError):
+                self._log("info", f"The conversion of {path.name} in the cache was damaged; it is made again.")
+                with suppress(OSError):
+                    kept.unlink()
+            else:
+                with suppress(OSError):
+                    os.utime(kept)
+                return generator
+        generator = load_generator(path)
+        self._keep(generator, path, sha256)
+        return generator
+
+    def info(self, path: Path, sha256: str) -> GeneratorInfo | None:
+        """What a file says of itself, None if that cannot be known without loading it."""
+        try:
+            if is_native(path):
+                return read_info(path)
+            return read_info(self._place(sha256), path.stem)
+        except (CheckpointError, OSError, ValueError):
+            return None
+
+    def _place(self, sha256: str) -> Path:
+        return self.folder / f"{sha256}-r{REVISION}.safetensors"
+
+    def _keep(self, generator: Generator, path: Path, sha256: str) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_stale_parts(self.folder)
+            tensors = {key: value.detach().contiguous() for key, value in generator.state_dict().items()}
+            size = sum(tensor.nbytes for tensor in tensors.values())
+            if size > BUDGET_BYTES:
+                return
+            if shutil.disk_usage(self.folder).free < size + SPARE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            # It may have been replaced since it was hashed, and a conversion of the wrong file would stay for ever.
+            if sha256_of(path) != sha256:
+                return
+            info = generator.info
+            about = {"licence": info.licence, "training": info.training, "origin": info.origin}
+            if info.name != path.stem:
+                about["name"] = info.name
+            part = self.folder / f".part-{os.getpid()}-{time.time_ns()}"
+            write_native(part, self._place(sha256), info.kind, generator.config, tensors, about)
+            self._trim(self._place(sha256))
+        except (OSError, CheckpointError) as error:
+            if not self._complained:
+                self._complained = True
+                reason = getattr(error, "strerror", None) or error
+                self._log(
+                    "warning",
+                    f"Conversions cannot be kept in {self.folder} ({reason}): such checkpoints take longer to load.",
+                )
+
+    def _trim(self, newest: Path) -> None:
+        """Delete what older versions have left, and the conversions used longest ago beyond the budget."""
+        kept: list[tuple[float, int, Path]] = []
+        for entry in os.scandir(self.folder):
+            match = _NAME.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                if int(match[1]) < REVISION:
+                    os.unlink(entry.path)
+                else:
+                    status = entry.stat()
+                    kept.append((status.st_mtime, status.st_size, Path(entry.path)))
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= BUDGET_BYTES:
+                return
+            if path != newest:
+                with suppress(OSError):  # Windows keeps a file that is in use.
+                    path.unlink()
+                    total -= size

@@ -1,0 +1,159 @@
+"""Which files of a folder are snapshots of one training, and in what order; seen by names, sizes and first bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import CheckpointError
+from .torch7 import looks_like_torch7
+
+SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
+"""Of files that may be checkpoints, in lower case."""
+
+MOST_SNAPSHOTS = 2000
+SIZES_AGREE = 0.1
+"""Snapshots of one training differ in size by less than this part."""
+
+_NOT_GENERATORS = {"d", "disc", "discriminator", "optim", "optimizer", "optimiser", "opt", "aug", "augment"}
+_LAST_NAMES = ("best", "last", "latest", "current", "final", "ema")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NUMBER = re.compile(r"(?<![\dx])\d+(?!\d|x\d)")
+"""A number that may be a time; not the sides of 512x512."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that may be a checkpoint; size in bytes."""
+
+    path: Path
+    size: int
+
+
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
+    """Return the files of a folder that look like checkpoints, in the order of their names. Raises OSError."""
+    found = []
+    for entry in os.scandir(folder):
+        path = Path(entry.path)
+        if path.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and _is_generator_name(path.stem):
+            try:
+                if entry.is_file() and _looks_like_checkpoint(path):
+                    found.append(Checkpoint(path, entry.stat().st_size))
+            except OSError:
+                continue
+    return sorted(found, key=lambda checkpoint: _natural(checkpoint.path.name))
+
+
+def group_runs(checkpoints: list[Checkpoint]) -> list[list[Checkpoint]]:
+    """Part the checkpoints of one folder into trainings, each in the order of training; a run may be of one file.
+
+    Files belong together if their names differ in a number only and their sizes agree. One whose name says "final" or
+    the like belongs to the run of the folder, if there is one only.
+    """
+    groups: dict[tuple[str, str], list[Checkpoint]] = defaultdict(list)
+    for checkpoint in checkpoints:
+        stem = checkpoint.path.stem
+        groups[(_NUMBER.sub("#", stem) if _NUMBER.search(stem) else stem, checkpoint.path.suffix.lower())].append(
+            checkpoint
+        )
+    runs = [part for group in groups.values() for part in _of_equal_size(group)]
+    series = [run for run in runs if len(run) > 1]
+    if len(series) == 1:
+        for run in [run for run in runs if len(run) == 1 and _is_last_name(run[0].path.stem)]:
+            if run[0].path.suffix == series[0][0].path.suffix and _sizes_agree(run[0], series[0][0]):
+                series[0] += run
+                runs.remove(run)
+    return [in_order(run) for run in runs]
+
+
+def find_snapshots(folder: Path) -> list[Path]:
+    """Return the snapshots of the training in a folder, in the order of training.
+
+    They are the largest run there is, or, if nothing in the folder makes a run, all checkpoints of one format and
+    size.
+
+    Raises:
+        CheckpointError: there are none, or the folder cannot be read.
+    """
+    try:
+        checkpoints = list_checkpoints(folder)
+    except OSError as error:
+        raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
+    if not checkpoints:
+        raise CheckpointError(f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}).")
+    runs = group_runs(checkpoints)
+    if max(map(len, runs)) == 1:
+        by_suffix: dict[str, list[Checkpoint]] = defaultdict(list)
+        for checkpoint in checkpoints:
+            by_suffix[checkpoint.path.suffix.lower()].append(checkpoint)
+        runs = [in_order(part) for group in by_suffix.values() for part in _of_equal_size(group)]
+    run = max(runs, key=lambda run: (len(run), max(checkpoint.path.stat().st_mtime for checkpoint in run)))
+    if len(run) > MOST_SNAPSHOTS:
+        raise CheckpointError(f"The folder {folder} holds {len(run)} snapshots; {MOST_SNAPSHOTS} are the limit.")
+    return [checkpoint.path for checkpoint in run]
+
+
+def in_order(run: list[Checkpoint]) -> list[Checkpoint]:
+    """Sort by the numbers in the names, as numbers; names without one of their own, such as "final", come last."""
+    common = _common_start([checkpoint.path.stem for checkpoint in run])
+
+    def key(checkpoint: Checkpoint) -> tuple[bool, int, list[tuple[bool, int, str]]]:
+        stem = checkpoint.path.stem
+        rest = stem[len(common) :]
+        unnumbered = not _NUMBER.search(rest)
+        words = _words(rest)
+        rank = max((_LAST_NAMES.index(word) + 1 for word in words if word in _LAST_NAMES), default=0)
+        return unnumbered, rank if unnumbered else 0, _natural(stem)
+
+    return sorted(run, key=key)
+
+
+def _common_start(stems: list[str]) -> str:
+    """What all names begin with, up to the number that tells them apart."""
+    first, last = min(stems), max(stems)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    return first[:length].rstrip("0123456789")
+
+
+def _of_equal_size(group: list[Checkpoint]) -> list[list[Checkpoint]]:
+    """Part files by size: each run holds those that agree with its largest."""
+    left, parts = sorted(group, key=lambda checkpoint: checkpoint.size, reverse=True), []
+    while left:
+        part = [checkpoint for checkpoint in left if _sizes_agree(checkpoint, left[0])]
+        left = [checkpoint for checkpoint in left if not _sizes_agree(checkpoint, left[0])] if part else []
+        parts.append(part)
+    return parts
+
+
+def _sizes_agree(one: Checkpoint, other: Checkpoint) -> bool:
+    return abs(one.size - other.size) <= SIZES_AGREE * max(one.size, other.size)
+
+
+def _is_generator_name(stem: str) -> bool:
+    return not _NOT_GENERATORS & set(_words(stem))
+
+
+def _is_last_name(stem: str) -> bool:
+    return bool(set(_LAST_NAMES) & set(_words(stem)))
+
+
+def _words(stem: str) -> list[str]:
+    return [word.lower() for word in _WORDS.findall(stem)]
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key that sorts numbers in names as numbers."""
+    return [
+        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", name)
+    ]
+
+
+def _looks_like_checkpoint(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start[8:9] == b"{":
+        return path.suffix.lower() == ".safetensors"
+    return start.startswith((b"PK\x03\x04", b"\x80")) or looks_like_torch7(start)
