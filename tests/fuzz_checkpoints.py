@@ -387,15 +387,12 @@ def main() -> int:
         work(args.seed, range(args.worker, args.mutants), args.folder, args.output)
         return 0
     start = time.monotonic()
-    found, ends, slowest = fuzz(args.mutants, args.seed, args.output)
-    print(
-        f"{args.mutants} mutants of seed {args.seed} in {time.monotonic() - start:.0f} s, the slowest {slowest:.1f} s"
-    )
-    print(", ".join(f"{count} {kind}" for kind, count in ends.most_common()))
-    for words in found:
-        print(words)
-    print(f"{len(found)} did harm" + (f"; they lie in {args.output}" if found else ""))
-    return 1 if found else 0
+    findings = fuzz(args.mutants, args.seed, args.output)
+    seconds = time.monotonic() - start
+    print(f"{args.mutants} mutants of seed {args.seed} in {seconds:.0f} s, the slowest {findings.slowest:.1f} s")
+    print(", ".join(f"{count} {kind}" for kind, count in findings.ends.most_common()))
+    print("\n".join([*findings.harm, f"{len(findings.harm)} did harm; if any did, they lie in {args.output}"]))
+    return 1 if findings.harm else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ def test_mutants_do_no_harm(tmp_path):
     assert findings.ends["loaded"] > 10
 
 
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fuzz", "--mutants", "20", "--seed", "5", "--output", str(tmp_path)])
+    assert fuzz_checkpoints.main() == 0
+    assert capsys.readouterr().out.startswith("20 mutants of seed 5 in ")
+
+
 def test_seed_and_number_decide_a_mutant():
     one, other = fuzz_checkpoints.Mutants(3), fuzz_checkpoints.Mutants(3)
     other.small = one.small  # torch writes addresses of memory
