@@ -1,14 +1,15 @@
 """StyleGAN2 against a slow reference in float64, written from the papers in another way than the network."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from inference_server.generators.stylegan2_config import state_shapes
+from inference_server.generators import stylegan2_inference
+from inference_server.generators.stylegan2 import StyleGAN2
+from inference_server.generators.stylegan2_config import StyleGAN2Config, state_shapes
+from stylegan2_reference import Reference, make
 
 PLAIN = StyleGAN2Config(z_dim=5, w_dim=6, channels=(4, 3, 2), mapping_layers=2)
 CONFIGS = {
@@ -17,106 +18,17 @@ CONFIGS = {
     "transparent, tall, two classes": replace(PLAIN, base_size=(3, 2), image_channels=4, num_classes=2, mapping_lr=1.0),
     "clamped": replace(PLAIN, conv_clamp=0.5),
     "one block": replace(PLAIN, channels=(3,)),
+    "resnet, clamped": replace(PLAIN, architecture="resnet", conv_clamp=0.5),
+    "orig, wide mapping": replace(PLAIN, architecture="orig", mapping_width=9, mapping_layers=3),
+    "z and class as one vector": replace(PLAIN, num_classes=2, joint_normalization=True, embed_width=4),
+    "one block, resnet": replace(PLAIN, channels=(3,), architecture="resnet"),
 }
-
-
-def make(config: StyleGAN2Config, seed: int = 3) -> StyleGAN2:
-    """A network whose biases, noise strengths and average w are not zero: zeros would hide mistakes."""
-    torch.manual_seed(seed)
-    generator = StyleGAN2(config).eval().requires_grad_(False)
-    for name, values in generator.state_dict().items():
-        if name.endswith((".bias", "noise_strength", "w_avg")):
-            values.add_(torch.randn_like(values) * 0.5)
-    return generator
 
 
 def inputs(config: StyleGAN2Config, n: int = 2) -> tuple[torch.Tensor, torch.Tensor | None]:
     torch.manual_seed(7)
     classes = torch.tensor([[1.0, 0.0], [0.3, 0.7]])[:n] if config.num_classes else None
     return torch.randn(n, config.z_dim), classes
-
-
-class Reference:
-    """numpy, float64, one picture at a time: weights are modulated (not features), and all filters are plain loops."""
-
-    def __init__(self, generator: StyleGAN2) -> None:
-        self.config = generator.config
-        self.state = {key: value.double().numpy() for key, value in generator.state_dict().items()}
-
-    def dense(self, name: str, x: np.ndarray, lr: float = 1.0) -> np.ndarray:
-        weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        return np.array([sum(row * x) * lr / len(x) ** 0.5 for row in weight]) + bias * lr
-
-    def map(self, z: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-        x = z / np.sqrt(np.mean(z**2) + 1e-8)
-        if classes is not None:
-            label = self.dense("mapping.embed", classes)
-            x = np.concatenate([x, label / np.sqrt(np.mean(label**2) + 1e-8)])
-        for index in range(self.config.mapping_layers):
-            x = self.dense(f"mapping.fc{index}", x, self.config.mapping_lr)
-            x = np.where(x < 0, 0.2 * x, x) * 2**0.5
-        return x
-
-    @staticmethod
-    def correlate(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        """(i, h, w) and (o, i, k, k), without padding."""
-        size = kernel.shape[-1]
-        height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
-        out = np.zeros((len(kernel), height, width))
-        for y, column in itertools.product(range(height), range(width)):
-            out[:, y, column] = (kernel * x[None, :, y : y + size, column : column + size]).sum(axis=(1, 2, 3))
-        return out
-
-    @staticmethod
-    def zero_stuffed(x: np.ndarray, before: int, after: int) -> np.ndarray:
-        """A zero between every two pixels, then a border of zeros."""
-        out = np.zeros((len(x), 2 * x.shape[1] - 1, 2 * x.shape[2] - 1))
-        out[:, ::2, ::2] = x
-        return np.pad(out, ((0, 0), (before, after), (before, after)))
-
-    def blurred(self, x: np.ndarray) -> np.ndarray:
-        """The binomial filter, with the gain 4 that zero stuffing needs; without padding."""
-        row = np.array([1, 3, 3, 1]) / 4
-        return np.concatenate([self.correlate(plane[None], np.outer(row, row)[None, None]) for plane in x])
-
-    def convolved(self, x: np.ndarray, name: str, w: np.ndarray, up: bool, colour: bool) -> np.ndarray:
-        weight = self.state[f"{name}.weight"]
-        styles = self.dense(f"{name}.affine", w)
-        if colour:
-            return self.correlate(x, weight * styles[None, :, None, None] / len(styles) ** 0.5)
-        weight = weight * styles[None, :, None, None]
-        weight = weight / np.sqrt((weight**2).sum(axis=(1, 2, 3), keepdims=True) + 1e-8)
-        if up:  # a transposed convolution correlates the zero-stuffed picture with the flipped kernel
-            return self.blurred(
-                np.pad(self.correlate(self.zero_stuffed(x, 2, 2), weight[:, :, ::-1, ::-1]), ((0, 0), (1, 1), (1, 1)))
-            )
-        return self.correlate(np.pad(x, ((0, 0), (1, 1), (1, 1))), weight)
-
-    def clamped(self, x: np.ndarray) -> np.ndarray:
-        limit = self.config.conv_clamp
-        return x if limit is None else np.clip(x, -limit, limit)
-
-    def synthesize(self, ws: np.ndarray, noise: list[np.ndarray] | None) -> np.ndarray:
-        """(num_ws, w_dim) to (channels, height, width)."""
-        x, image, layer = self.state["synthesis.blocks.0.const"], None, 0
-        for index in range(len(self.config.channels)):
-            block = f"synthesis.blocks.{index}"
-            for part in ("conv0", "conv1")[index == 0 :]:
-                name = f"{block}.{part}"
-                x = self.convolved(x, name, ws[layer], up=part == "conv0", colour=False)
-                if noise is not None:
-                    x = x + noise[layer] * self.state[f"{name}.noise_strength"]
-                x = x + self.state[f"{name}.bias"][:, None, None]
-                x = self.clamped(np.where(x < 0, 0.2 * x, x) * 2**0.5)
-                layer += 1
-            colours = self.convolved(x, f"{block}.torgb", ws[layer], up=False, colour=True)
-            colours = self.clamped(colours + self.state[f"{block}.torgb.bias"][:, None, None])
-            image = colours if image is None else self.blurred(self.zero_stuffed(image, 2, 2)) + colours
-        return image
-
-    def stored_noise(self) -> list[np.ndarray] | None:
-        maps = [value for key, value in self.state.items() if key.endswith("noise_const")]
-        return maps if self.config.use_noise else None
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
@@ -208,6 +120,54 @@ def test_a_picture_does_not_depend_on_its_batch_mates():
         torch.testing.assert_close(together, alone, rtol=1e-3 if half else 1e-5, atol=1e-2 if half else 1e-4)
 
 
+@pytest.mark.parametrize("strip", [1, 40, 1 << 19])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_large_blocks_are_made_in_strips(config, strip, monkeypatch):
+    monkeypatch.setattr(stylegan2_inference, "STRIP", strip)  # strips of 8 rows, the fewest, and of more
+    monkeypatch.setattr(stylegan2_inference, "LARGE", 1)
+    config = replace(config, channels=(*config.channels, 3, 2)) if config.architecture != "orig" else config
+    generator = make(config)
+    torch.manual_seed(1)
+    ws = torch.randn(3, config.num_ws, config.w_dim)
+    for noise in ("const", "none"):
+        maps = [layer.noise_const for layer in generator.synthesis.layers] if config.use_noise else None
+        expected = generator.synthesis(ws, maps if noise == "const" else None, [torch.float32] * len(config.channels))
+        images = generator.synthesize(ws, noise)
+        torch.testing.assert_close(images, expected, rtol=1e-5, atol=2e-5)
+        assert torch.equal(generator.synthesize(ws, noise), images)
+        alone = [generator.synthesize(ws[row : row + 1], noise) for row in range(3)]
+        torch.testing.assert_close(torch.cat(alone), images, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("change", ["in place", "lerp out", "loaded", "loaded by assigning"])
+def test_changed_weights_count_at_once(change):
+    generator, other = make(replace(PLAIN, num_classes=2)), make(replace(PLAIN, num_classes=2), seed=8)
+    ws = torch.randn(2, 6, 6)
+    before, expected = generator.synthesize(ws, "const"), other.synthesize(ws, "const")
+    pairs = zip(generator.state_dict().values(), other.state_dict().values(), strict=True)
+    if change == "in place":
+        for own, new in pairs:
+            own.copy_(new)
+    elif change == "lerp out":
+        for own, new in pairs:
+            torch.lerp(own.clone(), new, 1.0, out=own)
+        generator.weights_changed()
+    else:
+        generator.load_state_dict(other.state_dict(), assign=change == "loaded by assigning")
+    after = generator.synthesize(ws, "const")
+    assert torch.equal(after, expected)
+    assert not torch.equal(after, before)
+    assert generator.double().synthesis.blocks[0].const.dtype == torch.float64
+    assert torch.equal(generator.float().synthesize(ws, "const"), expected)
+
+
+def test_gradients_reach_w():
+    generator = make(PLAIN)
+    ws = torch.randn(2, 6, 6, requires_grad=True)
+    generator.synthesize(ws, "const").square().sum().backward()
+    assert ws.grad.abs().sum() > 0
+
+
 def test_noise_seed():
     generator = make(PLAIN)
     ws = torch.randn(2, 6, 6)
@@ -276,6 +236,12 @@ def test_wrong_shapes_are_named():
         ({"mapping_lr": float("nan")}, "mapping_lr"),
         ({"conv_clamp": -1}, "conv_clamp"),
         ({"use_noise": 1}, "use_noise"),
+        ({"architecture": "unet"}, "architecture must be one of skip, resnet, orig"),
+        ({"architecture": ["skip"]}, "architecture"),
+        ({"half_blocks": -1}, "half_blocks"),
+        ({"mapping_width": 0}, "mapping_width"),
+        ({"embed_width": 2.5}, "embed_width"),
+        ({"joint_normalization": None}, "joint_normalization"),
         ({"colour": "red"}, "unknown setting 'colour'"),
     ],
 )
