@@ -1,4 +1,11 @@
-"""Leaky ReLU between two filters: up-sample, apply, clamp, down-sample (2106.12423, figure 4b)."""
+"""Leaky ReLU between two filters: up-sample, apply, clamp, down-sample (2106.12423, figure 4b), in plain PyTorch.
+
+Written down naively, zeros are put between the samples, everything is filtered at the highest rate, and most of the
+result is thrown away. Here each phase of the up-sampled signal is one convolution of the samples with its share of the
+taps (up times fewer products), the leaky ReLU writes the phases between each other, and only the samples that are kept
+are filtered at the end. On the CPU this is done in tiles, for what lies between the filters is up to 16 times larger
+than what goes in, and too large for a cache.
+"""
 
 from __future__ import annotations
 
@@ -7,49 +14,110 @@ from torch.nn import functional as F
 
 from .stylegan3_config import LayerConfig
 
+SLOPE = 0.2
+TILE_SIDE = 64
+TILE_CHANNELS = 64
+"""Output pixels a side, and channels, of a tile on the CPU: some MB between the filters."""
 
-def up_matrix(taps: torch.Tensor, up: int, before: int, size: int, out: int) -> torch.Tensor:
-    """Rows of this matrix say what of ``size`` samples goes into each of ``out`` up-sampled ones, along one axis.
 
-    Zeros are put between the samples, ``before`` zeros in front (negative: cut off), then they are convolved.
+def filtered_lrelu(
+    x: torch.Tensor, layer: LayerConfig, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
+) -> torch.Tensor:
+    """Filter up, leaky ReLU of slope 0.2 and gain 1, clamp, filter down.
 
     Args:
-        taps: float64 (t,).
+        x: (n, c, h, w) of the layer's ``conv_size``, float32 or half precision, contiguous or channels last.
+        layer: factors, padding, clamp and sizes.
+        up_filter: float32 (t,), None for one tap of 1. down_filter: the same, or (t, t) where the layer is radial.
 
     Returns:
-        float64 (out, size). The gain is ``up``, which keeps the signal's size.
+        (n, c, h, w) of the layer's ``out_size``, of x's dtype, channels last.
     """
-    position = torch.arange(out)[:, None] + len(taps) - 1 - before - torch.arange(size) * up
-    return torch.where((position >= 0) & (position < len(taps)), taps[position.clamp(0, len(taps) - 1)], 0.0) * up
+    one = x.new_ones(1, dtype=torch.float32)
+    up_filter = one if up_filter is None else up_filter
+    down_filter = one if down_filter is None else down_filter
+    width, height = layer.out_size
+    if x.device.type != "cpu":
+        return _tile(x, layer, up_filter, down_filter, (0, height), (0, width))
+    n, channels = x.shape[:2]
+    result = x.new_empty((n, channels, height, width)).contiguous(memory_format=torch.channels_last)
+    for first in range(0, channels, TILE_CHANNELS):
+        part = slice(first, min(channels, first + TILE_CHANNELS))
+        for top in range(0, height, TILE_SIDE):
+            rows = (top, min(height, top + TILE_SIDE))
+            for left in range(0, width, TILE_SIDE):
+                columns = (left, min(width, left + TILE_SIDE))
+                tile = _tile(x[:, part], layer, up_filter, down_filter, rows, columns)
+                result[:, part, slice(*rows), slice(*columns)] = tile
+    return result
 
 
-def down_matrix(taps: torch.Tensor, down: int, size: int, out: int) -> torch.Tensor:
-    """The same for filtering ``size`` samples and keeping every ``down``-th: float64 (out, size)."""
-    position = torch.arange(out)[:, None] * down + len(taps) - 1 - torch.arange(size)
-    return torch.where((position >= 0) & (position < len(taps)), taps[position.clamp(0, len(taps) - 1)], 0.0)
+def _tile(
+    x: torch.Tensor,
+    layer: LayerConfig,
+    up_filter: torch.Tensor,
+    down_filter: torch.Tensor,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> torch.Tensor:
+    """The result's pixels of the given rows and columns (from, up to and without)."""
+    # What these pixels see of the signal between the filters, and of x.
+    width = (columns[1] - columns[0] - 1) * layer.down + layer.down_taps
+    height = (rows[1] - rows[0] - 1) * layer.down + layer.down_taps
+    across = _phases(up_filter, layer.up, layer.padding[0] - columns[0] * layer.down, width)
+    along = _phases(up_filter, layer.up, layer.padding[2] - rows[0] * layer.down, height)
+    left, right = _span(across)
+    top, bottom = _span(along)
+    outside = (max(-left, 0), max(right - x.shape[3], 0), max(-top, 0), max(bottom - x.shape[2], 0))
+    x = x[:, :, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    x = F.pad(x, outside) if any(outside) else x
+    x = x.float() if x.device.type == "cpu" else x
+    x = x.contiguous(memory_format=torch.channels_last)
+
+    wide = _empty_like(x, x.shape[2], width)
+    for phase, (taps, start, count) in enumerate(across):
+        wide[..., phase :: layer.up] = _filter(x, taps[None])[..., start - left :][..., :count]
+    between = _empty_like(x, height, width)
+    for phase, (taps, start, count) in enumerate(along):
+        filtered = _filter(wide, taps[:, None])[:, :, start - top :][:, :, :count]
+        torch.ops.aten.leaky_relu.out(filtered, SLOPE, out=between[:, :, phase :: layer.up])
+    if layer.clamp is not None:
+        between.clamp_(-layer.clamp, layer.clamp)
+    if layer.radial:
+        return _filter(between, down_filter.flip(0, 1), (layer.down, layer.down))
+    taps = down_filter.flip(0)
+    return _filter(_filter(between, taps[None], (1, layer.down)), taps[:, None], (layer.down, 1))
 
 
-class FilteredLReLU:
-    def __init__(self, config: LayerConfig) -> None:
-        self.config = config
+def _phases(taps: torch.Tensor, up: int, before: int, count: int) -> list[tuple[torch.Tensor, int, int]]:
+    """How each up-th of ``count`` up-sampled samples is made, along one axis.
 
-    def forget(self) -> None:
-        pass
+    Between the samples up - 1 zeros are put, ``before`` zeros in front (negative: cut off), and all that is convolved.
 
-    def __call__(self, x, up_filter, down_filter):
-        c = self.config
-        one = torch.ones(1, dtype=torch.float64)
-        u = one if up_filter is None else up_filter.double()
-        cw, ch = c.conv_size
-        tw, th = c.tmp_size
-        ow, oh = c.out_size
-        uw = up_matrix(u, c.up, c.padding[0], cw, tw).float()
-        uh = up_matrix(u, c.up, c.padding[2], ch, th).float()
-        t = uh @ x @ uw.t()
-        t = F.leaky_relu(t, 0.2)
-        if c.clamp is not None:
-            t = t.clamp(-c.clamp, c.clamp)
-        d = one if down_filter is None else down_filter.double()
-        if c.radial:
-            return F.conv2d(t.flatten(0, 1)[:, None], d.flip(0, 1).float()[None, None], stride=c.down).view(*x.shape[:2], oh, ow)
-        return down_matrix(d, c.down, th, oh).float() @ t @ down_matrix(d, c.down, tw, ow).float().t()
+    Returns:
+        for each phase: the taps that do not meet zeros, in the order of correlation; the first sample that they meet;
+        the number of results. The gain is ``up``, which keeps the signal's size.
+    """
+    reverse = taps.flip(0) * up
+    phases = []
+    for phase in range(min(up, count)):
+        skipped = (before - phase) % up
+        phases.append((reverse[skipped::up], (phase - before + skipped) // up, -(-(count - phase) // up)))
+    return phases
+
+
+def _span(phases: list[tuple[torch.Tensor, int, int]]) -> tuple[int, int]:
+    """First and last (exclusive) sample that the phases need."""
+    return min(start for _, start, _ in phases), max(start + count + len(taps) - 1 for taps, start, count in phases)
+
+
+def _empty_like(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return torch.empty(
+        (*x.shape[:2], height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
+    )
+
+
+def _filter(x: torch.Tensor, taps: torch.Tensor, stride: tuple[int, int] = (1, 1)) -> torch.Tensor:
+    """Correlate every channel with the same taps (h, w)."""
+    channels = x.shape[1]
+    return F.conv2d(x, taps.to(x.dtype).expand(channels, 1, *taps.shape), stride=stride, groups=channels)

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import Generator, GeneratorInfo
-from .filtered_lrelu import FilteredLReLU
+from .filtered_lrelu import filtered_lrelu
 from .stylegan2_layers import FullyConnected, lrelu, normalize
 from .stylegan3_config import LayerConfig, StyleGAN3Config
 
@@ -96,7 +96,7 @@ class FourierFeatures(nn.Module):
         down = (torch.arange(self.height, device=w.device) + (0.5 - self.height / 2)) / self.rate
         angle = across[:, None] * freqs[:, None, None, :, 0] + down[:, None, None] * freqs[:, None, None, :, 1]
         waves = torch.sin((angle + phases[:, None, None]) * (2 * pi)) * amplitudes[:, None, None]
-        return (waves @ (self.weight / sqrt(len(self.weight))).t()).permute(0, 3, 1, 2)
+        return (waves @ (self.weight / sqrt(len(self.weight))).t()).permute(0, 3, 1, 2)  # channels last in memory
 
 
 class SynthesisLayer(nn.Module):
@@ -116,13 +116,12 @@ class SynthesisLayer(nn.Module):
         for name in ("up_filter", "down_filter"):
             shape = config.filters.get(name)
             self.register_buffer(name, None if shape is None else torch.zeros(shape))
-        self.activation = None if config.is_colour else FilteredLReLU(config)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Features (n, in_channels, h, w) and float32 w (n, w_dim) to features of x's dtype."""
         x = self.convolve(x, self.affine(w))
-        if self.activation is not None:
-            return self.activation(x, self.up_filter, self.down_filter)
+        if not self.config.is_colour:
+            return filtered_lrelu(x, self.config, self.up_filter, self.down_filter)
         return x if self.config.clamp is None else x.clamp_(-self.config.clamp, self.config.clamp)
 
     def convolve(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
@@ -143,7 +142,8 @@ class SynthesisLayer(nn.Module):
         padding = self.config.kernel - 1
         if len(x) == 1:
             weight = weight * styles[:, :, None, None] * scale.view(-1, 1, 1, 1)
-            return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=padding)
+            weight = weight.to(x.dtype).contiguous(memory_format=torch.channels_last)
+            return F.conv2d(x, weight, bias.to(x.dtype), padding=padding)
         # The scales before and after one convolution that the batch shares: no set of weights for each sample. A common
         # factor of a sample's styles is moved behind it, so that half precision cannot overflow.
         peak = styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20) * sqrt(weight[0].numel())
@@ -215,11 +215,6 @@ class StyleGAN3(Generator):
     def set_precision(self, dtype: torch.dtype | None) -> None:
         self._precision = dtype
 
-    def weights_changed(self) -> None:
-        for layer in self.synthesis.layers:
-            if layer.activation is not None:
-                layer.activation.forget()
-
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
@@ -265,7 +260,7 @@ class StyleGAN3(Generator):
             self.synthesis(ws[i : i + 1], None if transform is None else transform[i : i + 1], dtype)
             for i in range(len(ws))
         ]
-        return torch.cat(pictures) if pictures else ws.new_zeros(0, self.info.channels, self.info.height, self.info.width)
+        return torch.cat(pictures) if pictures else self.synthesis(ws, transform, dtype)
 
 
 def average_shape(config: StyleGAN3Config) -> tuple[int, ...]:
@@ -294,8 +289,10 @@ def state_shapes(config: StyleGAN3Config) -> dict[str, tuple[int, ...]]:
 
     channels = config.input_channels
     dense("synthesis.input.affine", config.w_dim, 4)
-    for name, shape in {"weight": (channels,) * 2, "freqs": (channels, 2), "phases": (channels,), "transform": (3, 3)}.items():
-        shapes[f"synthesis.input.{name}"] = shape
+    shapes["synthesis.input.weight"] = (channels, channels)
+    shapes["synthesis.input.freqs"] = (channels, 2)
+    shapes["synthesis.input.phases"] = (channels,)
+    shapes["synthesis.input.transform"] = (3, 3)
     for index, layer in enumerate(config.layers):
         name = f"synthesis.layers.{index}"
         shapes[f"{name}.weight"] = (layer.out_channels, layer.in_channels, layer.kernel, layer.kernel)
