@@ -96,8 +96,12 @@ class _Group:
     activation: Activation | None = None
 
 
-def assemble(steps: Iterable[Step], origin: str) -> Network:
+def assemble(steps: Iterable[Step], origin: str, sizes: Iterable[Pair] = ()) -> Network:
     """Make a network of the steps in their order.
+
+    Args:
+        origin: the file's format, for people.
+        sizes: heights and widths of the pictures that the file mentions, for networks whose layers do not tell.
 
     Raises:
         ValueError: they are no DCGAN, or tensors do not fit.
@@ -115,10 +119,11 @@ def assemble(steps: Iterable[Step], origin: str) -> Network:
             tensors[f"{name}.bias"] = group.main.bias
         if group.norm is not None:
             tensors.update(group.norm.tensors(name))
+    layers = tuple(_layer(group) for group in groups)
     config = DCGANConfig(
-        z_dim=linear.main.weight.shape[1] if linear else groups[0].main.weight.shape[0],
-        layers=tuple(_layer(group) for group in groups),
-        projection=_projection(linear, groups[0].main.weight.shape[0]) if linear else None,
+        z_dim=linear.main.weight.shape[1] if linear else layers[0].inputs,
+        layers=layers,
+        projection=_projection(linear, layers, sizes) if linear else None,
     )
     untrained = [name for name, group in named if group.norm is not None and group.norm.is_untrained]
     if untrained:
@@ -170,17 +175,14 @@ def _layer(group: _Group) -> DCGANLayer:
     )
 
 
-def _projection(group: _Group, channels: int) -> DCGANProjection:
-    features = len(group.main.weight)
-    shape = group.shape
-    if shape is None:
-        # The width and the height are not stored; the paper's picture is a square.
-        side = isqrt(features // max(channels, 1))
-        shape = (channels, side, side)
+def _projection(group: _Group, layers: tuple[DCGANLayer, ...], sizes: Iterable[Pair]) -> DCGANProjection:
+    features, channels = len(group.main.weight), layers[0].inputs
+    shape = group.shape or (channels, *_first_size(features // channels, layers, sizes))
     if prod(shape) != features:
         raise ValueError(
             f"its first layer makes {features} numbers for {channels} channels, and how wide and high they are is not "
-            "stored"
+            "stored; write it beside the weights, for example torch.save({'state_dict': netG.state_dict(), "
+            "'height': 192, 'width': 320}, ...)"
         )
     activation = group.activation or Activation("none")
     norm = "none"
@@ -194,6 +196,22 @@ def _projection(group: _Group, channels: int) -> DCGANProjection:
         slope=activation.slope,
         epsilon=group.norm.epsilon if group.norm is not None else 1e-5,
     )
+
+
+def _first_size(pixels: int, layers: tuple[DCGANLayer, ...], sizes: Iterable[Pair]) -> Pair:
+    """Height and width of the picture of so many pixels from which the layers make one of the sizes.
+
+    Without sizes, of a square, as in the paper.
+    """
+    heights = [height for height in range(1, min(pixels, 1 << 16) + 1) if pixels % height == 0]
+    for size in sizes:
+        for height in heights:
+            made = (height, pixels // height)
+            for layer in layers:
+                made = layer.size(*made)
+            if made == size:
+                return height, pixels // height
+    return isqrt(pixels), isqrt(pixels)
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ def convert(value: Any, file_name: str) -> Network:
         steps = _steps(stack)
         if not stack.is_sequential:
             steps = with_usual_activations(steps)
-        return assemble(steps, ORIGIN)
+        return assemble(steps, ORIGIN, _sizes(value, 0))
     except ValueError as error:
         raise CheckpointError(f"{file_name} is a DCGAN that cannot be read: {error}.") from error
 
@@ -144,6 +144,22 @@ def _of_module(module: Inert) -> _Stack:
     return stack
 
 
+def _sizes(value: Any, depth: int) -> list[Pair]:
+    """Heights and widths that stand beside the weights, in a dict or the arguments of a program."""
+    held = value.state if isinstance(value, Inert) else value
+    if not isinstance(held, dict) or depth > 2:
+        return []
+    found = []
+    for name, height in list(held.items())[:1000]:
+        if isinstance(name, str) and "height" in name.lower():
+            width = held.get(name.replace("height", "width").replace("Height", "Width").replace("HEIGHT", "WIDTH"))
+            if type(height) is int and type(width) is int:
+                found.append((height, width))
+        elif isinstance(height, dict | Inert) and not is_module(height):
+            found += _sizes(height, depth + 1)
+    return found[:16]
+
+
 def _kind(leaf: _Leaf) -> str:
     """The class, or what it must be by its tensors."""
     if leaf.kind is not None:
@@ -179,7 +195,10 @@ def _steps(stack: _Stack) -> list[Step]:
     for leaf in stack.leaves:
         kind = _kind(leaf)
         if kind == "Linear":
-            steps.append(Linear(leaf.tensors["weight"], leaf.tensors.get("bias")))
+            weight = leaf.tensors.get("weight")
+            if weight is None or weight.ndim != 2:
+                raise ValueError(f"its layer {leaf.name} has no weights")
+            steps.append(Linear(weight, leaf.tensors.get("bias")))
         elif kind == "ConvTranspose2d":
             is_first = not any(isinstance(step, Linear | Convolution) for step in steps)
             steps.append(_convolution(leaf, is_first))
@@ -197,7 +216,7 @@ def _steps(stack: _Stack) -> list[Step]:
 def _convolution(leaf: _Leaf, is_first: bool) -> Convolution:
     weight, bias = leaf.tensors["weight"], leaf.tensors.get("bias")
     if leaf.module is not None:
-        if leaf.attribute("groups", 1) != 1 or _pair(leaf, "dilation", 1) != (1, 1):
+        if _number(leaf, "groups", 1) != 1 or _pair(leaf, "dilation", 1) != (1, 1):
             raise ValueError(f"its layer {leaf.name} has groups or is dilated, which a DCGAN's are not")
         stride, padding, more = (_pair(leaf, *rule) for rule in (("stride", 1), ("padding", 0), ("output_padding", 0)))
         return Convolution(weight, bias, stride, padding, more)

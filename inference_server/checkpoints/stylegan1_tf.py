@@ -122,14 +122,14 @@ class _Variables:
         """A setting of ``_DEFAULTS``."""
         value = self.given.get(name, _DEFAULTS[name][0])
         for known in _DEFAULTS[name]:
-            if value == known and type(value) is type(known):
+            if type(value) is type(known) and value == known:
                 return known
         raise ValueError(f"its setting {name} is {str(value)[:60]!r}, which is not known here")
 
     def blur(self) -> tuple[float, ...]:
         """The taps of the filter after upsampling, summing to one."""
         taps = self.given.get("blur_filter", [1, 2, 1])
-        if taps is None or taps is False or taps == []:
+        if taps is None or taps is False or (isinstance(taps, list) and not taps):
             return (1.0,)
         numbers = isinstance(taps, list | tuple) and all(type(tap) in (int, float) and isfinite(tap) for tap in taps)
         if not numbers or not sum(taps):

@@ -208,6 +208,21 @@ def test_projection_of_a_module_with_code_of_its_own(tmp_path):
     assert_same_pictures(opened(module, tmp_path), module)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"height": 12, "width": 20},
+        {"args": Namespace(output_height=12, output_width=20, input_height=8, input_width=8, lr=0.1)},
+        {"config": {"imageHeight": 12, "imageWidth": 20, "height": "tall"}},
+    ],
+)
+def test_projection_of_a_state_dict_whose_size_stands_beside_it(beside, tmp_path):
+    module = trained(Projected((3, 5)))
+    generator = opened({"netG": module.state_dict(), **beside}, tmp_path)
+    assert_same_pictures(generator, module)
+    assert (generator.info.width, generator.info.height) == (20, 12)
+
+
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(2 * 3 * 5), nn.Identity()])
 def test_projection_that_is_not_square(norm, tmp_path):
     module = trained(
@@ -315,6 +330,7 @@ REFUSED = {
         "whole mod",
     ),
     "picture": (Projected((2, 3)).state_dict(), "how wide"),
+    "picture of another size": ({"netG": Projected((2, 3)).state_dict(), "height": 5, "width": 5}, "how wide"),
     "two linear layers": (
         nn.Sequential(
             nn.Linear(4, 6), nn.Linear(6, 4), nn.ConvTranspose2d(4, 4, 4), nn.ConvTranspose2d(4, 3, 4)

@@ -313,6 +313,8 @@ def test_damage_is_named(name, value):
     ("setting", "value"),
     [
         ("structure", "sideways"),
+        ("structure", np.ones(2)),
+        ("blur_filter", np.ones(3)),
         ("nonlinearity", "swish"),
         ("mapping_nonlinearity", ["lrelu"]),
         ("fused_scale", 1),
