@@ -174,8 +174,9 @@ class Mapping(nn.Module):
 @lru_cache(maxsize=128)
 def blur_filter(taps: tuple[float, ...], channels: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """The filter of both axes, one for each channel: (channels, 1, k, k)."""
-    row = torch.tensor(taps, device=device)
-    return torch.outer(row, row).to(dtype).repeat(channels, 1, 1, 1)
+    with torch.inference_mode(False):  # it is kept, and gradients may pass through it another time
+        row = torch.tensor(taps, device=device)
+        return torch.outer(row, row).to(dtype).repeat(channels, 1, 1, 1)
 
 
 class SynthesisLayer(nn.Module):
