@@ -45,7 +45,7 @@ def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: i
     try:
         array, space = _find(path)
         return _fit(array, space, z_dim, w_dim, num_ws)
-    except (Damaged, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (Damaged, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise CheckpointError(f"{path.name} cannot be imported: {error}.") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error

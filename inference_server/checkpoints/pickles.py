@@ -193,7 +193,10 @@ class _Machine:
         line = self.line().strip()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise Damaged("it has a string without quotes")
-        self.stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        try:
+            self.stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
+        except ValueError:
+            raise Damaged("it has a text that is none") from None
 
     def push_tuple(self, count: int) -> None:
         if len(self.stack) < count:
@@ -257,8 +260,15 @@ class _Machine:
         if not isinstance(function, Inert):
             raise Damaged(f"it calls a {type(function).__name__}")
         maker = self.makers.get((function.module, function.name)) if isinstance(function, Global) else None
-        made = maker(self.budget, arguments) if maker else Inert(function.module, function.name, arguments)
-        self.stack.append(made)
+        if maker is None:
+            self.stack.append(Inert(function.module, function.name, arguments))
+            return
+        try:
+            self.stack.append(maker(self.budget, arguments))
+        except Damaged:
+            raise
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise Damaged(f"its {function.name} has arguments that do not fit") from error
 
     def reduce(self) -> None:
         arguments = self.pop()
@@ -350,7 +360,7 @@ _TABLE: dict[bytes, Callable[[_Machine], Any]] = {
     b"S": _Machine.string_line,
     b"T": lambda m: m.push_old_string(m.number(_I4)),
     b"U": lambda m: m.push_old_string(m.number(_U1)),
-    b"V": lambda m: m.push(codecs.raw_unicode_escape_decode(m.line())[0]),
+    b"V": lambda m: m.push(_unescaped(m.line())),
     b"X": lambda m: m.push(m.text(m.number(_U4), "utf-8", "surrogatepass")),
     b"a": lambda m: m.append([m.pop()]),
     b"b": _Machine.build,
@@ -398,6 +408,13 @@ _TABLE: dict[bytes, Callable[[_Machine], Any]] = {
 }
 """Every opcode that is read. Extension codes (0x82 to 0x84) name entries of a registry that is not ours, and
 out-of-band buffers (0x97, 0x98) lie elsewhere: both are refused."""
+
+
+def _unescaped(line: bytes) -> str:
+    try:
+        return codecs.raw_unicode_escape_decode(line)[0]
+    except UnicodeDecodeError:
+        raise Damaged("it has a text that is none") from None
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:

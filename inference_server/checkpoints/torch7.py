@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 from typing import Any
 
 import numpy as np
@@ -140,9 +139,10 @@ class _Text:
         line = self.line()
         kind = np.float64 if dtype.is_floating_point else np.int64
         self.budget.copy(count * 8)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        try:
             values = np.fromstring(line, kind, count, sep=" ")
+        except ValueError:
+            raise Damaged("it has a number that is none") from None
         if len(values) != count:
             raise Damaged("it has fewer numbers than it says")
         return torch.from_numpy(values).to(dtype)

@@ -179,8 +179,8 @@ def bombs() -> dict[str, bytes]:
         "billion laughs as a key": b"\x80\x02}" + pairs[2:] + b"Ns.",
         "billion laughs as a set": b"\x80\x04\x8f(" + pairs[2:] + b"\x90.",
         "billion laughs as attributes": b"\x80\x02" + named("a", "b") + b")\x81" + laughs[2:-1] + b"b.",
-        "lists in lists": b"\x80\x02" + b"]" * 300_000 + b"a" * 299_999 + b".",
-        "tuples in tuples": b"\x80\x02N" + b"\x85" * 1_000_000 + b".",
+        "lists in lists": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
+        "tuples in tuples": b"\x80\x02N" + b"\x85" * 300_000 + b".",
         "objects in objects": b"\x80\x02"
         + named("a", "b")
         + b")\x81" * 1
@@ -207,7 +207,7 @@ def bombs() -> dict[str, bytes]:
         "keys that collide": b"\x80\x02}(" + collide + b"u.",
         "a line without an end": b"c" + b"x" * 5_000_000,
         "a stack that is empty": b"\x80\x020.",
-        "a storage copied again and again": b"\x80\x03" + copies + again * 100_000 + b".",
+        "a storage copied again and again": b"\x80\x03" + copies + again * 20_000 + b".",
         "tensors by the million": torch_zip(
             b"\x80\x02" + storage_id() + b"q\x00" + (b"0" + tensor(b"h\x00", 0, (2,), (1,))) * 30_000 + b".", data
         ),

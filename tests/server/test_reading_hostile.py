@@ -71,16 +71,19 @@ def test_the_files_would_run_elsewhere(tmp_path):
         sentinel.unlink()
 
 
-@pytest.mark.parametrize("bomb", hostile.bombs())
+BOMBS = hostile.bombs()
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
 def test_nothing_grows(bomb, tmp_path):
     path = tmp_path / "weights.pkl"
-    path.write_bytes(hostile.bombs()[bomb])
+    path.write_bytes(BOMBS[bomb])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.monotonic()
+    start = time.process_time()
     with watched(path) as noted:
         said = reads(path)
     assert noted == []
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 30, "three loads, of ten seconds at most"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 * MEBIBYTE
     assert len(said) >= 2
     assert all("weights.pkl" in words and "\n" not in words and len(words) < 500 for words in said)
