@@ -29,8 +29,11 @@ def chosen_path(filepath: str, whole_folder: bool) -> str:
     return os.path.dirname(filepath) if whole_folder else filepath
 
 
-class WholeFolder:
-    """The file browser's choice between a file and its folder."""
+class GeneratorBrowser(ImportHelper):
+    """A file browser for checkpoints, and its choice between a file and its folder."""
+
+    filename_ext = ".pkl"
+    filter_glob: StringProperty(default=FILTER, options={"HIDDEN"})
 
     whole_folder: BoolProperty(
         name="Whole Folder as Snapshots",
@@ -39,8 +42,17 @@ class WholeFolder:
         options={"SKIP_SAVE"},
     )
 
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        # A file's name that is left over would be taken for the choice of whoever opens a folder and chooses that.
+        self.filepath = os.path.join(os.path.dirname(self.filepath), "")
+        return ImportHelper.invoke(self, context, event)
 
-class LANTERN_OT_choose_generator(WholeFolder, AskingOperator, ImportHelper):
+    def chosen(self) -> str:
+        """The path of the file or folder."""
+        return chosen_path(self.filepath, self.whole_folder)
+
+
+class LANTERN_OT_choose_generator(GeneratorBrowser, AskingOperator):
     """Let the strip's pictures be made by another checkpoint file, or by the snapshots in a folder. Keys stay"""
 
     bl_idname = "lantern.choose_generator"
@@ -48,18 +60,12 @@ class LANTERN_OT_choose_generator(WholeFolder, AskingOperator, ImportHelper):
     bl_options = {"REGISTER", "UNDO"}
     poll = StripOperator.poll
 
-    filename_ext = ".pkl"
-    filter_glob: StringProperty(default=FILTER, options={"HIDDEN"})
-
-    def invoke(self, context: Context, event: Event) -> set[str]:
-        return ImportHelper.invoke(self, context, event)
-
     def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        session.describe(chosen_path(self.filepath, self.whole_folder), answered, failed)
+        session.describe(self.chosen(), answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
         image_strip = current_strip(context)
-        settings_of(image_strip).choose(chosen_path(self.filepath, self.whole_folder), answer)
+        settings_of(image_strip).choose(self.chosen(), answer)
         strip.fit_classes(image_strip)
         return {"FINISHED"}
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpy.props import IntProperty, StringProperty
-from bpy.types import Context, Event, ImageStrip
-from bpy_extras.io_utils import ImportHelper
+from bpy.types import Context, ImageStrip
 
 from ..core.frame_request import GeneratorFacts
 from ..scene import strip, versions
@@ -13,7 +12,7 @@ from ..scene.properties import settings_of
 from ..session import session
 from .asking import AskingOperator
 from .context import working_scene
-from .generators import FILTER, WholeFolder, chosen_path
+from .generators import GeneratorBrowser
 from .latents import sample_z
 
 LENGTH = 96
@@ -44,24 +43,18 @@ class LANTERN_OT_add_latent_strip(AskingOperator):
         return {"FINISHED"}
 
 
-class LANTERN_OT_add_strip_from_file(WholeFolder, AskingOperator, ImportHelper):
+class LANTERN_OT_add_strip_from_file(GeneratorBrowser, AskingOperator):
     """Add a strip at the playhead whose pictures are made by a checkpoint file of yours, or a folder of snapshots"""
 
     bl_idname = "lantern.add_strip_from_file"
     bl_label = "Add Strip from File"
     bl_options = {"REGISTER", "UNDO"}
 
-    filename_ext = ".pkl"
-    filter_glob: StringProperty(default=FILTER, options={"HIDDEN"})
-
-    def invoke(self, context: Context, event: Event) -> set[str]:
-        return ImportHelper.invoke(self, context, event)
-
     def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        session.describe(chosen_path(self.filepath, self.whole_folder), answered, failed)
+        session.describe(self.chosen(), answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
-        add_strip(context, chosen_path(self.filepath, self.whole_folder), answer)
+        add_strip(context, self.chosen(), answer)
         return {"FINISHED"}
 
 

@@ -103,7 +103,8 @@ def _lines(card: Card) -> list[tuple[str, str]]:
         ("Pictures", f"{about['width']} x {about['height']}, {about['channels']} channels"),
         (
             "Latent",
-            f"z {about['z_dim']}" + (f", w {about['w_dim']} x {about['num_ws']}" if "w" in about["spaces"] else ""),
+            f"z {about['z_dim']}"
+            + (f", w {about['w_dim']}, W+ {about['num_ws']} x {about['w_dim']}" if "w" in about["spaces"] else ""),
         ),
         ("Classes", about["num_classes"]),
         ("Snapshots", card.snapshots),

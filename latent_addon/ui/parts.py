@@ -13,7 +13,7 @@ def wrapped(context: Context, text: str) -> list[str]:
     """Break a text into as many lines as the sidebar's width needs; Blender itself would cut its middle out."""
     width = context.region.width if context.region else 300
     scale = context.preferences.system.ui_scale
-    return textwrap.wrap(text, max(20, int(width / (6.5 * scale)) - 6))
+    return textwrap.wrap(text, max(20, int(width / (6.5 * scale)) - 6), break_on_hyphens=False)
 
 
 def draw_message(layout: UILayout, context: Context, text: str, icon: str = "ERROR") -> None:
