@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 
 from .checkpoints import CheckpointError, load_generator, save_generator
+from .checkpoints.snapshots import find_snapshots
 from .cli import UsageError, print_json
-from .console import open_renderer
+from .console import open_renderer, tell
 from .generate import generate
+from .library import read_run
+from .pixels.encoding import prepare_folder
 from .protocol import CHECKPOINT_UNREADABLE, ProtocolError
 from .render import render as render_sequence
 from .sequence_file import SequenceFileError
@@ -20,11 +23,16 @@ __all__ = ["convert", "generate", "info", "render"]
 
 
 def info(options: argparse.Namespace) -> int:
-    """Print what a checkpoint holds."""
-    loaded = open_renderer("cpu").open(None if options.file is None else str(options.file), None)
+    """Print what a checkpoint, or the last snapshot in a folder, holds."""
+    renderer = open_renderer("cpu")
+    run = []
+    if options.file is not None and options.file.is_dir():
+        run = read_run(options.file, renderer.identities, renderer.cache, tell)
+    file = run[-1]["path"] if run else options.file
+    loaded = renderer.open(None if file is None else str(file), None)
     about = loaded.info.to_dict() | {"sha256": loaded.sha256, "bytes": loaded.file_bytes, "path": str(loaded.path)}
     if options.json:
-        print_json(about)
+        print_json(about | {"snapshots": run})
         return 0
     about["size"] = f"{about.pop('width')} x {about.pop('height')}, {about.pop('channels')} channels"
     for key, value in about.items():
@@ -33,20 +41,33 @@ def info(options: argparse.Namespace) -> int:
         if value is None:
             value = "all"
         print(f"{key.replace('_', ' '):14} {', '.join(value) if isinstance(value, list) else value}")
+    for index, snapshot in enumerate(run, 1):
+        print(f"snapshot {index:<5} {snapshot['name']}, {snapshot['bytes'] / 1e6:.1f} MB, {snapshot['sha256']}")
     return 0
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Write checkpoints of any kind in our own format."""
-    _convert_one(options.file, options.out, options)
+    """Write checkpoints of any kind in our own format; of a folder, each snapshot into a folder."""
+    if not options.file.is_dir():
+        _convert_one(options.file, options.out, options)
+        return 0
+    try:
+        paths = find_snapshots(options.file)
+    except CheckpointError as error:
+        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
+    outs = [options.out / f"{path.stem}.safetensors" for path in paths]
+    for path, out in zip(paths, outs, strict=True):
+        _check_free(path, out, options.overwrite)
+    prepare_folder(options.out)
+    for path, out in zip(paths, outs, strict=True):
+        _convert_one(path, out, options)
     return 0
 
 
 def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors.")
-    if out.exists() and (not options.overwrite or (file.exists() and out.samefile(file))):
-        raise UsageError(f"{out} is there already. Choose another name, or replace it with --overwrite.")
+    _check_free(file, out, options.overwrite)
     try:
         generator = load_generator(file)
         words = {"name": options.name, "licence": options.licence}
@@ -57,6 +78,11 @@ def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
     info = replace(generator.info, **words)
     print(f"{file.name}: {info.origin or info.kind}, {info.width} x {info.height}, z {info.z_dim}, w {info.w_dim}")
     print(f"{out}: {info.name}, {options.dtype}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _check_free(file: Path, out: Path, overwrite: bool) -> None:
+    if out.exists() and (not overwrite or (file.exists() and out.samefile(file))):
+        raise UsageError(f"{out} is there already. Choose another name, or replace it with --overwrite.")
 
 
 def render(options: argparse.Namespace) -> int:

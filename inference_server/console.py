@@ -14,9 +14,14 @@ from .renderer import DeviceError, Renderer
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
     """Return a renderer that tells of itself on stderr. Raises UsageError."""
     try:
-        return Renderer(device, lambda level, text: print(f"{level}: {text}", file=sys.stderr), compiled or None)
+        return Renderer(device, tell, compiled or None)
     except DeviceError as error:
         raise UsageError(str(error)) from None
+
+
+def tell(level: str, text: str) -> None:
+    """Print a line of the log on stderr."""
+    print(f"{level}: {text}", file=sys.stderr)
 
 
 def load_array(path: Path) -> np.ndarray:

@@ -21,7 +21,7 @@ from .pipeline import encoder_threads
 from .pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_atomically, write_failed
 from .renderer import Renderer
 from .residents import Loaded
-from .worker import sample_seeds
+from .seeds import sample_seeds
 
 LARGEST_STATISTICS = 256
 """Pictures whose batch statistics are taken together, if --batch does not say."""

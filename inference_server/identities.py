@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -34,6 +35,9 @@ class Identities:
         """Return a file's size in bytes and its sha256. Raises ProtocolError CHECKPOINT_UNREADABLE."""
         try:
             status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):
+                kind = "a folder; choose the checkpoint in it" if stat.S_ISDIR(status.st_mode) else "not a file"
+                raise ProtocolError(CHECKPOINT_UNREADABLE, f"{file} is {kind}.", {"path": str(file)})
             key, place = (status.st_size, status.st_mtime_ns), os.path.abspath(file)
             known = self._look_up(place)
             if known is None or known[:2] != key:

@@ -125,19 +125,21 @@ class Renderer:
         if keep:
             self._residents.make_space(weight_bytes, needed)
         generator.eval().requires_grad_(False)
-        self._guarded(lambda: generator.to(self.device), generator.info)
+        self._guarded(lambda: generator.to(self.device), generator.info, keep)
         generator.weights_changed()
         synthesizer = accelerate(generator, self.device, self._log, self._compiled)
         batch = batch_size(generator.info, self.device.type)
         return Loaded(generator, synthesizer, sha256, file, size, weight_bytes, batch)
 
-    def _guarded(self, work: Callable[[], Any], info: GeneratorInfo) -> Any:
-        """Return what `work` gives; if memory is short, let everything go and try once more."""
+    def _guarded(self, work: Callable[[], Any], info: GeneratorInfo, again: bool = True) -> Any:
+        """Return what `work` gives; if memory is short, let everything go and try `again`."""
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            if not again:
+                raise self._no_memory(info) from None
         self.release()
         try:
             return work()

@@ -78,13 +78,13 @@ def read_generate(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[Fr
         if order.mix and toward is None:
             raise ProtocolError(INVALID_PARAMS, f"Frame '{order.name}' has a 'mix' and the request no 'toward'.")
     source = FrameSource(read_generator(params), toward, space, latents)
-    return Ticket(read_job(params), _folder(params), len(orders), reply, source), orders, _append(params)
+    return Ticket(read_job(params), _folder(params), len(orders), reply, source), orders, read_flag(params, "append")
 
 
 def read_derive(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[ShadowOrder], bool]:
     """Read shadows/derive: its ticket, its orders, and whether they join the job's queue."""
     orders = [ShadowOrder.from_json(item) for item in list_of(params, "shadows")]
-    return Ticket(read_job(params), _folder(params), len(orders), reply), orders, _append(params)
+    return Ticket(read_job(params), _folder(params), len(orders), reply), orders, read_flag(params, "append")
 
 
 def read_job(params: dict[str, Any]) -> int:
@@ -114,6 +114,30 @@ def read_path(params: dict[str, Any]) -> str | None:
     return path
 
 
+def read_file(params: dict[str, Any]) -> str:
+    """Return the path of a file that must be named."""
+    path = read_path(params)
+    if path is None:
+        raise ProtocolError(INVALID_PARAMS, "'path' must name a file.")
+    return path
+
+
+def read_folders(params: dict[str, Any]) -> list[str]:
+    """Return the folders of library/list."""
+    folders = list_of(params, "folders")
+    if not all(isinstance(folder, str) and folder and "\0" not in folder for folder in folders):
+        raise ProtocolError(INVALID_PARAMS, "'folders' must be a list of paths.")
+    return folders
+
+
+def read_flag(params: dict[str, Any], key: str) -> bool:
+    """Return true or false, false when absent."""
+    value = params.get(key, False)
+    if not isinstance(value, bool):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be true or false.")
+    return value
+
+
 def read_seeds(params: dict[str, Any]) -> list[int]:
     """Return the seeds of latents/sample, each in the range of numpy's RandomState."""
     seeds = list_of(params, "seeds")
@@ -134,10 +158,3 @@ def _folder(params: dict[str, Any]) -> Path:
     if not isinstance(folder, str) or "\0" in folder or not os.path.isabs(folder):
         raise ProtocolError(INVALID_PARAMS, "'folder' must be an absolute path.")
     return Path(folder)
-
-
-def _append(params: dict[str, Any]) -> bool:
-    append = params.get("append", False)
-    if not isinstance(append, bool):
-        raise ProtocolError(INVALID_PARAMS, "'append' must be true or false.")
-    return append

@@ -108,12 +108,13 @@ class Scheduler:
         self._orders: deque[Order] = deque()
         self._by_key: dict[Hashable, Order] = {}
         self._calls: deque[Callable[[], None]] = deque()
+        self._later: deque[Callable[[], None]] = deque()
         self._stopped = False
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the device thread run `function` before its next batch."""
+    def call(self, function: Callable[[], None], patient: bool = False) -> None:
+        """Have the device thread run `function` before its next batch; a patient one once no frame is wanted."""
         with self._wake:
-            self._calls.append(function)
+            (self._later if patient else self._calls).append(function)
             self._wake.notify()
 
     def submit(self, ticket: Ticket, specs: Sequence[FrameOrder | ShadowOrder], append: bool) -> None:
@@ -160,12 +161,17 @@ class Scheduler:
             order.settle("dropped")
 
     def wait(self, timeout: float | None) -> Callable[[], None] | Order | None:
-        """Return the next call, else the next order (it stays queued), else None after `timeout` seconds or stop()."""
+        """Return the next call, else the next order (it stays queued), else the next patient call.
+
+        None after `timeout` seconds or stop().
+        """
         with self._wake:
-            self._wake.wait_for(lambda: self._calls or self._orders or self._stopped, timeout)
+            self._wake.wait_for(lambda: self._calls or self._orders or self._later or self._stopped, timeout)
             if self._calls:
                 return self._calls.popleft()
-            return self._orders[0] if self._orders else None
+            if self._orders:
+                return self._orders[0]
+            return self._later.popleft() if self._later else None
 
     def take(self, batch_key: Hashable) -> Order | None:
         """Take the next order if it may join a batch with this key."""
@@ -180,6 +186,7 @@ class Scheduler:
         """Drop everything; wait() returns None from now on once the calls are done."""
         with self._wake:
             self._stopped = True
+            self._later.clear()
             dropped = self._take_all()
             self._wake.notify_all()
         for order in dropped:

@@ -1,16 +1,19 @@
 """The server's conversation: reads requests from stdin, answers on stdout, makes frames in between.
 
-Three kinds of thread: the reader takes requests and answers at once what needs no device; the device thread (the main
-one) runs generators; encoder threads turn frames into files. The reader starts before torch is imported.
+Four kinds of thread: the reader takes requests and answers at once what needs no device; the device thread (the main
+one) runs generators; encoder threads turn frames into files; the files thread looks through folders and hashes what is
+in them, which may take a minute and holds up no frame. The reader starts before torch is imported.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import protocol, requests
@@ -74,6 +77,7 @@ class Service:
         self.connection = Connection(output, self._parent_gone)
         self._worker: Worker | None = None
         self._initialized = False
+        self._file_work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._gone = threading.Event()
 
     def run(self) -> int:
@@ -90,6 +94,7 @@ class Service:
         except DeviceError as error:
             print(error, file=sys.stderr)
             return 1
+        threading.Thread(target=self._work_on_files, name="files", daemon=True).start()
         self._worker.run(self._idle_seconds)
         if self._gone.is_set():
             self._worker.abandon(LAST_WRITE_SECONDS)
@@ -172,7 +177,16 @@ class Service:
             self._on_device(reply, lambda worker: worker.release())
         elif method == "generator/describe":
             path = requests.read_path(params)
-            self._on_device(reply, lambda worker: worker.describe_generator(path))
+            self._on_run(reply, path, lambda worker, run: worker.describe_generator(path, run))
+        elif method == "library/list":
+            folders = requests.read_folders(params)
+            self._on_files(reply, lambda _: _library(folders))
+        elif method == "library/card":
+            path, thumbnail = requests.read_path(params), requests.read_flag(params, "thumbnail")
+            self._on_run(reply, path, lambda worker, run: worker.card(path, run, thumbnail), patient=True)
+        elif method == "latents/import":
+            path, which = requests.read_file(params), requests.read_generator(params)
+            self._on_device(reply, lambda worker: worker.import_latents(path, which))
         elif method == "latents/sample":
             which, seeds = requests.read_generator(params), requests.read_seeds(params)
             self._on_device(reply, lambda worker: worker.sample(which, seeds))
@@ -183,9 +197,48 @@ class Service:
         else:
             raise ProtocolError(METHOD_NOT_FOUND, f"There is no method '{method[:60]}'.")
 
-    def _on_device(self, reply: Reply, work: Callable[[Worker], dict[str, Any]]) -> None:
+    def _on_device(self, reply: Reply, work: Callable[[Worker], dict[str, Any]], patient: bool = False) -> None:
         def call() -> None:
             assert self._worker is not None  # calls are made by the worker itself
             reply(self._worker.answer(work))
 
-        self.scheduler.call(call)
+        self.scheduler.call(call, patient)
+
+    def _on_run(
+        self,
+        reply: Reply,
+        path: str | None,
+        work: Callable[[Worker, list[dict[str, Any]]], dict[str, Any]],
+        patient: bool = False,
+    ) -> None:
+        """Look at a file, or at a folder's snapshots, on the files thread, and go on on the device thread."""
+
+        def look(worker: Worker) -> None:
+            run = worker.look_at(path)
+            self._on_device(reply, lambda worker: work(worker, run), patient)
+
+        self._on_files(reply, look)
+
+    # --- files thread ------------------------------------------------------------------------------------------------
+
+    def _on_files(self, reply: Reply, work: Callable[[Worker], dict[str, Any] | None]) -> None:
+        """Have the files thread do `work` and send the answer, unless that is None: then it comes later."""
+
+        def call() -> None:
+            assert self._worker is not None  # the thread is started after it is there
+            answer = self._worker.answer(work)
+            if answer is not None:
+                reply(answer)
+
+        self._file_work.put(call)
+
+    def _work_on_files(self) -> None:
+        while True:
+            self._file_work.get()()
+
+
+def _library(folders: list[str]) -> dict[str, Any]:
+    from .library import list_library  # imports torch
+
+    entries, problems = list_library([Path(folder) for folder in folders])
+    return {"entries": entries, "problems": problems}

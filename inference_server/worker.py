@@ -9,16 +9,23 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from .batches import Frames, check_classes, check_latents, check_transform
+from .checkpoints import BUILTIN_WEIGHTS, CheckpointError
+from .checkpoints.latents import read_latents
+from .generators.base import GeneratorInfo
+from .library import read_run
 from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, missing_shadows
 from .pixels.encoding import prepare_folder, remove_stale_parts
 from .protocol import (
+    CHECKPOINT_CHANGED,
+    CHECKPOINT_UNREADABLE,
     INTERNAL_ERROR,
+    LATENT_MISMATCH,
     OUT_OF_MEMORY,
     PIXEL_REVISION,
     PROTOCOL_VERSION,
@@ -32,9 +39,13 @@ from .renderer import Renderer, frames_at_once, is_out_of_memory
 from .requests import Floats, Which
 from .residents import Loaded
 from .scheduler import Order, Scheduler, Ticket
+from .seeds import sample_seeds
+from .thumbnails import thumbnail_of
 
 if TYPE_CHECKING:
     from .service import Connection
+
+T = TypeVar("T")
 
 MOST_IN_A_FLIGHT = 64
 """Orders reported together when their files are there already; else the batch decides."""
@@ -75,7 +86,7 @@ class Worker:
                     f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
                 )
 
-    def answer(self, work: Callable[[Worker], dict[str, Any]]) -> dict[str, Any] | ProtocolError:
+    def answer(self, work: Callable[[Worker], T]) -> T | ProtocolError:
         """Return what a request's work gives, or the error to answer with."""
         try:
             return work(self)
@@ -98,18 +109,56 @@ class Worker:
             "pid": os.getpid(),
         }
 
-    def describe_generator(self, path: str | None) -> dict[str, Any]:
-        """Answer generator/describe."""
-        loaded = self.renderer.open(path, None)
-        about = {
-            "sha256": loaded.sha256,
+    def look_at(self, path: str | None) -> list[dict[str, Any]]:
+        """Return the snapshots of a folder, none of a file, whose hash is known thereafter. On the files thread."""
+        place = BUILTIN_WEIGHTS if path is None else Path(path)
+        if place.is_dir():
+            return read_run(place, self.renderer.identities, self.renderer.cache, self._connection.log)
+        self.renderer.identities.of(place)
+        return []
+
+    def describe_generator(self, path: str | None, snapshots: list[dict[str, Any]]) -> dict[str, Any]:
+        """Answer generator/describe; of a folder's snapshots the last one is loaded and described."""
+        loaded = self.renderer.open(*_last(path, snapshots))
+        return self._about(loaded.info, path, loaded.sha256, loaded.file_bytes, snapshots)
+
+    def card(self, path: str | None, snapshots: list[dict[str, Any]], thumbnail: bool) -> dict[str, Any]:
+        """Answer library/card. Nothing that is loaded makes room for it."""
+        file, known = _last(path, snapshots)
+        place = BUILTIN_WEIGHTS if file is None else Path(file)
+        size, sha256 = self.renderer.identities.of(place)
+        picture = ""
+        if thumbnail:
+            try:
+                picture = str(thumbnail_of(self.renderer, file, sha256))
+            except ProtocolError as error:
+                if error.code in (CHECKPOINT_UNREADABLE, CHECKPOINT_CHANGED):
+                    raise
+                self._connection.log("warning", f"There is no thumbnail of {place.name}: {error}")
+        info = self.renderer.cache.info(place, sha256) or self.renderer.open(file, known, keep=False).info
+        return self._about(info, path, sha256, size, snapshots) | {"thumbnail": picture}
+
+    def _about(
+        self, info: GeneratorInfo, path: str | None, sha256: str, size: int, snapshots: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        return info.to_dict() | {
+            "sha256": sha256,
             "path": path,
-            "bytes": loaded.file_bytes,
+            "bytes": size,
             "device": self.renderer.device.type,
-            "dtype": str(next(loaded.generator.parameters()).dtype).removeprefix("torch."),
-            "snapshots": [],
+            "dtype": "float32",
+            "snapshots": snapshots,
         }
-        return loaded.info.to_dict() | about
+
+    def import_latents(self, path: str, which: Which) -> dict[str, Any]:
+        """Answer latents/import."""
+        info = self.renderer.open(which.path, which.sha256).info
+        try:
+            latents, space = read_latents(path, info.z_dim, info.w_dim, info.num_ws)
+        except CheckpointError as error:
+            raise ProtocolError(LATENT_MISMATCH, str(error), {"path": path}) from None
+        check_latents(info, space[0], latents)
+        return {"latents": _pack(latents), "space": space}
 
     def sample(self, which: Which, seeds: list[int]) -> dict[str, Any]:
         """Answer latents/sample: z of each seed, as the generators' own scripts draw it."""
@@ -260,10 +309,9 @@ class Worker:
             order.settle("failed" if index in flight.errors else "made")
 
 
-def sample_seeds(seeds: list[int], z_dim: int) -> np.ndarray:
-    """Return z of each seed, float32 (n, z_dim): RandomState(seed).randn(1, z_dim), as the StyleGAN scripts draw it."""
-    rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
-    return np.concatenate([np.zeros((0, z_dim)), *rows]).astype(np.float32)
+def _last(path: str | None, snapshots: list[dict[str, Any]]) -> tuple[str | None, str | None]:
+    """File and sha256 of what stands for a path: the file itself, or the last snapshot of a folder."""
+    return (snapshots[-1]["path"], snapshots[-1]["sha256"]) if snapshots else (path, None)
 
 
 def _array(floats: Floats) -> np.ndarray:

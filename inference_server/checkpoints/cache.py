@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from inference_server.generators.base import Generator, GeneratorInfo
 from inference_server.pixels.encoding import remove_stale_parts
 
 from .errors import CheckpointError
 from .file_kinds import is_native
-from .native import read_info, read_native, sha256_of, write_native
+from .native import read_info, read_make, read_native, sha256_of, write_native
 from .opening import load_generator
 
 REVISION = 1
@@ -88,9 +89,14 @@ class ConversionCache:
     def info(self, path: Path, sha256: str) -> GeneratorInfo | None:
         """What a file says of itself, None if that cannot be known without loading it."""
         try:
-            if is_native(path):
-                return read_info(path)
-            return read_info(self._place(sha256), path.stem)
+            return read_info(path if is_native(path) else self._place(sha256), path.stem)
+        except (CheckpointError, OSError, ValueError):
+            return None
+
+    def make(self, path: Path, sha256: str) -> Any:
+        """Something that is equal for networks of one make, None if it cannot be known without loading the file."""
+        try:
+            return read_make(path if is_native(path) else self._place(sha256))[:2]
         except (CheckpointError, OSError, ValueError):
             return None
 

@@ -75,18 +75,23 @@ def read_native(path: str | os.PathLike[str], name: str | None = None, mapped: b
     )
 
 
-def read_info(path: str | os.PathLike[str], name: str | None = None) -> GeneratorInfo:
-    """What a file in our own format says of itself, without its weights; arguments and errors as ``read_native``."""
+def read_make(path: str | os.PathLike[str]) -> tuple[str, Config, Mapping[str, str]]:
+    """Kind, configuration and metadata of a file in our own format, without its weights; errors as ``read_native``."""
     path = Path(path)
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
     except SafetensorError as error:
         raise _not_safetensors(path, error) from error
-    kind, config = _read_config(path, about)
+    return *_read_config(path, about), about
+
+
+def read_info(path: str | os.PathLike[str], name: str | None = None) -> GeneratorInfo:
+    """What a file in our own format says of itself, without its weights; arguments and errors as ``read_native``."""
+    kind, config, about = read_make(path)
     words = [about.get(key, "") for key in ("licence", "training")]
     with torch.device("meta"):
-        generator = KINDS[kind].network(config, about.get("name") or name or path.stem, *words)
+        generator = KINDS[kind].network(config, about.get("name") or name or Path(path).stem, *words)
     generator.set_origin(about.get("origin", ""))
     return generator.info
 

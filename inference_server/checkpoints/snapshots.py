@@ -27,10 +27,11 @@ _NUMBER = re.compile(r"(?<![\dx])\d+(?!\d|x\d)")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that may be a checkpoint; size in bytes."""
+    """A file that may be a checkpoint; size in bytes, changed in seconds since 1970."""
 
     path: Path
     size: int
+    changed: float
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
@@ -41,7 +42,8 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
         if path.suffix.lower() in SUFFIXES and not entry.name.startswith(".") and _is_generator_name(path.stem):
             try:
                 if entry.is_file() and _looks_like_checkpoint(path):
-                    found.append(Checkpoint(path, entry.stat().st_size))
+                    status = entry.stat()
+                    found.append(Checkpoint(path, status.st_size, status.st_mtime))
             except OSError:
                 continue
     return sorted(found, key=lambda checkpoint: _natural(checkpoint.path.name))
@@ -84,16 +86,24 @@ def find_snapshots(folder: Path) -> list[Path]:
         raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     if not checkpoints:
         raise CheckpointError(f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}).")
-    runs = group_runs(checkpoints)
-    if max(map(len, runs)) == 1:
+    run = largest_run(checkpoints)
+    if len(run) == 1:
         by_suffix: dict[str, list[Checkpoint]] = defaultdict(list)
         for checkpoint in checkpoints:
             by_suffix[checkpoint.path.suffix.lower()].append(checkpoint)
-        runs = [in_order(part) for group in by_suffix.values() for part in _of_equal_size(group)]
-    run = max(runs, key=lambda run: (len(run), max(checkpoint.path.stat().st_mtime for checkpoint in run)))
+        run = in_order(_largest([part for group in by_suffix.values() for part in _of_equal_size(group)]))
     if len(run) > MOST_SNAPSHOTS:
         raise CheckpointError(f"The folder {folder} holds {len(run)} snapshots; {MOST_SNAPSHOTS} are the limit.")
     return [checkpoint.path for checkpoint in run]
+
+
+def largest_run(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    """Return the run of most files among the checkpoints of one folder, of two the newer one; at least one file."""
+    return _largest(group_runs(checkpoints))
+
+
+def _largest(runs: list[list[Checkpoint]]) -> list[Checkpoint]:
+    return max(runs, key=lambda run: (len(run), max(checkpoint.changed for checkpoint in run)))
 
 
 def in_order(run: list[Checkpoint]) -> list[Checkpoint]:

@@ -1,0 +1,99 @@
+"""What generators there are: in folders of the user's, and the snapshots of a training in one folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import CheckpointError
+from .checkpoints.cache import ConversionCache
+from .checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
+from .identities import Identities
+from .protocol import CHECKPOINT_UNREADABLE, ProtocolError
+
+DEPTH = 2
+"""Levels of folders below those that the user names."""
+
+MOST_ENTRIES = 2000
+MOST_FOLDERS = 5000
+REPORT_SECONDS = 2.0
+
+
+def list_library(folders: list[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Look for checkpoints in folders and two levels below, without reading more than how they begin.
+
+    Returns:
+        entries {path, snapshots, bytes}: a run of snapshots is one entry, its folder, with their count and the bytes of
+        all; a file has 0 snapshots. Problems: a sentence for each folder that could not be read, or was too much.
+    """
+    entries: list[dict[str, Any]] = []
+    problems: list[str] = []
+    seen: set[str] = set()
+
+    def look(folder: Path, depth: int) -> None:
+        real = os.path.realpath(folder)
+        if real in seen or len(entries) >= MOST_ENTRIES or len(seen) >= MOST_FOLDERS:
+            return
+        seen.add(real)
+        try:
+            checkpoints = list_checkpoints(folder)
+            below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+        except OSError as error:
+            problems.append(f"The folder {folder} cannot be read: {error.strerror or error}.")
+            return
+        entries.extend(_entries_of(folder, checkpoints))
+        for path in below if depth < DEPTH else ():
+            look(Path(path), depth + 1)
+
+    for folder in folders:
+        look(folder, 0)
+    if len(entries) >= MOST_ENTRIES or len(seen) >= MOST_FOLDERS:
+        del entries[MOST_ENTRIES:]
+        problems.append(f"Only {len(entries)} generators are listed; name smaller folders to see the others.")
+    return entries, problems
+
+
+def _entries_of(folder: Path, checkpoints: list[Checkpoint]) -> list[dict[str, Any]]:
+    if not checkpoints:
+        return []
+    run = largest_run(checkpoints)
+    entries = []
+    if len(run) > 1:
+        size = sum(checkpoint.size for checkpoint in run)
+        entries.append({"path": str(folder), "snapshots": len(run), "bytes": size})
+        checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint not in run]
+    return entries + [
+        {"path": str(checkpoint.path), "snapshots": 0, "bytes": checkpoint.size} for checkpoint in checkpoints
+    ]
+
+
+def read_run(
+    folder: Path, identities: Identities, cache: ConversionCache, log: Callable[[str, str], None]
+) -> list[dict[str, Any]]:
+    """Return {name, path, sha256, bytes} of the snapshots in a folder, in the order of training.
+
+    What is known of their make without loading them must agree with the last one's; others are left out, and the log
+    says so. Raises ProtocolError CHECKPOINT_UNREADABLE if there are none.
+    """
+    try:
+        paths = find_snapshots(folder)
+    except CheckpointError as error:
+        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error), {"path": str(folder)}) from None
+    snapshots = []
+    reported = time.monotonic()
+    for index, path in enumerate(paths):
+        if time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            log("info", f"Looking at snapshot {index + 1} of {len(paths)} in {folder} ...")
+        size, sha256 = identities.of(path)
+        snapshots.append({"name": path.stem, "path": str(path), "sha256": sha256, "bytes": size})
+    makes = [cache.make(path, snapshot["sha256"]) for path, snapshot in zip(paths, snapshots, strict=True)]
+    wanted = next((make for make in reversed(makes) if make is not None), None)
+    kept = [snapshot for snapshot, make in zip(snapshots, makes, strict=True) if make is None or make == wanted]
+    if len(kept) < len(snapshots):
+        left = [snapshot["name"] for snapshot in snapshots if snapshot not in kept]
+        log("warning", f"Left out of the snapshots in {folder}, for they are of another make: {', '.join(left[:8])}.")
+    return kept

@@ -1,0 +1,45 @@
+"""Small pictures of generators, made once and kept by their contents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .batches import Frames
+from .checkpoints.cache import cache_folder
+from .pixels.encoding import encode_png, write_atomically, write_failed
+from .protocol import PIXEL_REVISION
+from .renderer import Renderer
+from .seeds import sample_seeds
+
+SIDE = 128
+"""Pixels of the longer side."""
+
+PSI = 0.7
+
+
+def thumbnail_of(renderer: Renderer, path: str | None, sha256: str) -> Path:
+    """Return the PNG of a generator's seed 0, made now if it is not there: whole or not at all.
+
+    Raises ProtocolError: the generator cannot be loaded or makes no picture, or the file cannot be written.
+    """
+    file = cache_folder() / "thumbnails" / f"{sha256}-p{PIXEL_REVISION}.png"
+    if file.exists():
+        return file
+    loaded = renderer.open(path, sha256, keep=False)
+    info = loaded.info
+    classes = np.eye(info.num_classes, dtype=np.float32)[:1] if info.num_classes else None
+    psi = np.array([PSI], dtype=np.float32)
+    frames = Frames("z", sample_seeds([0], info.z_dim), psi, [info.default_cutoff], "const", classes)
+    pixels = renderer.render(loaded, frames)[0].pixels()
+    small = Image.fromarray(pixels[:, :, 0] if info.channels == 1 else pixels)
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    values = np.asarray(small)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failed(file, error) from None
+    write_atomically(file, encode_png(values[:, :, None] if values.ndim == 2 else values))
+    return file
