@@ -45,11 +45,14 @@ def is_native(path: Path) -> bool:
     trouble = _trouble(path.name, start)
     if trouble:
         raise CheckpointError(f"{path.name} {trouble}.")
+    foreign = start.startswith((b"PK\x03\x04", b"\x80")) or looks_like_torch7(start)
     if start[8:9] == b"{":
-        if 8 + int.from_bytes(start[:8], "little") > size:
+        whole = 8 + int.from_bytes(start[:8], "little") <= size
+        if not whole and not foreign:
             raise CheckpointError(f"{path.name} is cut short; {_AGAIN}.")
-        return True
-    if not (start.startswith((b"PK\x03\x04", b"\x80")) or looks_like_torch7(start) or _may_be_old_pickle(path)):
+        if whole:
+            return True
+    if not (foreign or _may_be_old_pickle(path)):
         raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
     return False
 

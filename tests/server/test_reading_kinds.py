@@ -17,6 +17,7 @@ from inference_server.checkpoints import BUILTIN_WEIGHTS, CheckpointError, load_
 from inference_server.checkpoints.network import Network
 from inference_server.checkpoints.opening import open_network
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from torch7_writer import Writer
 
 
 def refusal(path) -> str:
@@ -181,6 +182,17 @@ def test_trouble_in_a_reader(file, monkeypatch, error):
         words = refusal(file)
         assert ("needs more memory" if isinstance(error, MemoryError) else type(error).__name__) in words
         assert len(words) < 400
+
+
+def test_what_begins_like_our_own_format(tmp_path):
+    # The ninth byte is a brace there, too; the first eight are no length.
+    path = tmp_path / "weights.t7"
+    path.write_bytes(Writer().write({f"{number}": 1 for number in range(ord("{"))}).bytes())
+    assert path.read_bytes()[8:9] == b"{"
+    assert "a dict of 0, 1, 2, 3, 4, 5 and 117 more" in refusal(path)
+    path.write_bytes(b"\x80\x02X\x05\x00\x00\x00a{bcd.")
+    assert path.read_bytes()[8:9] == b"{"
+    assert "holds a str" in refusal(path)
 
 
 def test_our_own_format_is_not_converted(tmp_path):
