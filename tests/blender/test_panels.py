@@ -1,6 +1,7 @@
 """What the panels show, of which generator; every property and operator that they name is there."""
 
 import json
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -92,3 +93,12 @@ def test_the_generators_panel_shows_the_chosen_card(stage, tmp_path):
     assert lines == [["Fake", "16 x 16"], ["horses", "16 x 16"], ["torn.pkl"]]
     bpy.context.window_manager.latent_lantern_library.chosen = 2
     assert "torn.pkl" in "".join(drawn(GeneratorsPanel).texts).replace(" ", "")
+
+
+def test_the_preferences_draw(preferences, tmp_path):
+    preferences.library_folders.add().path = str(tmp_path)
+    layout = Layout()
+    shown = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, library_folders=preferences.library_folders)
+    type(preferences).draw(shown, bpy.context)
+    assert {"server_python", "frame_folder", "budget", "make_automatically", "path"} == set(layout.props)
+    assert ("lantern.remove_library_folder", {"index": 0}) in layout.operators
