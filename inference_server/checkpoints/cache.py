@@ -73,7 +73,7 @@ class ConversionCache:
         kept = self._place(sha256)
         if kept.exists():
             try:
-                generator = read_native(kept, path.stem, mapped=True)
+                generator = read_native(kept, path.stem)
             except (CheckpointError, OSError, ValueError):
                 self._log("info", f"The conversion of {path.name} in the cache was damaged; it is made again.")
                 with suppress(OSError):

@@ -35,7 +35,7 @@ FORMAT = "latent-lantern-generator"
 DTYPES = ("F32", "F16", "BF16")
 
 
-def read_native(path: str | os.PathLike[str], name: str | None = None, mapped: bool = False) -> Generator:
+def read_native(path: str | os.PathLike[str], name: str | None = None) -> Generator:
     """Read a generator in our own format; on the CPU, in float32, ready for use.
 
     Sizes, configuration and every tensor's shape are checked before any memory is taken for the network, so a file
@@ -44,8 +44,6 @@ def read_native(path: str | os.PathLike[str], name: str | None = None, mapped: b
     Args:
         path: the file.
         name: of a generator whose file does not say its name; without it the file's stem.
-        mapped: leave float32 weights in the file until they are used. Only for files that nobody writes to: one that
-            is cut short takes the process with it.
 
     Raises:
         CheckpointError: with a sentence for a person.
@@ -67,7 +65,8 @@ def read_native(path: str | os.PathLike[str], name: str | None = None, mapped: b
                         f"In {path.name}, {key} is {piece.get_dtype()} of shape {tuple(piece.get_shape())} where its "
                         f"configuration needs numbers of shape {shape}."
                     )
-            tensors = {key: file.get_tensor(key).to(torch.float32, copy=not mapped) for key in expected}
+            # Copies: the file may be cut short later; and sums are rounded otherwise where memory is not aligned.
+            tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in expected}
     except SafetensorError as error:
         raise _not_safetensors(path, error) from error
     return build(
