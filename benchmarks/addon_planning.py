@@ -39,7 +39,7 @@ def time_handler(repeats: int) -> list[float]:
 
 def replan() -> None:
     """Plan as a tick does, without ordering."""
-    changes.take()
+    changes.take(hints=True)
     session.replan()
 
 
