@@ -93,7 +93,7 @@ def _from_module(generator: Inert) -> Network:
         tensors,
         names,
         layers,
-        format="pickle",
+        form="pickle",
         input_size=_pair("size", features.get("size")),
         input_rate=_number("sampling_rate", features.get("sampling_rate")),
         input_bandwidth=_number("bandwidth", features.get("bandwidth")),
@@ -156,7 +156,7 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
         tensors,
         names,
         tuple(layers),
-        format="state dict",
+        form="state dict",
         input_size=(input_size, input_size),
         input_rate=float(input_size - 2 * MARGIN),
         input_bandwidth=2.0,
@@ -180,7 +180,7 @@ def _shapes(path: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def _network(
-    tensors: Mapping[str, torch.Tensor], names: list[str], layers: tuple[LayerConfig, ...], format: str, **rest: Any
+    tensors: Mapping[str, torch.Tensor], names: list[str], layers: tuple[LayerConfig, ...], form: str, **rest: Any
 ) -> Network:
     """Put together what both kinds of files have in common."""
     average, table = tensors.get("mapping.w_avg"), tensors.get("mapping.embed.weight")
@@ -232,7 +232,7 @@ def _network(
         for key in ("weight", "bias", "magnitude_ema", "affine.weight", "affine.bias", *layer.filters):
             if f"synthesis.{name}.{key}" in tensors:
                 ours[f"synthesis.layers.{index}.{key}"] = tensors[f"synthesis.{name}.{key}"]
-    return Network("stylegan3", config, ours, f"{'StyleGAN-XL' if is_xl else 'StyleGAN3'} {format} (PyTorch)")
+    return Network("stylegan3", config, ours, f"{'StyleGAN-XL' if is_xl else 'StyleGAN3'} {form} (PyTorch)")
 
 
 def _child(module: Inert, path: str) -> Inert:

@@ -9,10 +9,13 @@ than what goes in, and too large for a cache.
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 from torch.nn import functional as F
 
 from .stylegan3_config import LayerConfig
+from .stylegan3_threads import share_out
 
 SLOPE = 0.2
 TILE_SIDE = 64
@@ -40,15 +43,16 @@ def filtered_lrelu(
     if x.device.type != "cpu":
         return _tile(x, layer, up_filter, down_filter, (0, height), (0, width))
     n, channels = x.shape[:2]
-    result = x.new_empty((n, channels, height, width)).contiguous(memory_format=torch.channels_last)
-    for first in range(0, channels, TILE_CHANNELS):
-        part = slice(first, min(channels, first + TILE_CHANNELS))
-        for top in range(0, height, TILE_SIDE):
-            rows = (top, min(height, top + TILE_SIDE))
-            for left in range(0, width, TILE_SIDE):
-                columns = (left, min(width, left + TILE_SIDE))
-                tile = _tile(x[:, part], layer, up_filter, down_filter, rows, columns)
-                result[:, part, slice(*rows), slice(*columns)] = tile
+    result = torch.empty((n, channels, height, width), dtype=x.dtype, memory_format=torch.channels_last)
+
+    def fill(part: slice, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+        result[:, part, slice(*rows), slice(*columns)] = _tile(x[:, part], layer, up_filter, down_filter, rows, columns)
+
+    def sections(size: int) -> list[tuple[int, int]]:
+        return [(first, min(size, first + TILE_SIDE)) for first in range(0, size, TILE_SIDE)]
+
+    parts = [slice(first, first + TILE_CHANNELS) for first in range(0, channels, TILE_CHANNELS)]
+    share_out(fill, product(parts, sections(height), sections(width)))
     return result
 
 
@@ -112,9 +116,7 @@ def _span(phases: list[tuple[torch.Tensor, int, int]]) -> tuple[int, int]:
 
 
 def _empty_like(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return torch.empty(
-        (*x.shape[:2], height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
-    )
+    return torch.empty((*x.shape[:2], height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _filter(x: torch.Tensor, taps: torch.Tensor, stride: tuple[int, int] = (1, 1)) -> torch.Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .base import Generator, GeneratorInfo
 from .filtered_lrelu import filtered_lrelu
-from .stylegan2_layers import FullyConnected, lrelu, normalize
+from .stylegan2_layers import FullyConnected, normalize
 from .stylegan3_config import LayerConfig, StyleGAN3Config
 
 
