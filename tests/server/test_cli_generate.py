@@ -1,4 +1,4 @@
-"""generate and convert: each option on the original projects' checkpoints, and what is said of those that do not fit."""
+"""generate and convert: every option on the original projects' checkpoints, and every refusal."""
 
 from __future__ import annotations
 
