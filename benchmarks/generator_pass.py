@@ -54,7 +54,8 @@ def original(mode: str, checkpoint: str, device: torch.device, checkout: str) ->
         except ImportError:
             pass  # the StyleGAN2 repository has none
     with open(checkpoint, "rb") as file:
-        generator = pickle.load(file)["G_ema"].to(device).eval().requires_grad_(False)
+        # Of a file that generator_weights.py has just made.
+        generator = pickle.load(file)["G_ema"].to(device).eval().requires_grad_(False)  # noqa: S301
     exact = mode == "float32" or device.type == "cpu"
     settings = {"noise_mode": "const", "force_fp32": exact}
     return lambda ws: generator.synthesis(ws, **settings), (generator.num_ws, generator.w_dim)

@@ -75,7 +75,7 @@ def _ours(kind: str, size: int) -> Generator:
 
 
 def _stylegan3(size: int, radial: bool) -> StyleGAN3Config:
-    """The layers of 2106.12423, section 3.2 and appendix D: 14, of which 2 are critically sampled, and one to colour."""
+    """The layers of 2106.12423, section 3.2: 14, of which 2 are critically sampled, and one to colour."""
     count, critical, margin, taps = 14, 2, 10, 6
     progress = np.minimum(np.arange(count + 1) / (count - critical), 1)
     cutoffs = 2 * (size / 2 / 2) ** progress

@@ -1,12 +1,12 @@
-"""Seconds a frame, peak memory and difference to float32 of each kind of generator, against its original if one is given.
+"""Seconds a frame, peak memory and difference to float32 of each kind of generator, against its original if given.
 
     python benchmarks/generators.py [--kinds stylegan2 stylegan3-t] [--sizes 256 512 1024] [--batches 1 8]
                                     [--original CHECKOUT] [--device cuda] [--turns 5]
 
 CHECKOUT is a clone of NVlabs/stylegan3 or NVlabs/stylegan2-ada-pytorch. Then the weights are a checkpoint that the
-original makes itself, both read that file, and they take turns in one run, each in a process of its own (generator_pass.py),
-so that whatever else the machine does falls on both. Weights are random: times do not depend on them. What is timed is
-synthesis alone, w on the device to float32 pictures on the device.
+original makes itself, both read that file, and they take turns in one run, each in a process of its own
+(generator_pass.py), so that whatever else the machine does falls on both. Weights are random: times do not depend on
+them. What is timed is synthesis alone, w on the device to float32 pictures on the device.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ def measure(kind: str, size: int, options: argparse.Namespace, folder: Path) -> 
             made = np.load(folder / f"{side.who}-{side.mode}.npy")
             print(
                 f"{kind:12} {size:5} {batch:3}  {side.who:9} {side.mode:12} {min(times[id(side)]):8.4f} "
-                f"{median(times[id(side)]):8.4f} {ratio:6.2f}x {peak['bytes'] / 2**30:6.2f}  {np.abs(made - exact).max():.1e} "
-                f"of {np.abs(exact).max():.1f}",
+                f"{median(times[id(side)]):8.4f} {ratio:6.2f}x {peak['bytes'] / 2**30:6.2f}  "
+                f"{np.abs(made - exact).max():.1e} of {np.abs(exact).max():.1f}",
                 flush=True,
             )
         for side in sides:
