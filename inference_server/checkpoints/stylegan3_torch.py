@@ -87,13 +87,15 @@ def _from_module(generator: Inert) -> Network:
     if len(names) > MAX_LAYERS:
         raise ValueError(f"it has {len(names)} layers; the limit is {MAX_LAYERS}")
     layers = tuple(_layer(_child(synthesis, name), f"synthesis.{name}", tensors) for name in names)
-    features = _child(synthesis, "input")
+    features, mapping = _child(synthesis, "input"), _child(generator, "mapping")
     first = submodule(generator, "mapping.fc0")
     return _network(
         tensors,
         names,
         layers,
         form="pickle",
+        num_classes=_whole("c_dim", mapping.get("c_dim")),
+        mapping_layers=_whole("num_layers", mapping.get("num_layers")),
         input_size=_pair("size", features.get("size")),
         input_rate=_number("sampling_rate", features.get("sampling_rate")),
         input_bandwidth=_number("bandwidth", features.get("bandwidth")),
@@ -157,6 +159,8 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
         names,
         tuple(layers),
         form="state dict",
+        num_classes=None,
+        mapping_layers=sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in tensors),
         input_size=(input_size, input_size),
         input_rate=float(input_size - 2 * MARGIN),
         input_bandwidth=2.0,
@@ -180,40 +184,41 @@ def _shapes(path: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def _network(
-    tensors: Mapping[str, torch.Tensor], names: list[str], layers: tuple[LayerConfig, ...], form: str, **rest: Any
+    tensors: Mapping[str, torch.Tensor],
+    names: list[str],
+    layers: tuple[LayerConfig, ...],
+    form: str,
+    num_classes: int | None,
+    **rest: Any,
 ) -> Network:
-    """Put together what both kinds of files have in common."""
+    """Put together what both kinds of files have in common. ``num_classes`` is None where the tensors must tell."""
     average, table = tensors.get("mapping.w_avg"), tensors.get("mapping.embed.weight")
-    is_xl = "mapping.embed_proj.weight" in tensors or (table is not None and "mapping.embed.bias" not in tensors)
     first, features = tensors.get("mapping.fc0.weight"), tensors.get("synthesis.input.weight")
     if first is None or average is None or features is None or 0 in (first.ndim, average.ndim, features.ndim):
         raise ValueError("its mapping network is missing")
-    depth = 0
-    while f"mapping.fc{depth}.weight" in tensors and depth <= 64:
-        depth += 1
-    width, w_dim = first.shape[-1], average.shape[-1]
-    classes = embedding = 0
-    if "mapping.embed_proj.weight" in tensors:
-        if table is None or table.ndim != 2 or width % 2:
-            raise ValueError("its table of class embeddings is missing")
-        # Half of the mapping network's input is z, half the embedded class.
-        width, embedding = width // 2, table.shape[1]
-        classes = average.shape[0] if average.ndim == 2 else table.shape[0]
-        if classes > table.shape[0]:
-            raise ValueError(f"it has {classes} classes, but embeddings of {table.shape[0]} only")
-    elif table is not None and not is_xl:
-        if table.ndim != 2 or table.shape[0] >= width:
-            raise ValueError("its class embedding makes no sense")
-        width, classes = width - table.shape[0], table.shape[1]
+    is_xl = "mapping.embed_proj.weight" in tensors or (table is not None and "mapping.embed.bias" not in tensors)
+    has_classes = "mapping.embed_proj.weight" in tensors if is_xl else table is not None
+    width, w_dim, embedding = first.shape[-1], average.shape[-1], 0
+    if has_classes:
+        if table is None or table.ndim != 2:
+            raise ValueError("its class embeddings are missing")
+        if is_xl:
+            # Half of the mapping network's input is z, half the embedded class.
+            width, embedding = width // 2, table.shape[1]
+            known = average.shape[0] if average.ndim == 2 else table.shape[0]
+        else:
+            width, known = width - table.shape[0], table.shape[1]
+        num_classes = known if num_classes is None else num_classes
+        if is_xl and num_classes > table.shape[0]:
+            raise ValueError(f"it has {num_classes} classes, but embeddings of {table.shape[0]} only")
     config = StyleGAN3Config(
         z_dim=width,
         w_dim=w_dim,
         input_channels=features.shape[0],
         layers=layers,
-        num_classes=classes,
+        num_classes=num_classes or 0,
         embedding=embedding,
         class_averages=average.ndim == 2,
-        mapping_layers=depth,
         **rest,
     )
 
@@ -224,10 +229,10 @@ def _network(
             ours[key] = tensor
         elif embedding and start == "mapping.embed_proj":
             ours[f"mapping.embed.{end}"] = tensor
-        elif classes and not embedding and start == "mapping.embed":
+        elif has_classes and not embedding and start == "mapping.embed":
             ours[key] = tensor
     if embedding and table is not None:
-        ours["mapping.embedding"] = table[:classes]
+        ours["mapping.embedding"] = table[:num_classes]
     for index, (name, layer) in enumerate(zip(names, layers, strict=True)):
         for key in ("weight", "bias", "magnitude_ema", "affine.weight", "affine.bias", *layer.filters):
             if f"synthesis.{name}.{key}" in tensors:

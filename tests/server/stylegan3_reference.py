@@ -222,7 +222,7 @@ def foreign(config: StyleGAN3Config, own: dict[str, torch.Tensor], table_rows: i
     }
     if config.embedding:
         children["embed_proj"] = module("FullyConnectedLayer", "mapping.embed.", {}, bias_gain=1)
-    mapping = module("MappingNetwork", "mapping.", children)
+    mapping = module("MappingNetwork", "mapping.", children, c_dim=config.num_classes, num_layers=config.mapping_layers)
     if config.embedding or table_rows:
         table = torch.randn(table_rows, config.embedding or 5)
         if config.embedding:
