@@ -8,8 +8,6 @@ interpreter, checkpoint or folder is touched.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,14 +19,15 @@ from bpy.types import ImageStrip, Scene
 
 from ..inference_server import protocol
 from .core import frame_plan
-from .core.frame_request import GeneratorFacts, Snapshot
+from .core.frame_request import GeneratorFacts
 from .core.frame_store import FrameStore, StoreError
+from .describing import facts_of, location_of
 from .feeding import Feeder
 from .preferences import preferences
 from .scene import changes
 from .scene.frame_folder import frame_folder, frame_folder_for
 from .scene.plans import Plans
-from .scene.properties import LatentStripSettings, settings_of
+from .scene.properties import settings_of
 from .worker.client import InferenceClient, ServerState
 from .worker.launch import check_python, server_command
 
@@ -247,7 +246,7 @@ class Session:
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, empty for the built-in one."""
-        self.ask("generator/describe", {"path": _location(path)}, lambda answer: then(facts_of(answer)), failed)
+        self.ask("generator/describe", {"path": location_of(path)}, lambda answer: then(facts_of(answer)), failed)
 
     def wait(self, until: Callable[[], bool], timeout: float) -> bool:
         """Tick until `until()` or `timeout` seconds; return whether it came true. For operators without a window."""
@@ -366,48 +365,6 @@ class Session:
             for area in window.screen.areas:
                 if area.type in {"SEQUENCE_EDITOR", "VIEW_3D"}:
                     area.tag_redraw()
-
-
-def generator_of(settings: LatentStripSettings) -> dict[str, Any]:
-    """How requests name a strip's generator: of a run, the snapshot that is shown now."""
-    run = settings.snapshots
-    sha256 = run[settings.current_snapshot()].sha256 if run else settings.sha256
-    return {"path": settings.sources()[sha256], "sha256": sha256}
-
-
-def _location(path: str) -> str | None:
-    """Where a checkpoint that a strip names lies, None for the built-in one."""
-    return bpy.path.abspath(path) if path else None
-
-
-def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
-    """Read the server's description of a generator."""
-    cutoff = answer["default_cutoff"]
-    return GeneratorFacts(
-        sha256=str(answer["sha256"]),
-        name=str(answer["name"]),
-        z_dim=int(answer["z_dim"]),
-        w_dim=int(answer["w_dim"]),
-        width=int(answer["width"]),
-        height=int(answer["height"]),
-        num_classes=int(answer["num_classes"]),
-        has_noise=bool(answer["has_noise"]),
-        num_ws=int(answer["num_ws"]),
-        has_w="w" in answer["spaces"],
-        has_truncation=bool(answer["has_truncation"]),
-        default_cutoff=None if cutoff is None else int(cutoff),
-        has_transform=bool(answer["has_transform"]),
-        normalises_z=bool(answer["normalises_z"]),
-        canvas_step=int(answer["canvas_step"]),
-        snapshots=tuple(_snapshot(item, str(answer["path"])) for item in answer["snapshots"]),
-    )
-
-
-def _snapshot(item: dict[str, Any], folder: str) -> Snapshot:
-    path = str(item["path"])
-    with contextlib.suppress(ValueError):  # on another drive
-        path = os.path.relpath(path, folder).replace("\\", "/")
-    return Snapshot(str(item["name"]), path, str(item["sha256"]))
 
 
 session = Session()

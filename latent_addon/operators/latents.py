@@ -10,10 +10,11 @@ from bpy.types import Context, Event, ImageStrip
 from numpy.typing import NDArray
 
 from ...inference_server import protocol
+from ..describing import generator_of
 from ..scene import curves, keying, strip
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import LATENT, settings_of
-from ..session import generator_of, session
+from ..session import session
 from .asking import AskingOperator
 from .context import StripOperator, current_strip, working_scene
 

@@ -1,0 +1,54 @@
+"""How a strip's generator is named to the server, and how the server's description of it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import bpy
+
+from .core.frame_request import GeneratorFacts, Snapshot
+from .scene.properties import LatentStripSettings
+
+
+def generator_of(settings: LatentStripSettings) -> dict[str, Any]:
+    """How requests name a strip's generator: of a run, the snapshot that is shown now."""
+    run = settings.snapshots
+    sha256 = run[settings.current_snapshot()].sha256 if run else settings.sha256
+    return {"path": settings.sources()[sha256], "sha256": sha256}
+
+
+def location_of(path: str) -> str | None:
+    """Where a checkpoint that a strip names lies, None for the built-in one."""
+    return bpy.path.abspath(path) if path else None
+
+
+def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
+    """Read the server's description of a generator."""
+    cutoff = answer["default_cutoff"]
+    return GeneratorFacts(
+        sha256=str(answer["sha256"]),
+        name=str(answer["name"]),
+        z_dim=int(answer["z_dim"]),
+        w_dim=int(answer["w_dim"]),
+        width=int(answer["width"]),
+        height=int(answer["height"]),
+        num_classes=int(answer["num_classes"]),
+        has_noise=bool(answer["has_noise"]),
+        num_ws=int(answer["num_ws"]),
+        has_w="w" in answer["spaces"],
+        has_truncation=bool(answer["has_truncation"]),
+        default_cutoff=None if cutoff is None else int(cutoff),
+        has_transform=bool(answer["has_transform"]),
+        normalises_z=bool(answer["normalises_z"]),
+        canvas_step=int(answer["canvas_step"]),
+        snapshots=tuple(_snapshot(item, str(answer["path"])) for item in answer["snapshots"]),
+    )
+
+
+def _snapshot(item: dict[str, Any], folder: str) -> Snapshot:
+    path = str(item["path"])
+    with contextlib.suppress(ValueError):  # on another drive
+        path = os.path.relpath(path, folder).replace("\\", "/")
+    return Snapshot(str(item["name"]), path, str(item["sha256"]))
