@@ -152,7 +152,10 @@ class Mutants:
         self.seed = seed
         self.small = small_files()
         self.large = {path.name: path.read_bytes() for path in sorted(FIXTURES.glob("*.pkl"))}
-        self.hot = {name: _structure(raw) for name, raw in {**self.small, **self.large}.items()}
+        self.hot: dict[str, list[int]] = {}
+        self.values: dict[str, list[tuple[int, int]]] = {}
+        for name, raw in {**self.small, **self.large}.items():
+            self.hot[name], self.values[name] = _structure(raw)
         harm = hostile.running(Path("/nowhere/sentinel"))
         bombs = {name: raw for name, raw in hostile.bombs().items() if len(raw) < 2000}
         self.snippets = [raw.removeprefix(b"\x80\x02").removesuffix(b".") for raw in (*harm.values(), *bombs.values())]
@@ -160,9 +163,13 @@ class Mutants:
     def mutant(self, number: int) -> tuple[str, bytes]:
         """Name of the file that was changed, and the bytes."""
         dice = random.Random(f"{self.seed}/{number}")
-        files = self.large if self.large and dice.random() < 0.2 else self.small
+        files = self.large if self.large and dice.random() < 0.08 else self.small
         name = dice.choice(sorted(files))
         raw = bytearray(files[name])
+        if self.values[name] and dice.random() < 0.3:
+            for start, end in sorted(dice.choices(self.values[name], k=dice.choice((1, 2, 4))), reverse=True):
+                raw[start:end] = dice.choice(VALUES)
+            return name, bytes(raw)
         hot = self.hot[name]
         for _ in range(dice.choice((1, 1, 1, 2, 3, 8))):
             place = dice.choice(hot) if dice.random() < 0.7 else dice.randrange(len(raw) + 1)
@@ -205,6 +212,13 @@ class Mutants:
 
 
 OPCODES = b"(.012FIJKLMNPQRSTUVXabcd}eghijl]opqrst)uGBC" + bytes(range(0x80, 0x99))
+VALUES = (
+    *(b"N", b"\x88", b"\x89", b"K\x00", b"K\x01", b"K\x03", b"K\x08", b"M\x00\x10", b"J\xff\xff\xff\xff"),
+    *(b"J\xff\xff\xff\x7f", b"\x8a\x06\x00\x00\x00\x00\x00\x01", b"\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x40"),
+    *(b"]", b"}", b")", b"K\x04K\x08\x86", b"G\x7f\xf8" + bytes(6), b"G\x7f\xf0" + bytes(6), b"G\x3f\xe0" + bytes(6)),
+    *(b"X\x00\x00\x00\x00", b"X\x04\x00\x00\x00skip", b"ca\nb\n"),
+)
+"""Opcodes that take a number's or a word's place."""
 NUMBERS = [
     struct.pack(kind, value)
     for kind, values in {
@@ -222,13 +236,19 @@ WORDS = [
 ]
 
 
-def _structure(raw: bytes) -> list[int]:
-    """Places that are not in the midst of numbers: opcodes of a pickle, and runs of what looks like words."""
+def _structure(raw: bytes) -> tuple[list[int], list[tuple[int, int]]]:
+    """Places that are not in the midst of numbers: opcodes of a pickle, and runs of what looks like words.
+
+    Returns:
+        the places; and, in a file that is one pickle, where each opcode of a plain value begins and ends.
+    """
     import pickletools
 
-    places = []
+    places: list[int] = []
+    values: list[tuple[int, int]] = []
     file = io.BytesIO(raw)
     file.seek(max(0, raw.find(b"\x80\x02")) if raw[:1] == b"P" else 0)
+    last = None
     try:
         while raw[file.tell() : file.tell() + 1] in (
             b"\x80",
@@ -236,13 +256,22 @@ def _structure(raw: bytes) -> list[int]:
             b"}",
         ):  # older files of torch.save are several pickles
             for opcode, _, place in pickletools.genops(file):
+                if last is not None:
+                    values.append((last, place))
+                last = place if opcode.name in _PLAIN else None
                 if opcode.name != "STOP":
                     places += [place, place + 1]
     except Exception:
         pass  # What follows the pickles is none.
     if len(places) < 50:
         places += [place for place in range(len(raw)) if 32 < raw[place] < 127 or raw[place] == 0]
-    return places or [0]
+    return places or [0], values if raw[:1] != b"P" else []
+
+
+_PLAIN = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG", "BINFLOAT", "NEWTRUE", "NEWFALSE", "NONE"),
+    *("SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "EMPTY_TUPLE", "EMPTY_DICT", "EMPTY_LIST"),
+}
 
 
 def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
@@ -352,6 +381,8 @@ def _watch(command: list[str], following: int, findings: Findings) -> int:
             if note["trouble"]:
                 findings.harm.append(f"{running}: {note['trouble']}")
             running = None
+            if following % 10_000 == 0:
+                print(f"{following} mutants, {len(findings.harm)} did harm", file=sys.stderr, flush=True)
     except queue.Empty:
         findings.harm.append(f"{running}: hangs")
         return following
