@@ -26,10 +26,12 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 
 def test_seed_and_number_decide_a_mutant():
-    one, other = fuzz_checkpoints.Mutants(3), fuzz_checkpoints.Mutants(3)
-    other.small = one.small  # torch writes addresses of memory
-    assert [one.mutant(number) for number in range(20)] == [other.mutant(number) for number in range(20)]
-    assert len({one.mutant(number)[1] for number in range(50)}) > 40
+    mutants = fuzz_checkpoints.Mutants(3)
+    first = [mutants.mutant(number) for number in range(50)]
+    assert [mutants.mutant(number) for number in reversed(range(50))] == first[::-1]
+    assert len({raw for _, raw in first}) > 40
+    mutants.seed = 4
+    assert [mutants.mutant(number) for number in range(50)] != first
 
 
 def fuzz(tmp_path, monkeypatch, body: str, mutants: int = 3) -> list[str]:
