@@ -24,7 +24,7 @@ class Limits:
     """One string; arrays of older files are strings, too."""
     integer_bytes: int = 256
     copied_bytes: int = 64 << 20
-    """What may be copied, beyond twice the file's length."""
+    """What may be copied, beyond four times the file's length: older protocols wrap numbers in texts in bytes."""
 
 
 LIMITS = Limits()
@@ -37,7 +37,7 @@ class Budget:
         self.limits = limits
         self.steps = limits.steps
         self.objects = limits.objects
-        self.bytes = limits.copied_bytes + 2 * file_bytes
+        self.bytes = limits.copied_bytes + 4 * file_bytes
 
     def step(self, count: int = 1) -> None:
         """Work that grows with a count. Raises Damaged when it is too much."""
