@@ -10,7 +10,7 @@ import torch
 
 from .inert import Inert
 
-READ = "Read are generators of StyleGAN, StyleGAN2 (also ADA's and rosinality's), StyleGAN3 and DCGAN (PyTorch, Torch7)"
+READ = "Read are generators of StyleGAN, StyleGAN2 (also ADA's and rosinality's), StyleGAN3 (also XL) and DCGAN"
 
 
 def describe(value: Any) -> str:

@@ -17,6 +17,7 @@ _ARCHIVES = {
     b"7z\xbc\xaf": "7-Zip",
     b"Rar!": "RAR",
     b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"RIFF": "WebP or AVI"}
