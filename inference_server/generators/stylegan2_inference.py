@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from .stylegan2_layers import Synthesis, SynthesisBlock, SynthesisLayer, ToRGB, binomial_filter, upsample
 
-STRIP = 1 << 19
+STRIP = 1 << 22
 """Numbers in the features of one strip, on the CPU."""
+CHANNELS_LAST = 32 * 32
+"""From so many pixels on, convolutions are faster with the channels of a pixel side by side; below, they are slower."""
 LARGE = 1 << 20
 """From so many numbers in the features of one picture on, pictures are made one by one whatever the batch."""
 
@@ -25,10 +27,11 @@ class Modulation:
     """What is known of a modulated convolution before w (1912.04958, section 2.2).
 
     Weights are (outputs, inputs, k, k), where ``up`` (inputs, outputs, k, k). ``weight`` is the layer's; ``shared`` is
-    for convolutions that a batch shares, with styles applied to the features, of the precision of the features.
+    for convolutions that a batch shares, with styles applied to the features, of the precision of the features; it is
+    there where ``is_shared`` only.
     """
 
-    def __init__(self, layer: SynthesisLayer | ToRGB, dtype: torch.dtype) -> None:
+    def __init__(self, layer: SynthesisLayer | ToRGB, dtype: torch.dtype, is_shared: bool) -> None:
         self.demodulate = isinstance(layer, SynthesisLayer)
         self.up = isinstance(layer, SynthesisLayer) and layer.up
         self.gain = layer.gain if isinstance(layer, SynthesisLayer) else 1.0
@@ -38,18 +41,20 @@ class Modulation:
         self.affine_weight = layer.affine.weight.t() * (layer.affine.weight_gain * style_gain)
         self.affine_bias = layer.affine.bias * (layer.affine.bias_gain * style_gain)
         self.bias = (layer.bias * self.gain).to(dtype)
-        self.weight = shared = layer.weight.detach()
-        self.is_narrow = self.demodulate and dtype == torch.float16
-        if self.is_narrow:
-            # Any common scale of an output's weights or of a picture's styles cancels, but not in float16's range.
-            shared = shared * torch.rsqrt(shared.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-20)
-        if self.demodulate:
-            self.power = self.weight.square().sum(dim=(2, 3)).t().contiguous()
-            self.shared_power = shared.square().sum(dim=(2, 3)).t().contiguous() if self.is_narrow else self.power
-        self.shared = shared.to(dtype)
+        weight = layer.weight.detach()
+        self.weight = weight.transpose(0, 1) if self.up else weight
         if self.up:
-            self.weight, self.shared = self.weight.transpose(0, 1), self.shared.transpose(0, 1)
             self.filter = binomial_filter(len(self.bias), 4, self.bias).contiguous()
+        if self.demodulate:
+            self.power = _power(weight)
+        self.is_narrow = self.demodulate and dtype == torch.float16
+        if is_shared:
+            if self.is_narrow:
+                # Any common scale of an output's weights or of a picture's styles cancels, but not in float16's range.
+                weight = weight * torch.rsqrt(weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-20)
+            if self.demodulate:
+                self.shared_power = _power(weight) if self.is_narrow else self.power
+            self.shared = (weight.transpose(0, 1).contiguous() if self.up else weight).to(dtype)
 
     def styles(self, w: torch.Tensor) -> torch.Tensor:
         """w (n, w_dim) to float32 (n, inputs)."""
@@ -104,16 +109,17 @@ class Block:
 
     def __init__(self, block: SynthesisBlock, dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.layers = [Modulation(layer, dtype) for layer in block.layers]
-        self.torgb = None if block.torgb is None else Modulation(block.torgb, dtype)
         self.skip = block.skip
         self.size = block.layers[0].size
-        inputs, outputs = len(self.layers[0].affine_bias), len(self.layers[0].bias)
+        outputs, inputs = block.layers[0].weight.shape[:2]
         features = self.size[0] * self.size[1] * outputs
+        self.layout = torch.channels_last if self.size[0] * self.size[1] >= CHANNELS_LAST else torch.contiguous_format
         self.is_large = not block.is_first and features >= LARGE
         self.is_heavy = self.is_large or (
             not block.is_first and dtype == torch.float32 and features * (1 + inputs / outputs) > 9 * inputs * outputs
         )
+        self.layers = [Modulation(layer, dtype, not self.is_large) for layer in block.layers]
+        self.torgb = None if block.torgb is None else Modulation(block.torgb, dtype, not self.is_large)
 
     def __call__(
         self, x: torch.Tensor, ws: torch.Tensor, noise: Sequence[torch.Tensor | None], is_last: bool
@@ -126,7 +132,7 @@ class Block:
             noise: a map for each layer.
             is_last: no block follows: the features are not needed.
         """
-        x = x.to(self.dtype)
+        x = x.to(self.dtype).contiguous(memory_format=self.layout)
         if not (self.is_large or (self.is_heavy and len(x) == 1)):
             return self._batch(x, ws, noise)
         if len(x) == 1:
@@ -177,6 +183,11 @@ class Block:
         )
 
 
+def _power(weight: torch.Tensor) -> torch.Tensor:
+    """Squares of a kernel's weights, summed: (outputs, inputs, k, k) to (inputs, outputs)."""
+    return weight.square().sum(dim=(2, 3)).t().contiguous()
+
+
 def _joined(strips: list[torch.Tensor]) -> torch.Tensor:
     return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
 
@@ -199,7 +210,7 @@ class Prepared:
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
         """See ``Synthesis.forward``; no gradients come back."""
         row, image = 0, None
-        x = self.const.expand(len(ws), *self.const.shape).contiguous(memory_format=torch.channels_last)
+        x = self.const.expand(len(ws), *self.const.shape)
         for block in self.blocks:
             maps: list[torch.Tensor | None] = [None] * len(block.layers)
             if noise is not None:
