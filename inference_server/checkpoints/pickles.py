@@ -33,6 +33,10 @@ class Global(Inert):
 class Unbuilt(Inert):
     """An object that is known only when its state comes: ``build`` then gives it. keys: where the memo has it."""
 
+    def __init__(self, module: str, name: str) -> None:
+        super().__init__(module, name)
+        self.keys: list[int] = []
+
     def build(self, budget: Budget, state: Any) -> Any:
         """The finished object."""
         raise NotImplementedError
@@ -231,10 +235,12 @@ class _Machine:
     # The memo
 
     def put(self, key: int) -> None:
+        if not 0 <= key < 1 << 32:  # Larger numbers may all have one hash.
+            raise Damaged("it remembers a value at a place that is too far away")
         value = self.top()
         self.memo[key] = value
         if isinstance(value, Unbuilt):
-            value.items.append(key)
+            value.keys.append(key)
 
     def get(self, key: int) -> None:
         if key not in self.memo:
@@ -298,7 +304,7 @@ class _Machine:
         if isinstance(target, Unbuilt):
             built = target.build(self.budget, state)
             self.stack[-1] = built
-            for key in target.items:
+            for key in target.keys:
                 if self.memo.get(key) is target:
                     self.memo[key] = built
         elif isinstance(target, Global):

@@ -204,6 +204,12 @@ def bombs() -> dict[str, bytes]:
         "bytes of a number": b"\x80\x02" + named("builtins", "bytes") + integer(1 << 40) + b"\x85R.",
         "PUT far away": b"\x80\x02Nr\xff\xff\xff\xff.",
         "PUT of many digits": b"Np" + b"9" * 4000 + b"\n.",
+        "places of the memo that collide": b"\x80\x02N"
+        + b"".join(b"p%d\n" % (n * (2**61 - 1)) for n in range(200_000))
+        + b".",
+        "billion laughs in an array that is not yet": b"\x80\x03"
+        + array((2,), "f4", long_bytes(ones[:8])).replace(b"tR(K\x01(", b"tR" + pairs[2:] + b"a(K\x01(", 1)
+        + b".",
         "keys that collide": b"\x80\x02}(" + collide + b"u.",
         "a line without an end": b"c" + b"x" * 5_000_000,
         "a stack that is empty": b"\x80\x020.",
