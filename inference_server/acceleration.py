@@ -22,6 +22,9 @@ from .generators.base import Generator
 COMPILE_SWITCH = "LATENT_LANTERN_COMPILE"
 """Set to 1, this environment variable asks for torch.compile as ``--compile`` does."""
 
+CHOSEN_FOLDER = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+"""The user's choice, read before torch puts its own there."""
+
 PLAIN_PASSES = 2
 """Passes of one shape before it is recorded: what is computed once, such as scaled weights, is there by then."""
 
@@ -75,8 +78,9 @@ class Compiled:
             if self._synthesize is None:
                 name = self._generator.info.name
                 self._log("info", f"Compiling '{name}': this takes a minute or more, once for each size of batch.")
-                # Inductor reads it when it first compiles; what it has compiled is found again by later processes.
-                os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+                if CHOSEN_FOLDER is None:
+                    # What is compiled is found again by later processes; torch's own choice is a temporary folder.
+                    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "compiled")
                 self._synthesize = torch.compile(self._generator.synthesize, dynamic=False)
             return self._synthesize(ws, noise, transform)
         except torch.OutOfMemoryError:

@@ -133,7 +133,10 @@ def write_native(
     """
     own = {"format": FORMAT, "format_version": "1", "kind": kind, "config": json.dumps(config.to_dict())}
     try:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(dict(tensors), part, {**about, **own})
+        os.chmod(part, mode)  # safetensors' own is for the user alone, whatever files are here
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
