@@ -9,7 +9,9 @@ than what goes in, and too large for a cache.
 
 from __future__ import annotations
 
+import logging
 from itertools import product
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -17,10 +19,59 @@ from torch.nn import functional as F
 from .stylegan3_config import LayerConfig
 from .stylegan3_threads import share_out
 
+log = logging.getLogger(__name__)
+
 SLOPE = 0.2
 TILE_SIDE = 64
 TILE_CHANNELS = 64
 """Output pixels a side, and channels, of a tile on the CPU: some MB between the filters."""
+
+
+FUSING_DEVICES = ("cuda",)
+"""Where the whole is one kernel, if Triton is installed."""
+
+
+class FilteredLReLU:
+    """A layer's filtered leaky ReLU; keeps what the fused kernel needs on each device."""
+
+    fusing_fails = False
+    """Set once, for all layers, when the fused kernel could not be compiled or started."""
+
+    def __init__(self, layer: LayerConfig) -> None:
+        self.layer = layer
+        self.plans: dict[tuple[torch.device, torch.dtype], Any] = {}
+
+    def forget(self) -> None:
+        """The filters have changed."""
+        self.plans.clear()
+
+    def __call__(
+        self, x: torch.Tensor, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
+    ) -> torch.Tensor:
+        """As ``filtered_lrelu``, by the fused kernel where it works."""
+        if x.device.type in FUSING_DEVICES and not FilteredLReLU.fusing_fails:
+            try:
+                fused = self._fused(x, up_filter, down_filter)
+            except Exception as error:
+                FilteredLReLU.fusing_fails = True
+                log.warning("StyleGAN3 runs without its fused kernel, slower: %s: %s", type(error).__name__, error)
+            else:
+                if fused is not None:
+                    return fused
+        return filtered_lrelu(x, self.layer, up_filter, down_filter)
+
+    def _fused(
+        self, x: torch.Tensor, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        from . import triton_filtered_lrelu as fused
+
+        key = (x.device, x.dtype)
+        if key not in self.plans:
+            try:
+                self.plans[key] = fused.make_plan(self.layer, up_filter, down_filter, *key)
+            except ValueError:  # too long for it
+                self.plans[key] = None
+        return None if self.plans[key] is None else fused.filtered_lrelu(x, self.layer, self.plans[key])
 
 
 def filtered_lrelu(
@@ -34,7 +85,7 @@ def filtered_lrelu(
         up_filter: float32 (t,), None for one tap of 1. down_filter: the same, or (t, t) where the layer is radial.
 
     Returns:
-        (n, c, h, w) of the layer's ``out_size``, of x's dtype, channels last.
+        (n, c, h, w) of the layer's ``out_size``, of x's dtype; on the CPU with channels last.
     """
     one = x.new_ones(1, dtype=torch.float32)
     up_filter = one if up_filter is None else up_filter
@@ -76,7 +127,7 @@ def _tile(
     x = x[:, :, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     x = F.pad(x, outside) if any(outside) else x
     x = x.float() if x.device.type == "cpu" else x
-    x = x.contiguous(memory_format=torch.channels_last)
+    x = x.contiguous(memory_format=_layout(x))
 
     wide = _empty_like(x, x.shape[2], width)
     for phase, (taps, start, count) in enumerate(across):
@@ -116,7 +167,12 @@ def _span(phases: list[tuple[torch.Tensor, int, int]]) -> tuple[int, int]:
 
 
 def _empty_like(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return torch.empty((*x.shape[:2], height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    return torch.empty((*x.shape[:2], height, width), dtype=x.dtype, device=x.device, memory_format=_layout(x))
+
+
+def _layout(x: torch.Tensor) -> torch.memory_format:
+    """What a device filters fastest."""
+    return torch.channels_last if x.device.type == "cpu" else torch.contiguous_format
 
 
 def _filter(x: torch.Tensor, taps: torch.Tensor, stride: tuple[int, int] = (1, 1)) -> torch.Tensor:

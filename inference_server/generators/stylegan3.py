@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import Generator, GeneratorInfo
-from .filtered_lrelu import filtered_lrelu
+from .filtered_lrelu import FilteredLReLU
 from .stylegan2_layers import FullyConnected, normalize
 from .stylegan3_config import LayerConfig, StyleGAN3Config
 
@@ -116,12 +116,13 @@ class SynthesisLayer(nn.Module):
         for name in ("up_filter", "down_filter"):
             shape = config.filters.get(name)
             self.register_buffer(name, None if shape is None else torch.zeros(shape))
+        self.activation = FilteredLReLU(config)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Features (n, in_channels, h, w) and float32 w (n, w_dim) to features of x's dtype."""
         x = self.convolve(x, self.affine(w))
         if not self.config.is_colour:
-            return filtered_lrelu(x, self.config, self.up_filter, self.down_filter)
+            return self.activation(x, self.up_filter, self.down_filter)
         return x if self.config.clamp is None else x.clamp_(-self.config.clamp, self.config.clamp)
 
     def convolve(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
@@ -142,8 +143,7 @@ class SynthesisLayer(nn.Module):
         padding = self.config.kernel - 1
         if len(x) == 1:
             weight = weight * styles[:, :, None, None] * scale.view(-1, 1, 1, 1)
-            weight = weight.to(x.dtype).contiguous(memory_format=torch.channels_last)
-            return F.conv2d(x, weight, bias.to(x.dtype), padding=padding)
+            return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=padding)
         # The scales before and after one convolution that the batch shares: no set of weights for each sample. A common
         # factor of a sample's styles is moved behind it, so that half precision cannot overflow.
         peak = styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20) * sqrt(weight[0].numel())
@@ -214,6 +214,10 @@ class StyleGAN3(Generator):
 
     def set_precision(self, dtype: torch.dtype | None) -> None:
         self._precision = dtype
+
+    def weights_changed(self) -> None:
+        for layer in self.synthesis.layers:
+            layer.activation.forget()
 
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:

@@ -1,6 +1,7 @@
 """StyleGAN3 and StyleGAN-XL against a naive reference in float64, written from the papers in another way."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -236,3 +237,46 @@ def test_weights_have_the_right_shapes():
     own = tensors(T)
     with pytest.raises(ValueError, match="up_filter"):
         build("stylegan3", T, {**own, "synthesis.layers.1.up_filter": torch.zeros(12)}, {})
+
+
+class BrokenKernel:
+    """Takes the place of the module that needs Triton."""
+
+    def __init__(self, in_plan: Exception | None = None) -> None:
+        self.in_plan = in_plan
+        self.calls = 0
+
+    def make_plan(self, *_: object) -> str:
+        if self.in_plan is not None:
+            raise self.in_plan
+        return "plan"
+
+    def filtered_lrelu(self, *_: object) -> torch.Tensor:
+        self.calls += 1
+        raise RuntimeError("no compiler")
+
+
+@pytest.mark.parametrize(
+    ("in_plan", "calls", "lines"), [(None, 1, 1), (ValueError("too long"), 0, 0), (OSError("broken"), 0, 1)]
+)
+def test_without_the_fused_kernel(monkeypatch, caplog, in_plan, calls, lines):
+    generator = make(T)
+    ws = generator.broadcast(generator.map(inputs(T)[0]))
+    exact = generator.synthesize(ws, "const")
+    broken = BrokenKernel(in_plan)
+    monkeypatch.setitem(sys.modules, "inference_server.generators.triton_filtered_lrelu", broken)
+    monkeypatch.setattr("inference_server.generators.triton_filtered_lrelu", broken, raising=False)
+    monkeypatch.setattr(product, "FUSING_DEVICES", ("cpu",))
+    monkeypatch.setattr(product.FilteredLReLU, "fusing_fails", False)
+    for _ in range(2):
+        assert torch.equal(generator.synthesize(ws, "const"), exact)
+    assert broken.calls == calls
+    assert len(caplog.records) == lines
+
+
+def test_plans_are_forgotten_with_the_weights():
+    generator = make(T)
+    activation = generator.synthesis.layers[1].activation
+    activation.plans[(torch.device("cpu"), torch.float32)] = "of other filters"
+    generator.weights_changed()
+    assert not activation.plans
