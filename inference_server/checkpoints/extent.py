@@ -10,40 +10,79 @@ from .limits import Damaged
 
 DEPTH = 200
 """Containers within containers; objects count anew."""
-EXTENT = 20_000_000
-"""Entries of a container and of all within it, each as often as it stands there."""
+EXTENT = 4_000_000
+"""Entries of a value and of all within it, each as often as it stands there."""
+MODULE_DEPTH = 64
+MODULES = 100_000
+"""Modules of a network, each as often as it stands there."""
+
+_FOLLOWED = (list, tuple, dict, Inert)
 
 
 def check_extent(value: Any) -> None:
-    """Raise Damaged for containers that cannot be printed, compared or walked in a moment.
+    """Raise Damaged for what cannot be printed, compared or walked in a moment.
 
-    A list that holds itself is not followed a second time: Python itself knows such lists.
+    Those are containers that hold themselves, or the same parts again and again, and networks of modules that do.
+    Objects may refer to those that hold them.
     """
     extents: dict[int, tuple[int, int]] = {}
-    waiting: list[tuple[Any, bool, int]] = [(value, False, 0)]
+    entered: dict[int, int] = {}
+    modules: list[Inert] = []
+    # Item, whether its children are done, depth among containers, and objects on the way to it.
+    waiting: list[tuple[Any, bool, int, int]] = [(value, False, 0, 0)]
     while waiting:
-        item, entered, level = waiting.pop()
+        item, done, level, objects = waiting.pop()
         children = _children(item)
-        if entered:
+        if done:
             found = [extents[id(child)] for child in children if id(child) in extents]
             extent = 1 + len(children) + sum(extent for extent, _ in found)
-            depth = 1 + max((depth for _, depth in found), default=0)
-            if depth > DEPTH:
-                raise Damaged("it is nested too deep")
             if extent > EXTENT:
                 raise Damaged("the same parts stand in it again and again, without end")
-            extents[id(item)] = (1, 0) if isinstance(item, Inert) else (extent, depth)
+            depth = 0 if isinstance(item, Inert) else 1 + max((depth for _, depth in found), default=0)
+            if depth > DEPTH:
+                raise Damaged("it is nested too deep")
+            extents[id(item)] = extent, depth
+            del entered[id(item)]
+        elif id(item) in entered:
+            if entered[id(item)] == objects and not isinstance(item, Inert):
+                raise Damaged("it has a list or dict that holds itself")
         elif id(item) not in extents:
-            level = 0 if isinstance(item, Inert) else level + 1
+            if isinstance(item, Inert):
+                modules.append(item)
+                level, objects = 0, objects + 1
+            else:
+                level += 1
             if level > DEPTH:
                 raise Damaged("it is nested too deep")
-            extents[id(item)] = (1, 0)
             if children:
-                waiting.append((item, True, level))
-                waiting.extend((child, False, level) for child in children if isinstance(child, _FOLLOWED))
+                entered[id(item)] = objects
+                waiting.append((item, True, level, objects))
+                waiting.extend((child, False, level, objects) for child in children if isinstance(child, _FOLLOWED))
+    counts: dict[int, int | None] = {}
+    for module in modules:
+        _count_modules(module, counts, 0)
 
 
-_FOLLOWED = (list, tuple, dict, Inert)
+def _count_modules(module: Inert, counts: dict[int, int | None], depth: int) -> int:
+    """Modules in a module, itself included."""
+    if id(module) in counts:
+        count = counts[id(module)]
+        if count is None:
+            raise Damaged("it has a module that holds itself")
+        return count
+    if depth > MODULE_DEPTH:
+        raise Damaged("its modules are nested too deep")
+    counts[id(module)] = None
+    count = 1
+    for name in ("_modules", "modules"):
+        children = module.get(name)
+        for child in children.values() if isinstance(children, dict) else ():
+            if isinstance(child, Inert):
+                count += _count_modules(child, counts, depth + 1)
+    if count > MODULES:
+        raise Damaged("the same modules stand in it again and again, without end")
+    counts[id(module)] = count
+    return count
 
 
 def _children(item: Any) -> Collection[Any]:

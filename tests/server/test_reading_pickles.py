@@ -73,12 +73,52 @@ def test_containers_of_the_library(read, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_sharing_and_recursion(read, protocol):
-    shared: list = [1]
-    shared.append(shared)
-    found = read(pickle.dumps([shared, shared], protocol))
+def test_sharing(read, protocol):
+    shared = [1]
+    found = read(pickle.dumps([shared, {"again": shared}], protocol))
+    assert found[0] is found[1]["again"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_containers_that_hold_themselves(read, protocol):
+    loop: list = []
+    loop.append({"in": loop})
+    with pytest.raises(CheckpointError, match="a list or dict that holds itself"):
+        read(pickle.dumps(loop, protocol))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_objects_may_refer_to_their_holders(read, protocol):
+    holder = Plain()
+    holder.parts = [Plain()]
+    holder.parts[0].holder = [holder]
+    found = read(pickle.dumps([holder, holder], protocol))
     assert found[0] is found[1]
-    assert found[0][1] is found[0]
+    assert found[0].get("parts")[0].get("holder")[0] is found[0]
+
+
+def module_of(*children):
+    module = torch.nn.Module()
+    for number, child in enumerate(children):
+        module._modules[str(number)] = child
+    return module
+
+
+def test_modules_that_are_endless(read):
+    endless = module_of()
+    for _ in range(30):
+        endless = module_of(endless, endless)
+    with pytest.raises(CheckpointError, match="again and again"):
+        read(pickle.dumps(endless))
+    loop = module_of()
+    loop._modules["self"] = loop
+    with pytest.raises(CheckpointError, match="a module that holds itself"):
+        read(pickle.dumps(loop))
+    deep = module_of()
+    for _ in range(70):
+        deep = module_of(deep)
+    with pytest.raises(CheckpointError, match="modules are nested too deep"):
+        read(pickle.dumps(deep))
 
 
 class Plain:

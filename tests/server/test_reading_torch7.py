@@ -68,11 +68,18 @@ def test_a_network(read):
     assert found.get("step").items == []
 
 
-def test_a_table_of_itself(read):
+def test_tables_that_hold_themselves(tmp_path):
+    path = tmp_path / "net.t7"
     table: dict = {"name": "loop"}
     table["self"] = table
-    found = read(table)
-    assert found["self"] is found
+    path.write_bytes(Writer().write(table).bytes())
+    with pytest.raises(CheckpointError, match="holds itself"):
+        read_file(path)
+    net = Lua("nn.Sequential")
+    net.fields["modules"] = [Lua("nn.Tanh"), net]
+    path.write_bytes(Writer().write(net).bytes())
+    with pytest.raises(CheckpointError, match="a module that holds itself"):
+        read_file(path)
 
 
 def test_every_cut_is_noticed(tmp_path):
