@@ -27,8 +27,11 @@ TILE_CHANNELS = 64
 """Output pixels a side, and channels, of a tile on the CPU: some MB between the filters."""
 
 
-FUSING_DEVICES = ("cuda",)
-"""Where the whole is one kernel, if Triton is installed."""
+def fuses(x: torch.Tensor) -> bool:
+    """Whether the fused kernel is worth a try: it multiplies matrices of half precision on tensor cores."""
+    if x.device.type != "cuda" or x.dtype == torch.float32:
+        return False
+    return torch.cuda.get_device_capability(x.device) >= (8, 0)
 
 
 class FilteredLReLU:
@@ -49,7 +52,7 @@ class FilteredLReLU:
         self, x: torch.Tensor, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
     ) -> torch.Tensor:
         """As ``filtered_lrelu``, by the fused kernel where it works."""
-        if x.device.type in FUSING_DEVICES and not FilteredLReLU.fusing_fails:
+        if not FilteredLReLU.fusing_fails and fuses(x):
             try:
                 fused = self._fused(x, up_filter, down_filter)
             except Exception as error:

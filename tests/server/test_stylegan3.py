@@ -266,7 +266,7 @@ def test_without_the_fused_kernel(monkeypatch, caplog, in_plan, calls, lines):
     broken = BrokenKernel(in_plan)
     monkeypatch.setitem(sys.modules, "inference_server.generators.triton_filtered_lrelu", broken)
     monkeypatch.setattr("inference_server.generators.triton_filtered_lrelu", broken, raising=False)
-    monkeypatch.setattr(product, "FUSING_DEVICES", ("cpu",))
+    monkeypatch.setattr(product, "fuses", lambda x: True)
     monkeypatch.setattr(product.FilteredLReLU, "fusing_fails", False)
     for _ in range(2):
         assert torch.equal(generator.synthesize(ws, "const"), exact)
