@@ -36,7 +36,7 @@ FIXTURES = ROOT / "tests" / "server" / "fixtures"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "server")]
 
 PATIENCE = 10.0
-"""Seconds for one mutant."""
+"""Seconds of work for one mutant; of waiting, twelve times as much, because the machine may have other work."""
 MEMORY = 1 << 30
 """Bytes of address space beyond what the worker has when it is ready."""
 GROWTH = 512 << 20
@@ -302,8 +302,8 @@ def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
     for number in numbers:
         name, raw = mutants.mutant(number)
         path.write_bytes(raw)
-        print(json.dumps({"begin": number, "name": name}), flush=True)
-        start = time.monotonic()
+        start = time.process_time()
+        print(json.dumps({"begin": number, "name": name, "worked": start}), flush=True)
         trouble = None
         with watched(path) as noted:
             try:
@@ -320,7 +320,7 @@ def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
         most = max(most, peak)
         if trouble:
             keep(output, seed, number, raw)
-        seconds = time.monotonic() - start
+        seconds = time.process_time() - start
         print(json.dumps({"end": number, "said": said, "trouble": trouble, "seconds": seconds}), flush=True)
 
 
@@ -363,10 +363,17 @@ def _watch(command: list[str], following: int, findings: Findings) -> int:
     lines: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=_pass_on, args=(worker.stdout, lines), daemon=True)
     reader.start()
-    running = None
+    running, since, worked = None, time.monotonic(), 0.0
     try:
         while True:
-            line = lines.get(timeout=PATIENCE if running else START)
+            try:
+                line = lines.get(timeout=PATIENCE / 10)
+            except queue.Empty:
+                waited = time.monotonic() - since
+                if waited > (12 * PATIENCE if running else START) or (running and _work_of(worker) - worked > PATIENCE):
+                    findings.harm.append(f"{running}: hangs")
+                    return following
+                continue
             if not line:
                 if running:
                     findings.harm.append(f"{running}: the process ended with {worker.wait()}")
@@ -375,6 +382,7 @@ def _watch(command: list[str], following: int, findings: Findings) -> int:
             if "begin" in note:
                 running = f"{note['begin']} ({note['name']})"
                 following = note["begin"] + 1
+                since, worked = time.monotonic(), note["worked"]
                 continue
             findings.slowest = max(findings.slowest, note["seconds"])
             findings.ends.update(map(_kind, note["said"]))
@@ -383,14 +391,17 @@ def _watch(command: list[str], following: int, findings: Findings) -> int:
             running = None
             if following % 10_000 == 0:
                 print(f"{following} mutants, {len(findings.harm)} did harm", file=sys.stderr, flush=True)
-    except queue.Empty:
-        findings.harm.append(f"{running}: hangs")
-        return following
     finally:
         worker.kill()
         worker.wait()
         reader.join()
         worker.stdout.close()
+
+
+def _work_of(worker: subprocess.Popen[str]) -> float:
+    """Seconds of processor that it has used."""
+    words = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _pass_on(lines: io.TextIOBase, to: queue.Queue[str]) -> None:

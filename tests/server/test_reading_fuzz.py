@@ -36,7 +36,7 @@ def test_seed_and_number_decide_a_mutant():
 
 def fuzz(tmp_path, monkeypatch, body: str, mutants: int = 3) -> list[str]:
     """What is found when the worker is a script of ours."""
-    monkeypatch.setattr(fuzz_checkpoints, "PATIENCE", 1.0)
+    monkeypatch.setattr(fuzz_checkpoints, "PATIENCE", 0.5)
     script = tmp_path / "worker.py"
     start = "import json, os, sys, time\nsay = lambda **note: print(json.dumps(note), flush=True)\n"
     start += "open(os.path.join(sys.argv[10], 'mutant'), 'w').close()\n"
@@ -44,16 +44,19 @@ def fuzz(tmp_path, monkeypatch, body: str, mutants: int = 3) -> list[str]:
     return fuzz_checkpoints.fuzz(mutants, 1, tmp_path / "kept", (sys.executable, str(script))).harm
 
 
-END = "say(begin=number, name='x'); {} say(end=number, said=[''], trouble=None, seconds=0)"
+END = """say(begin=number, name='x', worked=time.process_time())
+    {}
+    say(end=number, said=[''], trouble=None, seconds=0)"""
 
 
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        ("os._exit(3) if number == 1 else 0;", ["1 (x): the process ended with 3"]),
-        ("os.kill(os.getpid(), 11) if number == 1 else 0;", ["1 (x): the process ended with -11"]),
-        ("time.sleep(60) if number == 1 else 0;", ["1 (x): hangs"]),
-        ("", []),
+        ("os._exit(3) if number == 1 else 0", ["1 (x): the process ended with 3"]),
+        ("os.kill(os.getpid(), 11) if number == 1 else 0", ["1 (x): the process ended with -11"]),
+        ("time.sleep(60) if number == 1 else 0", ["1 (x): hangs"]),
+        ("while number == 1: pass", ["1 (x): hangs"]),
+        ("pass", []),
     ],
 )
 def test_crashes_and_hangs_are_found(tmp_path, monkeypatch, act, words):
