@@ -250,7 +250,7 @@ class Projection(nn.Module):
     def __init__(self, config: DCGANProjection, z_dim: int) -> None:
         super().__init__()
         features = prod(config.shape)
-        self.weight = nn.Parameter(torch.randn(features, z_dim) * 0.02)
+        self.weight = nn.Parameter(torch.normal(0.0, 0.02, (features, z_dim)))
         self.bias = nn.Parameter(torch.zeros(features)) if config.bias else None
         channels = {"channels": config.shape[0], "features": features}.get(config.batch_norm)
         self.norm = BatchNorm(channels, config.epsilon) if channels else None
@@ -272,7 +272,7 @@ class Layer(nn.Module):
 
     def __init__(self, config: DCGANLayer) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(config.inputs, config.outputs, *config.kernel) * 0.02)
+        self.weight = nn.Parameter(torch.normal(0.0, 0.02, (config.inputs, config.outputs, *config.kernel)))
         self.bias = nn.Parameter(torch.zeros(config.outputs)) if config.bias else None
         self.norm = BatchNorm(config.outputs, config.epsilon) if config.batch_norm else None
         self.config = config

@@ -199,13 +199,13 @@ class SynthesisLayer(nn.Module):
         self.weight: nn.Parameter | None = None
         if inputs:
             shape = (inputs, outputs, 4, 4) if up else (outputs, inputs, 3, 3)
-            self.weight = nn.Parameter(torch.randn(shape) * (2 / (inputs * 9)) ** 0.5)
+            self.weight = nn.Parameter(torch.normal(0.0, (2 / (inputs * 9)) ** 0.5, shape))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.affine = nn.Linear(config.w_dim, 2 * outputs)
         self.noise_strength: nn.Parameter | None = None
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros(outputs))
-            self.register_buffer("noise_const", torch.randn(size))
+            self.register_buffer("noise_const", torch.normal(0.0, 1.0, size))
         self.size = size
         self.up = up
         self.config = config

@@ -22,7 +22,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, lr: float = 1.0, lrelu: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.weight = nn.Parameter(torch.normal(0.0, 1 / lr, (outputs, inputs)))
         self.bias = nn.Parameter(torch.full((outputs,), bias))
         self.weight_gain = lr / sqrt(inputs)
         self.bias_gain = lr
@@ -145,12 +145,12 @@ class SynthesisLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, (outputs, inputs, 3, 3)))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength: torch.Tensor | None = None
         if config.use_noise:
             self.noise_strength = nn.Parameter(torch.zeros(()))
-            self.register_buffer("noise_const", torch.randn(size))
+            self.register_buffer("noise_const", torch.normal(0.0, 1.0, size))
         self.size = size
         self.up = up
         self.gain = sqrt(2) * gain
@@ -172,7 +172,7 @@ class ToRGB(nn.Module):
     def __init__(self, config: StyleGAN2Config, inputs: int) -> None:
         super().__init__()
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.image_channels, inputs, 1, 1))
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, (config.image_channels, inputs, 1, 1)))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.style_gain = 1 / sqrt(inputs)
         self.clamp = config.conv_clamp
@@ -188,7 +188,7 @@ class Skip(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, (outputs, inputs, 1, 1)))
         self.gain = sqrt(0.5 / inputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -205,7 +205,7 @@ class SynthesisBlock(nn.Module):
         self.is_first = index == 0
         has_skip = config.architecture == "resnet" and not self.is_first
         if self.is_first:
-            self.const = nn.Parameter(torch.randn(channels, *size))
+            self.const = nn.Parameter(torch.normal(0.0, 1.0, (channels, *size)))
         else:
             self.conv0 = SynthesisLayer(config, config.channels[index - 1], channels, size, up=True)
         self.skip = Skip(config.channels[index - 1], channels) if has_skip else None
