@@ -34,7 +34,9 @@ class Card:
 
     @property
     def name(self) -> str:
-        """For people: the description's, until it is there the file's."""
+        """For people: a run's folder, else the description's, until it is there the file's."""
+        if self.snapshots:
+            return f"{os.path.basename(self.path)} ({self.snapshots} snapshots)"
         if self.about is not None:
             return str(self.about.get("name"))
         return os.path.basename(self.path) if self.path else "Built-in"

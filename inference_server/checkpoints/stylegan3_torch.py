@@ -116,8 +116,8 @@ def _layer(layer: Inert, path: str, tensors: Mapping[str, torch.Tensor]) -> Laye
         down=_whole("down_factor", layer.get("down_factor")),
         padding=tuple(_whole("padding", value) for value in padding),  # type: ignore[arg-type]
         clamp=None if clamp is None else _number("conv_clamp", clamp),
-        half=bool(_plain(layer.get("use_fp16", False))),
-        is_colour=bool(_plain(layer.get("is_torgb", False))),
+        half=_plain(layer.get("use_fp16")) is True,
+        is_colour=_plain(layer.get("is_torgb")) is True,
         **_shapes(path, tensors),
     )
 

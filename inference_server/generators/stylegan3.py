@@ -69,10 +69,10 @@ class FourierFeatures(nn.Module):
         super().__init__()
         channels = config.input_channels
         self.affine = FullyConnected(config.w_dim, 4)
-        self.weight = nn.Parameter(torch.randn(channels, channels))
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, (channels, channels)))
         self.register_buffer("freqs", torch.zeros(channels, 2))
         self.register_buffer("phases", torch.zeros(channels))
-        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("transform", torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
         self.width, self.height = config.input_size
         self.rate, self.bandwidth = config.input_rate, config.input_bandwidth
 
@@ -110,7 +110,8 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.config = config
         self.affine = FullyConnected(w_dim, config.in_channels, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.out_channels, config.in_channels, config.kernel, config.kernel))
+        size = (config.out_channels, config.in_channels, config.kernel, config.kernel)
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, size))
         self.bias = nn.Parameter(torch.zeros(config.out_channels))
         self.register_buffer("magnitude_ema", torch.ones(()))
         for name in ("up_filter", "down_filter"):

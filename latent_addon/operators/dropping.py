@@ -7,12 +7,11 @@ from bpy.props import StringProperty
 from bpy.types import Context, FileHandler
 
 from ..core.frame_request import GeneratorFacts
-from ..scene import strip
-from ..scene.properties import settings_of
 from ..session import session
 from .asking import AskingOperator
-from .context import current_strip
+from .context import current_strip, working_scene
 from .generators import SUFFIXES
+from .latents import choose_generator
 from .strip import add_strip
 
 
@@ -35,8 +34,7 @@ class LANTERN_OT_drop_generator(AskingOperator):
         if image_strip is None:
             image_strip = add_strip(context, self.filepath, answer)
         else:
-            settings_of(image_strip).choose(self.filepath, answer)
-            strip.fit_classes(image_strip)
+            choose_generator(working_scene(context), image_strip, self.filepath, answer)
         self.report({"INFO"}, f"{image_strip.name} shows {answer.name}")
         return {"FINISHED"}
 

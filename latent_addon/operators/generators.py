@@ -10,11 +10,12 @@ from bpy.types import Context, Event
 from bpy_extras.io_utils import ImportHelper
 
 from ..core.frame_request import GeneratorFacts
-from ..scene import keying, strip
+from ..scene import keying
 from ..scene.properties import settings_of
 from ..session import session
 from .asking import AskingOperator
 from .context import StripOperator, current_strip, working_scene
+from .latents import choose_generator
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
 """What generators are kept in. What a file truly is, the server finds by its contents."""
@@ -64,9 +65,7 @@ class LANTERN_OT_choose_generator(GeneratorBrowser, AskingOperator):
         session.describe(self.chosen(), answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
-        image_strip = current_strip(context)
-        settings_of(image_strip).choose(self.chosen(), answer)
-        strip.fit_classes(image_strip)
+        choose_generator(working_scene(context), current_strip(context), self.chosen(), answer)
         return {"FINISHED"}
 
 

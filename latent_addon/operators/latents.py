@@ -1,15 +1,17 @@
 """The strip's latent: drawn from a seed, moved to another space, made anew, spread over a canvas."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from bpy.props import EnumProperty, IntProperty
-from bpy.types import Context, Event, ImageStrip
+from bpy.types import Context, Event, ImageStrip, Scene
 from numpy.typing import NDArray
 
 from ...inference_server import protocol
+from ..core.frame_request import GeneratorFacts
 from ..describing import generator_of
 from ..scene import curves, keying, strip
 from ..scene.generator_properties import LARGEST_CANVAS
@@ -175,6 +177,23 @@ class LANTERN_OT_set_canvas(StripOperator):
         settings.columns, settings.rows, settings.space = self.columns, self.rows, "Z"
         strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
         return {"FINISHED"}
+
+
+def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:
+    """Let the file or run at `path`, as the server has described it, make the strip's pictures.
+
+    A latent without keys that does not fit is drawn anew from the strip's seed. One with keys stays, whatever its
+    length: the panel says what can be done.
+    """
+    settings = settings_of(image_strip)
+    settings.choose(path, facts)
+    strip.fit_classes(image_strip)
+    fits = (settings.space == "Z" or facts.has_w) and (
+        len(curves.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))
+    )
+    if not fits and not curves.latent_key_frames(scene, image_strip):
+        settings.space = "Z"
+        strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
 
 
 def ask_latent(

@@ -146,12 +146,30 @@ def test_going_from_a_canvas_to_another_generator(stage, tmp_path):
     stage.use_fake_server()
     checkpoint = tmp_path / "other.pkl"
     checkpoint.write_bytes(b"other")
+    bpy.ops.lantern.insert_latent_key()
     assert bpy.ops.lantern.choose_generator(filepath=str(checkpoint)) == {"FINISHED"}
     session.replan()
     assert "48 numbers" in session.problem(strip) and "Fit Latent" in session.problem(strip)
     assert bpy.ops.lantern.fit_latent() == {"FINISHED"}
     stage.fill()
     assert (requests_of(strip)[0].shape, requests_of(strip)[0].width) == ((8,), 16)
+
+
+@pytest.mark.parametrize("choose", ["choose_generator", "drop_generator"])
+def test_a_latent_without_keys_is_drawn_anew_where_it_does_not_fit(stage, tmp_path, choose):
+    use_facts(stage, canvas_step=4)
+    strip = stage.add_strip(3)
+    bpy.ops.lantern.randomise(seed=5)
+    first = list(strip["latent"])
+    bpy.ops.lantern.set_canvas(columns=3, rows=2)
+    assert len(strip["latent"]) == 48
+    stage.use_fake_server()
+    checkpoint = tmp_path / "other.pkl"
+    for contents in (b"other", b"another"):
+        checkpoint.write_bytes(contents)
+        getattr(bpy.ops.lantern, choose)(filepath=str(checkpoint))
+        assert list(strip["latent"]) == first  # of the same seed; the second time it fits
+    stage.fill()
 
 
 def test_going_to_a_generator_without_w(stage, tmp_path):

@@ -36,7 +36,7 @@ def test_cards_come_one_by_one(stage, nets):
     assert session.wait(lambda: len(library.cards) > 1, 30)
     assert library.looking and library.cards[-1].about is None
     assert session.wait(lambda: not library.looking, 30)
-    assert [card.name for card in library.cards] == ["Fake", "horses", "run", "torn.pt"]
+    assert [card.name for card in library.cards] == ["Fake", "horses", "run (3 snapshots)", "torn.pt"]
     assert [row.name for row in library_rows().rows] == [card.name for card in library.cards]
     assert stage.methods().count("library/list") == 1 and stage.methods().count("library/card") == 4
     horses, run, torn = library.cards[1:]
@@ -76,7 +76,7 @@ def test_refreshing_finds_what_is_new_and_a_folder_that_is_gone_is_named(stage, 
     stage.preferences.library_folders.add().path = str(nets.parent / "nowhere")
     bpy.ops.lantern.refresh_library()
     look()  # the answers to the first search are not heeded
-    assert [card.name for card in library.cards] == ["Fake", "horses", "run", "torn.pt", "zebras"]
+    assert [card.name for card in library.cards] == ["Fake", "horses", "run (3 snapshots)", "torn.pt", "zebras"]
     assert len(library.problems) == 1 and "nowhere" in library.problems[0]
 
 

@@ -5,6 +5,8 @@ import json
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -197,3 +199,18 @@ def test_builtin_generator():
     assert figures[:, 64:84, 8:120].mean() > 0.6
     assert figures[:, :16, :40].mean() < 0.1
     assert pictures.std(dim=0).mean() > 0.1  # not all the same picture
+
+
+def test_loading_does_not_wait_for_torchs_compiler():
+    """Some ways of making a tensor on the meta device import torch._dynamo, which takes more than a second."""
+    fixtures = Path(__file__).parent / "fixtures"
+    script = (
+        "import sys; from inference_server.checkpoints import load_generator\n"
+        "for path in sys.argv[1:]: load_generator(path)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    files = [fixtures / name for name in ("ada_resnet.pkl", "sg3r.pkl", "tf_sg1_128_asym.pkl")]
+    run = subprocess.run(
+        [sys.executable, "-c", script, *files], cwd=fixtures.parents[2], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "False"
