@@ -25,7 +25,7 @@ from .file_kinds import is_native
 from .native import read_info, read_make, read_native, sha256_of, write_native
 from .opening import load_generator
 
-REVISION = 1
+REVISION = 2
 """Raised when a reader makes other tensors or another configuration of the same file."""
 
 BUDGET_BYTES = 20 << 30

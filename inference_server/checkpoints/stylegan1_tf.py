@@ -22,6 +22,8 @@ from .tensorflow import find_generator, settings, variables
 ORIGIN = "StyleGAN pickle (TensorFlow)"
 FUSED_FROM = 128
 """Size of the picture from which "auto" makes the original fuse upsampling with the convolution."""
+MOST_LOD = 16.0
+"""More sizes than any network has left to grow."""
 _SLOPES = {"lrelu": 0.2, "relu": 0.0}
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "structure": ("auto", "linear", "recursive", "fixed"),
@@ -66,9 +68,10 @@ def _convert(value: Any) -> Network:
     tensors, z_dim, widths = _mapping(mapping)
     tensors["mapping.w_avg"] = own.tensor("dlatent_avg", 1)
     blocks = _blocks(synthesis)
-    lod = own.number("lod", synthesis.number("lod", 0.0)) if synthesis.setting("structure") != "fixed" else 0.0
-    hidden = int(min(max(lod, 0.0), len(blocks) - 1))
-    blocks = blocks[: len(blocks) - hidden]
+    progressive = "torgb.bias" in blocks[0]
+    if progressive:
+        # The original copies the whole generator's into the synthesis network whenever it draws.
+        tensors["synthesis.lod"] = torch.tensor(own.lod(synthesis.lod(0.0)), dtype=torch.float32)
     config = StyleGAN1Config(
         z_dim=z_dim,
         mapping=widths,
@@ -79,17 +82,14 @@ def _convert(value: Any) -> Network:
         blur=synthesis.blur(),
         slope=_SLOPES[synthesis.setting("nonlinearity")],
         mapping_slope=_SLOPES[mapping.setting("mapping_nonlinearity")],
-        fade=max(lod - hidden, 0.0) if len(blocks) > 1 else 0.0,
-        enlarge=2**hidden,
+        progressive=progressive,
         normalize_z=mapping.setting("normalize_latents"),
         use_noise="noise0" in synthesis,
         instance_norm=synthesis.setting("use_instance_norm"),
         pixel_norm=synthesis.setting("use_pixel_norm"),
     )
     for index, block in enumerate(blocks):
-        for name, tensor in block.items():
-            if not name.startswith("torgb.") or index in config.colours:
-                tensors[f"synthesis.blocks.{index}.{name}"] = tensor
+        tensors.update({f"synthesis.blocks.{index}.{name}": tensor for name, tensor in block.items()})
     return Network("stylegan1", config, tensors, ORIGIN)
 
 
@@ -112,10 +112,11 @@ class _Variables:
             raise ValueError(f"the variable {name} has the shape {value.shape}")
         return torch.from_numpy(np.array(value, dtype=np.float32))
 
-    def number(self, name: str, default: float) -> float:
-        value = float(self.tensor(name, 0)) if name in self else default
-        if not isfinite(value):
-            raise ValueError(f"the variable {name} is {value}")
+    def lod(self, default: float) -> float:
+        """How many sizes training has not reached yet."""
+        value = float(self.tensor("lod", 0)) if "lod" in self else default
+        if not 0 <= value <= MOST_LOD:
+            raise ValueError(f"the variable lod is {value}, not a number from 0 to {MOST_LOD:g}")
         return value
 
     def setting(self, name: str) -> Any:
@@ -193,11 +194,19 @@ def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
                     _upsampling(weight, _is_fused(source, size)) if name == "Conv0_up" else weight.permute(3, 2, 0, 1)
                 )
         blocks.append(block)
-    for index, block in enumerate(blocks):
-        lod = len(blocks) - 1 - index
+    for index in _colours(source, len(blocks)):
+        lod, block = len(blocks) - 1 - index, blocks[index]
         block["torgb.weight"] = source.weight(f"ToRGB_lod{lod}/weight", 4, gain=1.0).permute(3, 2, 0, 1)
         block["torgb.bias"] = source.tensor(f"ToRGB_lod{lod}/bias", 1)
     return blocks
+
+
+def _colours(source: _Variables, blocks: int) -> range:
+    """The blocks whose steps to colour are needed: all, unless the network cannot grow and has, or uses, the last only."""
+    fixed = source.setting("structure") == "fixed" or (
+        blocks > 1 and not any(f"ToRGB_lod{lod}/weight" in source for lod in range(1, blocks))
+    )
+    return range(blocks - 1 if fixed else 0, blocks)
 
 
 def _flat(noise: torch.Tensor) -> torch.Tensor:

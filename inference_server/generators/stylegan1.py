@@ -2,8 +2,9 @@
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, 1812.04948 (figure 1b:
 noise, bias, leaky ReLU and adaptive instance normalisation after every convolution; section 2.1 and table 1: blurred
-upsampling); the fading in of resolutions that a snapshot from the middle of a training has is that of Karras et al.:
-Progressive Growing of GANs, 1710.10196, section 2.
+upsampling). Snapshots from the middle of a training show smaller pictures or fade between two sizes, as in Karras et
+al.: Progressive Growing of GANs, 1710.10196, section 2; how far one has grown is a number among its weights, so all
+snapshots of a training are one network and can be mixed.
 
 The weights are those that are multiplied with: equalised learning rates (1710.10196, section 4.1) are theirs already.
 An upsampling convolution is one transposed convolution of 4 x 4, whether the original repeated pixels and then
@@ -54,10 +55,9 @@ class StyleGAN1Config:
     slope: float = 0.2
     """Of the leaky ReLU in the synthesis network; 0 makes it a ReLU."""
     mapping_slope: float = 0.2
-    fade: float = 0.0
-    """Share of the last but one block's colours in the picture: resolutions fade in during training."""
-    enlarge: int = 1
-    """A power of two: pixels are repeated so many times, for resolutions that training had not reached."""
+    progressive: bool = False
+    """Whether the network may have sizes left to grow: then every block has a step to colour, and the state a level
+    of detail. Otherwise the last block alone has one."""
     normalize_z: bool = True
     use_noise: bool = True
     instance_norm: bool = True
@@ -65,12 +65,10 @@ class StyleGAN1Config:
     """Normalise the features of each pixel, before the normalisation of each feature."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("z_dim", 1, MAX_CHANNELS), ("num_classes", 0, 65536), ("enlarge", 1, 1024)):
+        for name, low, high in (("z_dim", 1, MAX_CHANNELS), ("num_classes", 0, 65536)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        if self.enlarge & (self.enlarge - 1):
-            raise ValueError(f"enlarge must be a power of two, not {self.enlarge}")
         if type(self.image_channels) is not int or self.image_channels not in (1, 3, 4):
             raise ValueError(f"image_channels must be 1, 3 or 4, not {self.image_channels!r}")
         for name, low, high in (("mapping", 1, 64), ("channels", 1, 12), ("base_size", 2, 2)):
@@ -86,13 +84,11 @@ class StyleGAN1Config:
         blur = self.blur
         if not isinstance(blur, tuple) or len(blur) not in (1, 3, 5, 7, 9) or not all(map(_is_number, blur)):
             raise ValueError(f"blur must be an odd number of up to 9 numbers, not {blur!r}")
-        for name in ("slope", "mapping_slope", "fade"):
+        for name in ("slope", "mapping_slope"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
-        if self.fade and len(self.channels) < 2:
-            raise ValueError("fade needs two blocks")
-        for name in ("normalize_z", "use_noise", "instance_norm", "pixel_norm"):
+        for name in ("progressive", "normalize_z", "use_noise", "instance_norm", "pixel_norm"):
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
 
@@ -103,18 +99,18 @@ class StyleGAN1Config:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the image."""
-        scale = 2 ** (len(self.channels) - 1) * self.enlarge
+        scale = 2 ** (len(self.channels) - 1)
         return self.base_size[0] * scale, self.base_size[1] * scale
 
     @property
     def num_ws(self) -> int:
         """Rows of W+: two for each size. The rows of sizes that training had not reached are not used."""
-        return 2 * (len(self.channels) + self.enlarge.bit_length() - 1)
+        return 2 * len(self.channels)
 
     @property
     def colours(self) -> range:
-        """The blocks whose colours count."""
-        return range(len(self.channels) - (2 if self.fade else 1), len(self.channels))
+        """The blocks that have a step to colour."""
+        return range(0 if self.progressive else len(self.channels) - 1, len(self.channels))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``from_dict`` takes them back."""
@@ -257,15 +253,34 @@ class SynthesisBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """W+ to an image."""
+    """W+ to an image.
+
+    ``lod``, where the network is progressive, is how many of the last sizes training has not reached; a fraction fades
+    between two. The number is kept here as ``reached`` and ``fade``: looking at a tensor on a GPU would make every
+    picture wait.
+    """
 
     blocks: nn.ModuleList
+    lod: torch.Tensor
+    reached: int
+    """Blocks that count."""
+    fade: float
+    """Share of the last but one of them in the colours."""
 
     def __init__(self, config: StyleGAN1Config) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(SynthesisBlock(config, index) for index in range(len(config.channels)))
-        self.fade = config.fade
-        self.enlarge = config.enlarge
+        self.reached, self.fade = len(self.blocks), 0.0
+        self.progressive = config.progressive
+        if config.progressive:
+            self.register_buffer("lod", torch.zeros(()))
+
+    def read_lod(self) -> None:
+        """Look at ``lod``, which may have another value from now on."""
+        if self.progressive and not self.lod.is_meta:
+            # In this order max lets go of NaN, which a file may hold.
+            lod = min(max(0.0, float(self.lod)), len(self.blocks) - 1)
+            self.reached, self.fade = len(self.blocks) - int(lod), lod % 1
 
     @property
     def layers(self) -> list[SynthesisLayer]:
@@ -280,22 +295,24 @@ class Synthesis(nn.Module):
         Args:
             ws: float32 (n, num_ws, w_dim), a row for each layer.
             noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
-            dtypes: what each block computes in.
+            dtypes: what each block computes in. Neither of the two need go beyond the blocks that count.
 
         Returns:
             float32 (n, image_channels, height, width).
         """
-        const, image, coarser = self.blocks[0].const, None, None
+        const, coarser, last = self.blocks[0].const, None, self.reached - 1
         x = const.expand(len(ws), *const.shape).contiguous(memory_format=torch.channels_last)
-        for index, (block, dtype) in enumerate(zip(self.blocks, dtypes, strict=True)):
-            x = x.to(dtype)
+        for index, block in enumerate(self.blocks[: self.reached]):
+            x = x.to(dtypes[index])
             for row, layer in ((2 * index, block.conv0), (2 * index + 1, block.conv1)):
                 x = layer(x, ws[:, row], None if noise is None else noise[row])
-            if block.torgb is not None:
-                coarser, image = image, block.torgb(x.float())
+            if index == last - 1 and self.fade:
+                coarser = block.torgb(x.float())
+        image = self.blocks[last].torgb(x.float())
         if coarser is not None:
             image = torch.lerp(image, _repeat(coarser, 2), self.fade)
-        return image if self.enlarge == 1 else _repeat(image, self.enlarge)
+        hidden = len(self.blocks) - self.reached
+        return _repeat(image, 2**hidden) if hidden else image
 
 
 def _repeat(image: torch.Tensor, times: int) -> torch.Tensor:
@@ -334,7 +351,22 @@ class StyleGAN1(Generator):
             normalises_z=config.normalize_z,
         )
         self._precision = torch.float32
-        self._seeded: tuple[int, torch.device, list[torch.Tensor]] | None = None
+        self._seeded: tuple[tuple[int, torch.device, int], list[torch.Tensor]] | None = None
+
+    def weights_changed(self) -> None:
+        """See ``Generator``."""
+        self.synthesis.read_lod()
+
+    def _apply(self, *arguments: Any, **named: Any) -> StyleGAN1:
+        super()._apply(*arguments, **named)
+        self.weights_changed()
+        return self
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        """See ``torch.nn.Module``."""
+        keys = super().load_state_dict(*arguments, **named)
+        self.weights_changed()
+        return keys
 
     def set_precision(self, dtype: torch.dtype | None) -> None:
         """See ``Generator``. The originals were trained in float32, so None is float32; statistics always are."""
@@ -373,19 +405,22 @@ class StyleGAN1(Generator):
             raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
         if noise == "none" or not self.config.use_noise:
             return None
+        layers = self.synthesis.layers[: 2 * self.synthesis.reached]
         if isinstance(noise, str):
-            return [layer.noise_const for layer in self.synthesis.layers]
-        seed = noise % 2**32
-        if self._seeded is None or self._seeded[:2] != (seed, self.device):
-            random = np.random.RandomState(seed)
-            maps = [random.randn(*layer.size).astype(np.float32) for layer in self.synthesis.layers]
-            self._seeded = (seed, self.device, [torch.from_numpy(values).to(self.device) for values in maps])
-        return self._seeded[2]
+            return [layer.noise_const for layer in layers]
+        key = (noise % 2**32, self.device, len(layers))
+        if self._seeded is None or self._seeded[0] != key:
+            random = np.random.RandomState(key[0])
+            maps = [random.randn(*layer.size).astype(np.float32) for layer in layers]
+            self._seeded = (key, [torch.from_numpy(values).to(self.device) for values in maps])
+        return self._seeded[1]
 
 
 def state_shapes(config: StyleGAN1Config) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in ``StyleGAN1(config).state_dict()``, without making the network."""
     shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (config.w_dim,)}
+    if config.progressive:
+        shapes["synthesis.lod"] = ()
     if config.num_classes:
         shapes["mapping.embed.weight"] = (config.z_dim, config.num_classes)
     inputs = config.z_dim * (2 if config.num_classes else 1)

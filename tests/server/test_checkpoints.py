@@ -7,6 +7,7 @@ import resource
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
