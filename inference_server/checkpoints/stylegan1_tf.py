@@ -22,6 +22,7 @@ from .tensorflow import find_generator, settings, variables
 ORIGIN = "StyleGAN pickle (TensorFlow)"
 FUSED_FROM = 128
 """Size of the picture from which "auto" makes the original fuse upsampling with the convolution."""
+MOST_BLOCKS = 12
 MOST_LOD = 16.0
 """More sizes than any network has left to grow."""
 _SLOPES = {"lrelu": 0.2, "relu": 0.0}
@@ -67,8 +68,8 @@ def _convert(value: Any) -> Network:
     own = _Variables(variables(network, ""), settings(network, ""))
     tensors, z_dim, widths = _mapping(mapping)
     tensors["mapping.w_avg"] = own.tensor("dlatent_avg", 1)
-    blocks = _blocks(synthesis)
-    progressive = "torgb.bias" in blocks[0]
+    progressive = _can_grow(synthesis)
+    blocks = _blocks(synthesis, progressive)
     if progressive:
         # The original copies the whole generator's into the synthesis network whenever it draws.
         tensors["synthesis.lod"] = torch.tensor(own.lod(synthesis.lod(0.0)), dtype=torch.float32)
@@ -164,7 +165,7 @@ def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, tuple[in
     return tensors, z_dim, tuple(widths)
 
 
-def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
+def _blocks(source: _Variables, progressive: bool) -> list[dict[str, torch.Tensor]]:
     """The tensors of each size, by their names in a block."""
     for name in ("use_styles", "const_input_layer"):
         source.setting(name)
@@ -172,7 +173,7 @@ def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
     const = source.tensor("4x4/Const/const", 4)
     if len(const) != 1:
         raise ValueError(f"the variable 4x4/Const/const has the shape {tuple(const.shape)}")
-    while len(blocks) < 12:
+    while len(blocks) < MOST_BLOCKS:
         size = 4 << len(blocks)
         if blocks and f"{size}x{size}/Conv0_up/weight" not in source:
             break
@@ -194,19 +195,16 @@ def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
                     _upsampling(weight, _is_fused(source, size)) if name == "Conv0_up" else weight.permute(3, 2, 0, 1)
                 )
         blocks.append(block)
-    for index in _colours(source, len(blocks)):
-        lod, block = len(blocks) - 1 - index, blocks[index]
+    for lod, block in enumerate(reversed(blocks) if progressive else blocks[-1:]):
         block["torgb.weight"] = source.weight(f"ToRGB_lod{lod}/weight", 4, gain=1.0).permute(3, 2, 0, 1)
         block["torgb.bias"] = source.tensor(f"ToRGB_lod{lod}/bias", 1)
     return blocks
 
 
-def _colours(source: _Variables, blocks: int) -> range:
-    """The blocks whose steps to colour are needed: all, unless the network cannot grow and has, or uses, the last only."""
-    fixed = source.setting("structure") == "fixed" or (
-        blocks > 1 and not any(f"ToRGB_lod{lod}/weight" in source for lod in range(1, blocks))
-    )
-    return range(blocks - 1 if fixed else 0, blocks)
+def _can_grow(source: _Variables) -> bool:
+    """Whether smaller sizes than the last have a step to colour that is used."""
+    stored = any(f"ToRGB_lod{lod}/weight" in source for lod in range(1, MOST_BLOCKS))
+    return stored and source.setting("structure") != "fixed"
 
 
 def _flat(noise: torch.Tensor) -> torch.Tensor:

@@ -295,15 +295,17 @@ class Synthesis(nn.Module):
         Args:
             ws: float32 (n, num_ws, w_dim), a row for each layer.
             noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
-            dtypes: what each block computes in. Neither of the two need go beyond the blocks that count.
+            dtypes: what each block computes in.
+
+        Noise and dtypes of blocks that do not count may be left out.
 
         Returns:
             float32 (n, image_channels, height, width).
         """
         const, coarser, last = self.blocks[0].const, None, self.reached - 1
         x = const.expand(len(ws), *const.shape).contiguous(memory_format=torch.channels_last)
-        for index, block in enumerate(self.blocks[: self.reached]):
-            x = x.to(dtypes[index])
+        for index, block, dtype in zip(range(self.reached), self.blocks, dtypes, strict=False):
+            x = x.to(dtype)
             for row, layer in ((2 * index, block.conv0), (2 * index + 1, block.conv1)):
                 x = layer(x, ws[:, row], None if noise is None else noise[row])
             if index == last - 1 and self.fade:

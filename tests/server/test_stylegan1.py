@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import types
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +14,29 @@ import numpy as np
 import pytest
 import torch
 
+import driving
+from inference_server.blending import blend_into, check_blend, scratch_like
 from inference_server.checkpoints import stylegan1_tf
+from inference_server.checkpoints.cache import ConversionCache
 from inference_server.checkpoints.errors import CheckpointError
 from inference_server.checkpoints.inert import Inert
 from inference_server.checkpoints.native import save_generator
 from inference_server.checkpoints.opening import load_generator
 from inference_server.checkpoints.reading import read_file
+from inference_server.generators.kinds import build
 from inference_server.generators.stylegan1 import StyleGAN1, StyleGAN1Config, state_shapes
+from inference_server.identities import Identities
+from inference_server.library import read_run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "tf_sg1_128_asym.pkl"
 PLAIN = StyleGAN1Config(z_dim=5, mapping=(7, 6), channels=(4, 3, 2))
 
 
 def random_network(
-    channels: tuple[int, ...] = (4, 3, 3), classes: int = 0, lod: float = 0.0, **settings: Any
+    channels: tuple[int, ...] = (4, 3, 3), classes: int = 0, lod: float = 0.0, seed: int = 5, **settings: Any
 ) -> tuple[Inert, dict[str, np.ndarray]]:
     """A network as the original writes it, and its variables in one dict. z 5, w 6; nothing is zero or one."""
-    random = np.random.RandomState(5)
+    random = np.random.RandomState(seed)
     use_noise = settings.get("use_noise", True)
 
     def draw(*shape: int, mean: float = 0.0) -> np.ndarray:
@@ -255,8 +265,166 @@ def test_fading_is_that_of_the_whole_network():
     """The original copies the generator's own lod into the synthesis network whenever it draws."""
     network, values = random_network(lod=1.0)
     network.state["variables"] = [("lod", np.float32(0.25)), ("dlatent_avg", values["dlatent_avg"])]
-    config = stylegan1_tf.convert(network, "net.pkl").config
-    assert (config.fade, config.enlarge, len(config.channels)) == (0.25, 1, 3)
+    assert stylegan1_tf.convert(network, "net.pkl").tensors["synthesis.lod"] == 0.25
+
+
+def convert(network: Inert) -> StyleGAN1:
+    generator = stylegan1_tf.convert(network, "net.pkl").build("net.pkl")
+    assert isinstance(generator, StyleGAN1)
+    return generator
+
+
+def growing(lod: float, **choices: Any) -> StyleGAN1:
+    return convert(random_network((4, 3, 3, 2), lod=lod, **choices)[0])
+
+
+@pytest.mark.parametrize("mix", [0.25, 0.5, 0.75])
+def test_between_two_snapshots_of_a_training_that_grows(mix):
+    """Weights and level of detail blend alike; 2.0 and 1.3 make 1.65 half way."""
+    choices = [{"lod": 2.0}, {"lod": 1.3, "seed": 6}]
+    ends = [growing(**choice) for choice in choices]
+    check_blend(*ends)
+    between = scratch_like(ends[0])
+    ws = torch.randn(1, 8, 6)
+    between.synthesize(ws, "const")
+    blend_into(between, *ends, mix)
+    assert between.synthesis.lod.item() == pytest.approx(2.0 - 0.7 * mix)
+    # The originals' variables are blended for the reference; every step from them to our tensors is linear.
+    low, high = (random_network((4, 3, 3, 2), **choice)[1] for choice in choices)
+    values = {
+        key: value.astype(np.float64) + mix * (high[key].astype(np.float64) - value) for key, value in low.items()
+    }
+    expected = Reference(values, 4, {}).synthesize(ws[0].double().numpy())
+    made = between.synthesize(ws, "const")[0].numpy()
+    np.testing.assert_allclose(made, expected, atol=1e-5 * np.abs(expected).max())
+    for end in ends:  # a network that others were mixed from is what it was
+        blend_into(between, end, ends[0], 0.0)
+        assert torch.equal(between.synthesize(ws, "const"), end.synthesize(ws, "const"))
+
+
+def set_lod(generator: StyleGAN1, lod: float) -> None:
+    generator.synthesis.lod.fill_(lod)
+    generator.weights_changed()
+
+
+def test_pictures_grow_without_a_jump():
+    generator = growing(0.0)
+    ws = torch.randn(1, 8, 6)
+    images = []
+    for step in range(401):
+        set_lod(generator, 2 - step / 200)
+        images.append(generator.synthesize(ws, "const"))
+    changes = torch.stack([(after - before).abs().max() for before, after in pairwise(images)])
+    assert (changes > 0).all()
+    # Between two sizes the colours change evenly: a jump would be some hundred times as large as the others.
+    for part in (changes[:200], changes[200:]):
+        assert part.max() < 1.01 * part.min()
+    for lod in (1.0, 2.0):  # whole numbers are approached from both sides
+        set_lod(generator, lod)
+        image = generator.synthesize(ws, "const")
+        for near in (lod - 1e-5, lod + 1e-5):
+            set_lod(generator, near)
+            torch.testing.assert_close(generator.synthesize(ws, "const"), image, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("noise", ["const", 3])
+def test_sizes_that_training_has_not_reached_are_not_computed(noise):
+    ran: list[int] = []
+    generator = growing(2.0)
+    for index, block in enumerate(generator.synthesis.blocks):
+        for part in (block.conv0, block.torgb):
+            part.register_forward_hook(
+                lambda *_, index=index, part=part, block=block: ran.append((index, part is block.torgb))
+            )
+    ws = torch.randn(1, 8, 6)
+    expected = {
+        2.0: [(0, False), (1, False), (1, True)],
+        1.5: [(0, False), (1, False), (1, True), (2, False), (2, True)],
+        3.0: [(0, False), (0, True)],
+        9.0: [(0, False), (0, True)],
+        0.0: [(0, False), (1, False), (2, False), (3, False), (3, True)],
+    }
+    for lod, parts in expected.items():
+        set_lod(generator, lod)
+        ran.clear()
+        assert generator.synthesize(ws, noise).shape == (1, 3, 32, 32)
+        assert ran == parts
+
+
+@pytest.mark.parametrize("lod", [float("nan"), float("-inf"), -1.0, 1e30, float("inf")])
+def test_a_level_of_detail_of_any_value_is_endured(lod):
+    """Files in our own format may hold anything; too much is the first size, too little or no number the last."""
+    origin = growing(0.0)
+    tensors = {**origin.state_dict(), "synthesis.lod": torch.tensor(lod)}
+    generator = build("stylegan1", origin.config, tensors, {})
+    set_lod(origin, 3.0 if lod > 0 else 0.0)
+    ws = torch.randn(1, 8, 6)
+    assert torch.equal(generator.synthesize(ws, "const"), origin.synthesize(ws, "const"))
+
+
+def test_the_level_of_detail_follows_the_weights():
+    """It is looked at once, and again whenever it may be another."""
+    ws = torch.randn(1, 8, 6)
+    origin, generator = growing(1.3), growing(0.0)
+    expected = origin.synthesize(ws, 4)
+    assert not torch.equal(generator.synthesize(ws, 4), expected)
+    generator.load_state_dict(origin.state_dict())
+    assert torch.equal(generator.synthesize(ws, 4), expected)
+    generator.synthesis.lod.fill_(0.0)
+    generator.to("cpu")
+    assert torch.equal(generator.synthesize(ws, 4), growing(0.0).synthesize(ws, 4))
+
+
+def test_a_network_that_has_grown_keeps_its_last_colours_only():
+    network, values = random_network()
+    for holder in (network, *network.get("components").values()):
+        holder.state["variables"] = [
+            entry for entry in holder.state["variables"] if not entry[0].startswith(("ToRGB_lod1", "ToRGB_lod2"))
+        ]
+    for grown in (network, random_network(structure="fixed", lod=1.5)[0]):
+        generator = convert(grown)
+        assert not generator.config.progressive
+        assert [name for name in generator.state_dict() if "torgb.weight" in name] == [
+            "synthesis.blocks.2.torgb.weight"
+        ]
+        assert "synthesis.lod" not in generator.state_dict()
+        ws = torch.randn(1, 6, 6)
+        made = generator.synthesize(ws, "const")[0].numpy()
+        expected = Reference(values, 3, {}).synthesize(ws[0].double().numpy())
+        np.testing.assert_allclose(made, expected, atol=1e-5 * np.abs(expected).max())
+
+
+class Network:
+    """An object that is pickled as the original's networks are."""
+
+    def __init__(self, network: Inert) -> None:
+        components = {name: Network(part) for name, part in network.state["components"].items()}
+        self.__dict__.update(network.state, components=components)
+
+
+def test_a_training_that_grows_is_one_run(tmp_path, monkeypatch):
+    """All its snapshots are listed, also when each of them has been looked at."""
+    module = types.ModuleType("dnnlib.tflib.network")
+    module.Network = Network
+    for name in ("dnnlib", "dnnlib.tflib"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(Network, "__module__", module.__name__)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    log: list[str] = []
+    cache = ConversionCache(tmp_path / "conversions", lambda level, text: log.append(text))
+    generators = []
+    for kimg, lod in ((140, 3.0), (1500, 1.4), (9000, 0.0)):
+        path = folder / f"network-snapshot-{kimg:06d}.pkl"
+        path.write_bytes(pickle.dumps((Network(random_network((4, 3, 3, 2), lod=lod, seed=kimg)[0]),) * 3))
+        generators.append(cache.load(path, driving.generator_of(path)["sha256"]))
+        assert cache.make(path, driving.generator_of(path)["sha256"]) is not None
+    assert [generator.synthesis.lod.item() for generator in generators] == pytest.approx([3.0, 1.4, 0.0])
+    check_blend(generators[0], generators[2])
+    run = read_run(folder, Identities(tmp_path / "identities.json"), cache, lambda level, text: log.append(text))
+    assert [snapshot["name"][-6:] for snapshot in run] == ["000140", "001500", "009000"]
+    assert log == []
 
 
 def test_a_saved_copy_makes_the_same_pictures(tmp_path):
@@ -297,7 +465,12 @@ def changed(name: str, value: Any) -> Inert:
         ("ToRGB_lod0/bias", np.zeros(2, np.float32)),
         ("noise3", np.zeros((1, 2, 8, 8), np.float32)),
         ("noise3", np.zeros((1, 1, 8, 8), np.int64)),
+        ("ToRGB_lod2/weight", None),
         ("lod", np.float32("nan")),
+        ("lod", np.float32("inf")),
+        ("lod", np.float32(-0.5)),
+        ("lod", np.float32(1e9)),
+        ("lod", np.zeros(2, np.float32)),
         ("dlatent_avg", None),
         ("dlatent_avg", np.zeros(7, np.float32)),
         ("Dense0/weight", None),
@@ -361,7 +534,7 @@ def make(config: StyleGAN1Config) -> StyleGAN1:
     [
         PLAIN,
         replace(PLAIN, base_size=(2, 3), image_channels=1, use_noise=False),
-        replace(PLAIN, num_classes=2, fade=0.5, enlarge=4),
+        replace(PLAIN, num_classes=2, progressive=True),
     ],
 )
 def test_config_goes_through_json_and_shapes_are_known_beforehand(config):
@@ -389,8 +562,7 @@ def test_config_goes_through_json_and_shapes_are_known_beforehand(config):
         ("blur", [1.0, float("inf"), 1.0]),
         ("blur", [1.0, 1.0]),
         ("slope", 2),
-        ("fade", "half"),
-        ("enlarge", 3),
+        ("progressive", 0.5),
         ("use_noise", 1),
         ("pixel_norm", None),
     ],
