@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.autograd.profiler import profile
 
 import driving
 from inference_server.blending import blend_into, check_blend, scratch_like
@@ -373,6 +374,19 @@ def test_the_level_of_detail_follows_the_weights():
     generator.synthesis.lod.fill_(0.0)
     generator.to("cpu")
     assert torch.equal(generator.synthesize(ws, 4), growing(0.0).synthesize(ws, 4))
+
+
+def test_no_picture_waits_for_a_number():
+    """A GPU would stand still, and CUDA graphs cannot be recorded, where the host looks at a value."""
+    generator = growing(1.3)
+    ws = torch.randn(1, 8, 6)
+    with profile() as drawing:
+        generator.synthesize(ws, "const")
+    with profile() as looking:
+        generator.weights_changed()
+    drawn, looked = ({event.name for event in done.function_events} for done in (drawing, looking))
+    assert "aten::convolution" in drawn and "aten::_local_scalar_dense" not in drawn
+    assert "aten::_local_scalar_dense" in looked
 
 
 def test_a_network_that_has_grown_keeps_its_last_colours_only():
