@@ -23,6 +23,7 @@ ORIGIN = "StyleGAN pickle (TensorFlow)"
 FUSED_FROM = 128
 """Size of the picture from which "auto" makes the original fuse upsampling with the convolution."""
 MOST_BLOCKS = 12
+"""Up to 8192 x 8192."""
 MOST_LOD = 16.0
 """More sizes than any network has left to grow."""
 _SLOPES = {"lrelu": 0.2, "relu": 0.0}

@@ -294,10 +294,9 @@ class Synthesis(nn.Module):
 
         Args:
             ws: float32 (n, num_ws, w_dim), a row for each layer.
-            noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
+            noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none; those of blocks that do
+                not count may be left out.
             dtypes: what each block computes in.
-
-        Noise and dtypes of blocks that do not count may be left out.
 
         Returns:
             float32 (n, image_channels, height, width).
