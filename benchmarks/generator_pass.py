@@ -26,7 +26,10 @@ def ours(mode: str, checkpoint: str, device: torch.device) -> tuple[Pass, tuple[
     """Our network, and the shape of one W+."""
     from inference_server.acceleration import accelerate
     from inference_server.checkpoints import load_generator
+    from inference_server.heap import keep_freed_memory
 
+    if device.type == "cpu":
+        keep_freed_memory()  # as the server does
     generator = load_generator(checkpoint).to(device)
     if mode in ("float32", "float16", "bfloat16"):
         generator.set_precision(getattr(torch, mode))
