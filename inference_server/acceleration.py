@@ -54,8 +54,10 @@ def accelerate(generator: Generator, device: torch.device, log: Log, compiled: b
     if compiled is None:
         compiled = os.environ.get(COMPILE_SWITCH) == "1"
     synthesizer: Synthesizer = generator
-    if compiled:
+    if compiled and generator.compiles:
         synthesizer = Compiled(generator, log)
+    elif compiled:
+        log("info", f"'{generator.info.name}' is not compiled: it would not be faster.")
     if device.type == "cuda":
         synthesizer = Graphed(synthesizer, generator.info.name, log)
     return synthesizer

@@ -189,6 +189,8 @@ class StyleGAN3(Generator):
         name, licence, training: for ``info``.
     """
 
+    compiles = False
+
     def __init__(self, config: StyleGAN3Config, name: str = "StyleGAN3", licence: str = "", training: str = "") -> None:
         super().__init__()
         self.config = config

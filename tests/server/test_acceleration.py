@@ -17,6 +17,7 @@ from inference_server import acceleration
 from inference_server.acceleration import MOST_GRAPHS, PLAIN_PASSES, Compiled, Graphed, KeepInputs, accelerate
 from inference_server.checkpoints import load_generator
 from inference_server.generators.base import Generator
+from inference_server.generators.stylegan3 import StyleGAN3
 
 CPU = torch.device("cpu")
 
@@ -59,6 +60,14 @@ def test_nothing_stands_before_a_generator_on_a_cpu(generator: Generator, monkey
     monkeypatch.setenv(acceleration.COMPILE_SWITCH, "1")
     assert isinstance(accelerate(generator, CPU, Log()), Compiled)
     assert accelerate(generator, CPU, Log(), compiled=False) is generator
+
+
+def test_what_cannot_be_compiled_as_a_whole_is_not(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(generator), "compiles", False)
+    log = Log()
+    assert accelerate(generator, CPU, log, compiled=True) is generator
+    assert len(log) == 1 and "not compiled" in log[0]
+    assert not StyleGAN3.compiles
 
 
 def test_passes_of_one_shape_are_recorded_once(generator: Generator) -> None:
@@ -167,6 +176,7 @@ from inference_server.acceleration import accelerate
 
 class Waves:
     info = types.SimpleNamespace(name="waves")
+    compiles = True
     def synthesize(self, ws, noise, transform=None):
         return torch.sin(ws * 3) + ws.mean()
 
