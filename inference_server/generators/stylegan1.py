@@ -19,12 +19,12 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference_server.generators.base import Generator, GeneratorInfo
+from inference_server.generators.base import GeneratorInfo
+from inference_server.generators.stylegan import StyleGAN
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 8192
@@ -320,7 +320,7 @@ def _repeat(image: torch.Tensor, times: int) -> torch.Tensor:
     return F.interpolate(image, scale_factor=times, mode="nearest")
 
 
-class StyleGAN1(Generator):
+class StyleGAN1(StyleGAN):
     """StyleGAN as a generator of the server.
 
     Args:
@@ -352,7 +352,6 @@ class StyleGAN1(Generator):
             normalises_z=config.normalize_z,
         )
         self._precision = torch.float32
-        self._seeded: tuple[tuple[int, torch.device, int], list[torch.Tensor]] | None = None
 
     def weights_changed(self) -> None:
         """See ``Generator``."""
@@ -373,48 +372,12 @@ class StyleGAN1(Generator):
         """See ``Generator``. The originals were trained in float32, so None is float32; statistics always are."""
         self._precision = dtype or torch.float32
 
-    def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        if z.ndim != 2 or z.shape[1] != self.config.z_dim:
-            raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
-        if (classes is not None) != bool(self.config.num_classes):
-            raise ValueError("classes are needed exactly when the generator is conditional")
-        if classes is not None and classes.shape != (len(z), self.config.num_classes):
-            raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
-        z = z.to(self.device, torch.float32)
-        return self.mapping(z, None if classes is None else classes.to(self.device, torch.float32))
-
-    def broadcast(self, w: torch.Tensor) -> torch.Tensor:
-        return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
-
-    def truncate(
-        self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None, classes: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        weights = torch.as_tensor(psi, dtype=torch.float32, device=ws.device).reshape(-1, 1, 1)
-        cut = torch.lerp(self.mapping.w_avg.to(ws.device), ws, weights)
-        return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
-
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
-            expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
-            raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
+        ws = self.checked(ws, noise)
         blocks = len(self.config.channels)
         dtypes = [self._precision if index >= blocks - HALF_BLOCKS else torch.float32 for index in range(blocks)]
-        return self.synthesis(ws.to(self.device, torch.float32), self._noise_maps(noise), dtypes)
-
-    def _noise_maps(self, noise: str | int) -> list[torch.Tensor] | None:
-        if not (noise in ("const", "none") or (isinstance(noise, int) and not isinstance(noise, bool))):
-            raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
-        if noise == "none" or not self.config.use_noise:
-            return None
-        layers = self.synthesis.layers[: 2 * self.synthesis.reached]
-        if isinstance(noise, str):
-            return [layer.noise_const for layer in layers]
-        key = (noise % 2**32, self.device, len(layers))
-        if self._seeded is None or self._seeded[0] != key:
-            random = np.random.RandomState(key[0])
-            maps = [random.randn(*layer.size).astype(np.float32) for layer in layers]
-            self._seeded = (key, [torch.from_numpy(values).to(self.device) for values in maps])
-        return self._seeded[1]
+        maps = self.noise_maps(self.synthesis.layers[: 2 * self.synthesis.reached], noise)
+        return self.synthesis(ws, maps, dtypes)
 
 
 def state_shapes(config: StyleGAN1Config) -> dict[str, tuple[int, ...]]:

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import Generator, GeneratorInfo
+from .base import GeneratorInfo
 from .filtered_lrelu import FilteredLReLU
+from .stylegan import StyleGAN
 from .stylegan2_layers import FullyConnected, normalize
 from .stylegan3_config import LayerConfig, StyleGAN3Config
 
@@ -181,7 +182,7 @@ class Synthesis(nn.Module):
         return x.float() * self.output_scale
 
 
-class StyleGAN3(Generator):
+class StyleGAN3(StyleGAN):
     """StyleGAN3 and StyleGAN-XL as generators of the server.
 
     Args:
@@ -222,43 +223,21 @@ class StyleGAN3(Generator):
         for layer in self.synthesis.layers:
             layer.activation.forget()
 
-    def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        if z.ndim != 2 or z.shape[1] != self.config.z_dim:
-            raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
-        if (classes is not None) != bool(self.config.num_classes):
-            raise ValueError("classes are needed exactly when the generator is conditional")
-        if classes is not None and classes.shape != (len(z), self.config.num_classes):
-            raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
-        z = z.to(self.device, torch.float32)
-        return self.mapping(z, None if classes is None else classes.to(self.device, torch.float32))
-
-    def broadcast(self, w: torch.Tensor) -> torch.Tensor:
-        return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
-
-    def truncate(
-        self, ws: torch.Tensor, psi: float | torch.Tensor, cutoff: int | None, classes: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        average = self.mapping.w_avg.to(ws.device)
-        if average.ndim == 2:
-            # The average of a blend of classes is the blend of their averages; without classes, that of them all.
-            average = average.mean(dim=0) if classes is None else classes.to(average) @ average
-            average = average.view(-1, 1, self.config.w_dim)
-        weights = torch.as_tensor(psi, dtype=torch.float32, device=ws.device).reshape(-1, 1, 1)
-        cut = torch.lerp(average, ws, weights)
-        return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
+    def average(self, classes: torch.Tensor | None) -> torch.Tensor:
+        average = self.mapping.w_avg
+        if average.ndim == 1:
+            return average
+        # The average of a blend of classes is the blend of their averages; without classes, that of them all.
+        average = average.mean(dim=0) if classes is None else classes.to(average) @ average
+        return average.view(-1, 1, self.config.w_dim)
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
-            expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
-            raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
-        if not (noise in ("const", "none") or (isinstance(noise, int) and not isinstance(noise, bool))):
-            raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
+        ws = self.checked(ws, noise)
         if transform is not None and transform.shape != (len(ws), 3, 3):
             raise ValueError(f"transform must have shape ({len(ws)}, 3, 3), not {tuple(transform.shape)}")
         dtype = self._precision
         if dtype is None:
             dtype = torch.float16 if self.device.type == "cuda" else torch.float32
-        ws = ws.to(self.device, torch.float32)
         transform = None if transform is None else transform.to(self.device, torch.float32)
         if self.device.type != "cpu":
             return self.synthesis(ws, transform, dtype)
