@@ -1,10 +1,11 @@
-"""Files dropped onto the editors, as Blender does it."""
+"""Files dropped onto the editors: which handler takes them, and what its operator does."""
 
 import json
 
 import bpy
 import pytest
 
+from latent_lantern.latent_addon.operators import dropping
 from latent_lantern.latent_addon.operators.generators import SUFFIXES
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
@@ -12,15 +13,25 @@ from latent_lantern.latent_addon.scene.strip import latent_strips
 
 
 def drop(path, editor):
-    """Drop a file onto an editor; what Blender's own operator returns."""
+    """Drop a file onto an editor; what the operator returns that takes it, CANCELLED where nothing does.
+
+    Blender's own operator for drops is for windows: called in the bpy module it may crash Blender 5.0.
+    """
     area = bpy.context.window.screen.areas[0]
     area.type = editor
     versions.show_in_sequencer(bpy.context, bpy.context.scene)
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(area=area, region=region):
-        return bpy.ops.wm.drop_import_file(
-            "INVOKE_DEFAULT", directory=str(path.parent) + "/", files=[{"name": path.name}]
-        )
+    with bpy.context.temp_override(area=area):
+        taking = [
+            handler
+            for handler in (dropping.LANTERN_FH_generator, dropping.LANTERN_FH_latents)
+            if path.suffix in handler.bl_file_extensions.split(";") and handler.poll_drop(bpy.context)
+        ]
+        if not taking:
+            return {"CANCELLED"}
+        (handler,) = taking
+        assert handler.is_registered
+        group, name = handler.bl_import_operator.split(".")
+        return getattr(getattr(bpy.ops, group), name)("EXEC_DEFAULT", filepath=str(path))
 
 
 @pytest.mark.parametrize("editor", ["SEQUENCE_EDITOR", "VIEW_3D"])
