@@ -63,3 +63,8 @@ def state_dict(module: Inert, prefix: str = "", depth: int = 0) -> dict[str, tor
         if isinstance(key, str) and is_module(child):
             tensors.update(state_dict(child, f"{prefix}{key}.", depth + 1))
     return tensors
+
+
+def named_tensors(values: dict[Any, Any]) -> dict[str, torch.Tensor]:
+    """The entries of a state dict that are tensors with names."""
+    return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}

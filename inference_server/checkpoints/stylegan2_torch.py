@@ -16,7 +16,7 @@ import torch
 from inference_server.generators.stylegan2_config import HALF_BLOCKS, StyleGAN2Config
 
 from .errors import CheckpointError
-from .inert import Inert, is_module, state_dict, submodule
+from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
 
 NETWORKS = ("G_ema", "g_ema", "Gs", "G", "g", "generator", "state_dict", "model")
@@ -65,11 +65,7 @@ def _find(value: Any) -> Inert | dict[str, torch.Tensor] | None:
             ):
                 return candidate
         elif isinstance(candidate, dict) and "mapping.fc0.weight" in candidate:
-            named = {
-                key: tensor
-                for key, tensor in candidate.items()
-                if isinstance(key, str) and isinstance(tensor, torch.Tensor)
-            }
+            named = named_tensors(candidate)
             if _block_names(named):
                 return named
     return None

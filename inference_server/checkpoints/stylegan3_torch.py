@@ -16,7 +16,7 @@ import torch
 from inference_server.generators.stylegan3_config import MAX_LAYERS, LayerConfig, StyleGAN3Config
 
 from .errors import CheckpointError
-from .inert import Inert, is_module, state_dict, submodule
+from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
 
 NETWORKS = ("G_ema", "g_ema", "G", "g", "generator", "state_dict")
@@ -61,11 +61,7 @@ def _find(value: Any) -> Inert | dict[str, torch.Tensor] | None:
             if _tensor(candidate, "synthesis.input", "freqs") is not None:
                 return candidate
         elif isinstance(candidate, dict) and isinstance(candidate.get("synthesis.input.freqs"), torch.Tensor):
-            return {
-                key: tensor
-                for key, tensor in candidate.items()
-                if isinstance(key, str) and isinstance(tensor, torch.Tensor)
-            }
+            return named_tensors(candidate)
     return None
 
 
