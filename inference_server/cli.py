@@ -1,4 +1,7 @@
-"""The command line: serve, info, convert, generate, render. Bad input is one line on stderr, never a traceback."""
+"""The command line. Bad input is one line on stderr, never a traceback.
+
+serve, info, convert, generate and render are here; the others are in `COMMANDS`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,16 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .datasets import command as dataset_command
+from .jobs import JobError
 from .protocol import SERVER_VERSION, ProtocolError, noise_from_json
+from .quality import command as quality_command
+from .training import command as train_command
+from .training import film_command
+
+COMMANDS = (dataset_command, train_command, film_command, quality_command)
+"""Modules with `add_parser(commands, on_device)`, whose options hold `run(options) -> exit code`, and may hold `needs`:
+packages by the names of their modules. They import what they need when they run."""
 
 NEEDED_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
 DTYPES = ("float32", "float16", "bfloat16")
@@ -36,7 +48,8 @@ def main(arguments: list[str]) -> int:
     if options.command == "serve":
         # Before anything else can print: what goes to fd 1 from here on goes to stderr.
         messages, output = _claim_pipes()
-    missing = [name for module, name in NEEDED_PACKAGES.items() if importlib.util.find_spec(module) is None]
+    needed = NEEDED_PACKAGES | getattr(options, "needs", {})
+    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(
             f"The Python at {sys.executable} has no {', '.join(missing)}. Choose one that has, or install them: "
@@ -47,13 +60,15 @@ def main(arguments: list[str]) -> int:
     try:
         if options.command == "serve":
             return _serve(options, messages, output)
+        if hasattr(options, "run"):
+            return options.run(options)
         from . import commands
 
         return getattr(commands, options.command)(options)
     except UsageError as error:
         print(f"{error}", file=sys.stderr)
         return USAGE
-    except (ProtocolError, OSError) as error:
+    except (ProtocolError, JobError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return FAILED
     except ImportError as error:
@@ -120,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     look = render.add_mutually_exclusive_group()
     look.add_argument("--colour", action="store_true", help="colour frames, even where the sequence has shadows")
     look.add_argument("--shadow", action="store_true", help="black and white shadows of every frame")
+
+    for module in COMMANDS:
+        module.add_parser(commands, on_device)
     return parser
 
 
