@@ -123,6 +123,19 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def duration(seconds: float) -> str:
+    """For people: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    return f"{hours // 24} days {hours % 24} h"
+
+
 class FolderLock:
     """Holds a folder for this process. Raises JobBusy, naming the folder, and OSError."""
 

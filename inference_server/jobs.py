@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from .job_folder import STOP_FILE, FolderLock, JobBusy, Status, write_status
+from .job_folder import STOP_FILE, FolderLock, JobBusy, Status, duration, write_status
 
 WRITE_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -114,16 +114,3 @@ class Job:
         if status.seconds_left:
             words.append(f"{duration(status.seconds_left)} left")
         print("\r\033[K" + ", ".join(words), end="", file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """For people: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {rest} min" if rest else f"{hours} h"
-    return f"{hours // 24} days {hours % 24} h"
