@@ -11,6 +11,7 @@ from bpy.app.handlers import persistent
 from .library import library
 from .scene import changes, curves, drawing
 from .session import session
+from .training import training
 
 _SOON = 0.04
 _LATER = 0.1
@@ -24,6 +25,11 @@ def timer() -> float:
         # A timer that raises is taken off by Blender, and the Lantern would stand still until a restart.
         session.client.log.append(traceback.format_exc())
         session.halt("Something in the Lantern itself went wrong. Its log, in the Server panel, has the details.")
+    try:
+        training.tick()
+    except Exception:
+        session.client.log.append(traceback.format_exc())
+        training.problem = "Something in the Lantern itself went wrong. Its log, in the Server panel, has the details."
     return _SOON if session.working else _LATER
 
 
@@ -62,6 +68,7 @@ def on_load_post(*_: Any) -> None:
     """A file was opened: plan it at the next tick, start nothing."""
     changes.mark()
     library.show()  # not what the file holds of a list
+    training.show()
 
 
 @persistent

@@ -1,4 +1,8 @@
-"""The add-on's preferences: the server's Python, where frames lie and how much room they take, where generators lie."""
+"""The add-on's preferences: the server's Python, where frames lie and how much room they take, where generators lie,
+where trainings go."""
+
+import os
+from pathlib import Path
 
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
@@ -8,6 +12,9 @@ from .scene import changes
 
 ROOT_PACKAGE = __package__.rpartition(".")[0]
 DEFAULT_FOLDER = "//latent_lantern/frames"
+
+DEFAULT_TRAINING_FOLDER = os.path.join(os.path.expanduser("~"), "Latent Lantern")
+"""Not among the documents: those are often copied to a cloud, and trainings take gigabytes."""
 
 
 def _changed(_self: AddonPreferences, _context: Context) -> None:
@@ -60,9 +67,26 @@ class LanternPreferences(AddonPreferences):
 
     library_folders: CollectionProperty(type=LibraryFolder)
 
+    training_folder: StringProperty(
+        name="Training Folder",
+        description="Where data sets and trainings are kept, and found again. It is made with the first of them",
+        default=DEFAULT_TRAINING_FOLDER,
+        subtype="DIR_PATH",
+    )
+    keep_training: BoolProperty(
+        name="Keep Training When Blender Closes",
+        description="Let data sets and trainings that were started here go on without Blender; the next Blender finds "
+        "them again. Otherwise they are asked to stop, and save what they have",
+        default=True,
+    )
+
     def library_paths(self) -> list[str]:
         """The folders in which generators are looked for, as absolute paths."""
         return [bpy.path.abspath(folder.path) for folder in self.library_folders if folder.path]
+
+    def training_path(self) -> Path:
+        """Where data sets and trainings are kept, as an absolute path; it need not be there."""
+        return Path(os.path.abspath(bpy.path.abspath(self.training_folder or DEFAULT_TRAINING_FOLDER)))
 
     def draw(self, _context: Context) -> None:
         """Draw the preferences."""
@@ -72,6 +96,8 @@ class LanternPreferences(AddonPreferences):
         layout.prop(self, "frame_folder")
         layout.prop(self, "budget")
         layout.prop(self, "make_automatically")
+        layout.prop(self, "training_folder")
+        layout.prop(self, "keep_training")
         header = layout.row()
         header.label(text="Folders with Generators")
         header.operator("lantern.add_library_folder", text="", icon="ADD")

@@ -2,11 +2,12 @@
 
 import bpy
 
-from . import handlers, library
+from . import handlers, library, training
 from .operators import classes, drawing, dropping, frames, generators, importing, keys, latents, strip
 from .operators import library as library_operators
+from .operators import training as training_operators
 from .preferences import LanternPreferences, LibraryFolder
-from .scene import generator_properties, library_properties, properties
+from .scene import generator_properties, library_properties, properties, training_properties
 from .ui import panels
 
 CLASSES = (
@@ -14,6 +15,9 @@ CLASSES = (
     LanternPreferences,
     library_properties.LibraryRow,
     library_properties.LibraryRows,
+    training_properties.TrainingForm,
+    training_properties.TrainingRow,
+    training_properties.TrainingRows,
     generator_properties.LatentSnapshot,
     properties.LatentStripSettings,
     *strip.CLASSES,
@@ -23,6 +27,7 @@ CLASSES = (
     *classes.CLASSES,
     *dropping.CLASSES,
     *library_operators.CLASSES,
+    *training_operators.CLASSES,
     *keys.CLASSES,
     *frames.CLASSES,
     *drawing.CLASSES,
@@ -36,14 +41,18 @@ def register() -> None:
         bpy.utils.register_class(cls)
     properties.register()
     library_properties.register()
+    training_properties.register()
     library.register()
+    training.register()
     handlers.register()
 
 
 def unregister() -> None:
     """Unregister it, without a trace."""
     handlers.unregister()
+    training.unregister()
     library.unregister()
+    training_properties.unregister()
     library_properties.unregister()
     properties.unregister()
     for cls in reversed(CLASSES):

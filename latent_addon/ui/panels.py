@@ -9,9 +9,22 @@ from .library import GeneratorsPanel, LANTERN_UL_generators
 from .picture import DrawingPanel, ShadowPanel
 from .server import ServerPanel
 from .strip import StripPanel
+from .training import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
 
-CONTENTS = (StripPanel, LatentPanel, TransformPanel, ShadowPanel, DrawingPanel, GeneratorsPanel, ServerPanel)
-"""From top to bottom."""
+CONTENTS = (
+    StripPanel,
+    LatentPanel,
+    TransformPanel,
+    ShadowPanel,
+    DrawingPanel,
+    GeneratorsPanel,
+    TrainingPanel,
+    PicturesPanel,
+    StartTrainingPanel,
+    TrainingsPanel,
+    ServerPanel,
+)
+"""From top to bottom. One that lies `inside` another comes after it."""
 
 
 class _LanternPanel(Panel):
@@ -23,9 +36,16 @@ def _in_both_editors() -> tuple[type[Panel], ...]:
     panels = []
     for space, prefix in (("SEQUENCE_EDITOR", "sequencer"), ("VIEW_3D", "view3d")):
         for content in CONTENTS:
-            name = f"LANTERN_PT_{prefix}_{content.__name__.removesuffix('Panel').lower()}"
-            panels.append(type(name, (content, _LanternPanel), {"bl_idname": name, "bl_space_type": space}))
+            name = _name(prefix, content)
+            about = {"bl_idname": name, "bl_space_type": space}
+            if hasattr(content, "inside"):
+                about["bl_parent_id"] = _name(prefix, content.inside)
+            panels.append(type(name, (content, _LanternPanel), about))
     return tuple(panels)
 
 
-CLASSES = (LANTERN_UL_generators, *_in_both_editors())
+def _name(prefix: str, content: type) -> str:
+    return f"LANTERN_PT_{prefix}_{content.__name__.removesuffix('Panel').lower()}"
+
+
+CLASSES = (LANTERN_UL_generators, LANTERN_UL_trainings, *_in_both_editors())

@@ -20,8 +20,8 @@ def check_python(python: str) -> str:
     return ""
 
 
-def server_command(python: str, root: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command line and the whole environment of a server on this machine.
+def module_command(python: str, root: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and the whole environment of `python -m inference_server` on this machine.
 
     `root` is the folder that holds `inference_server`. Only it is put on the server's path: neither the working folder,
     nor the user's site-packages, nor what Blender or a launcher has set for another Python.
@@ -34,4 +34,9 @@ def server_command(python: str, root: Path) -> tuple[list[str], dict[str, str]]:
     environment["PYTHONPATH"] = str(root)
     environment["PYTHONUTF8"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
-    return [python, "-P", "-s", "-B", "-m", "inference_server", "serve"], environment
+    return [python, "-P", "-s", "-B", "-m", "inference_server", *arguments], environment
+
+
+def server_command(python: str, root: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the same of the server that talks over its pipes."""
+    return module_command(python, root, "serve")

@@ -60,6 +60,14 @@ def ended(starting: bool, code: int | None, last_line: str) -> str:
     return f"The inference server stopped ({_ending(code)}){words}. {_NEXT_CLICK}"
 
 
+def job_ended(code: int, last_line: str) -> str:
+    """A job's process ended by an error. code: as Popen has it; last_line: of what it printed."""
+    last_line = _open_end(last_line)
+    if last_line and code > 0:
+        return f"{last_line}."
+    return f"The process ended ({_ending(code)}){': ' + last_line if last_line else ' without a word'}."
+
+
 def _open_end(text: str) -> str:
     return text.rstrip(" .")
 

@@ -60,6 +60,11 @@ class Layout:
         self.texts.append(text if text is not None else properties.rna.name)
         return properties
 
+    def operator_menu_enum(self, idname: str, prop: str, text: str = "", icon: str = "NONE") -> None:
+        assert icon in icons() and OperatorProperties(idname).rna.properties[prop].type == "ENUM"
+        self.operators.append((idname, {}))
+        self.texts.append(text)
+
     def progress(self, factor: float = 0.0, text: str = "") -> None:
         assert 0 <= factor <= 1
         self.texts.append(text)

@@ -100,5 +100,6 @@ def test_the_preferences_draw(preferences, tmp_path):
     layout = Layout()
     shown = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, library_folders=preferences.library_folders)
     type(preferences).draw(shown, bpy.context)
-    assert {"server_python", "frame_folder", "budget", "make_automatically", "path"} == set(layout.props)
+    ours = {"server_python", "frame_folder", "budget", "make_automatically", "training_folder", "keep_training"}
+    assert {*ours, "path"} == set(layout.props)
     assert ("lantern.remove_library_folder", {"index": 0}) in layout.operators

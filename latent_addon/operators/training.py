@@ -1,0 +1,295 @@
+"""Making data sets, training on them, using what was trained."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+from bpy.types import Context, ImageStrip, Operator, Scene
+
+from ..core.frame_request import GeneratorFacts
+from ..core.training_commands import DataSetOrder, TrainingOrder, check_size, write_paths
+from ..core.training_jobs import TrainingJob
+from ..scene.properties import settings_of
+from ..scene.strip_pictures import film_of, has_pictures, pictures_of
+from ..scene.training_properties import TrainingForm, training_form, training_rows
+from ..session import SERVER_ROOT, session
+from ..training import training
+from .asking import AskingOperator
+from .context import current_strip, working_scene
+from .latents import choose_generator
+from .strip import add_strip
+
+BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner.safetensors"
+"""The generator that comes with the extension, for trainings that go on from it."""
+
+LONGER = 0.5
+"""How much of itself a finished training is lengthened by."""
+
+
+class _Problem(Exception):
+    """What was asked for cannot be done. The text is for a person."""
+
+
+def chosen_run() -> TrainingJob | None:
+    """The training that the list shows as chosen."""
+    return training.run(training_rows().chosen)
+
+
+class LANTERN_OT_make_data_set(Operator):
+    """Make a data set of the film, the folder or the selected strip, in a process of its own"""
+
+    bl_idname = "lantern.make_data_set"
+    bl_label = "Make Data Set"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        scene = working_scene(context)
+        form = training_form(scene)
+        missing = {"FILM": "" if form.film else "Choose a film", "FOLDER": "" if form.pictures else "Choose a folder"}
+        missing["STRIP"] = "" if has_pictures(selected_strip(scene)) else "Select an image strip or a movie strip"
+        if missing[form.source]:
+            cls.poll_message_set(missing[form.source])
+            return False
+        return True
+
+    def execute(self, context: Context) -> set[str]:
+        try:
+            order = self._order(working_scene(context))
+        except _Problem as problem:
+            return _refused(self, str(problem))
+        if not training.make_data_set(order):
+            return _refused(self, training.problem)
+        self.report({"INFO"}, f"The data set {order.out.name} is being made")
+        return {"FINISHED"}
+
+    def _order(self, scene: Scene) -> DataSetOrder:
+        form = training_form(scene)
+        width, height = form.picture_size()
+        if problem := check_size(width, height):
+            raise _Problem(problem)
+        strip = selected_strip(scene) if form.source == "STRIP" else None
+        source = _source(form, strip)
+        if source is not None and not source.exists():
+            raise _Problem(f"There is nothing at {source}. Choose another film or folder.")
+        size = f"{width}" if width == height else f"{width}x{height}"
+        stem = source.stem if source and source.is_file() else source.name if source else strip.name
+        out = training.data_set_folder(form.data_set_name or f"{stem} {size}")
+        job = training.job(out)
+        if job is not None and job.active:
+            raise _Problem(f"The data set {out.name} is being made. Wait for it, or stop it first.")
+        if source is None:
+            source = out.with_name(f"{out.name}.txt")
+            _write_pictures(strip, source)
+        is_film = form.source == "FILM" or (strip is not None and strip.type == "MOVIE")
+        every = form.every if is_film else 1
+        return DataSetOrder(source, out, width, height, form.crop, form.mirror, every)
+
+
+def selected_strip(scene: Scene) -> Any:
+    """The active strip of a scene's Sequencer, None without one."""
+    return scene.sequence_editor.active_strip if scene.sequence_editor else None
+
+
+def _source(form: TrainingForm, strip: Any) -> Path | None:
+    """Where the pictures come from; None where a list of them has to be written."""
+    if form.source == "STRIP":
+        return Path(film_of(strip)) if strip.type == "MOVIE" else None
+    path = bpy.path.abspath(form.film if form.source == "FILM" else form.pictures)
+    return Path(os.path.abspath(path))
+
+
+def _write_pictures(strip: ImageStrip, file: Path) -> None:
+    pictures = pictures_of(strip)
+    if not pictures:
+        raise _Problem(f"{strip.name} has no pictures yet. Make its frames first.")
+    try:
+        write_paths(file, pictures)
+    except OSError as error:
+        raise _Problem(
+            f"{file} cannot be written ({error.strerror or error}). Choose another training folder in the preferences."
+        ) from error
+
+
+class LANTERN_OT_start_training(Operator):
+    """Train a generator on the data set, in a process of its own. It can be stopped and gone on with at any time"""
+
+    bl_idname = "lantern.start_training"
+    bl_label = "Start Training"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        scene = working_scene(context)
+        form = training_form(scene)
+        if training.data_set(form.data_set) is None:
+            cls.poll_message_set("Make a data set first, or choose the folder of one")
+            return False
+        if form.start == "FILE" and not form.start_file:
+            cls.poll_message_set("Choose the checkpoint to start from")
+            return False
+        if form.start == "STRIP" and current_strip(context) is None:
+            cls.poll_message_set("Select the latent strip whose generator to start from")
+            return False
+        return True
+
+    def execute(self, context: Context) -> set[str]:
+        form = training_form(working_scene(context))
+        data_set = training.data_set(form.data_set)
+        try:
+            order = TrainingOrder(
+                data_set,
+                training.run_folder(form.run_name or data_set.name),
+                form.hours,
+                form.kind,
+                self._start(context, form),
+                form.run_name,
+            )
+        except _Problem as problem:
+            return _refused(self, str(problem))
+        if not training.train(order):
+            return _refused(self, training.problem)
+        self.report({"INFO"}, f"{order.out.name} is being trained")
+        return {"FINISHED"}
+
+    def _start(self, context: Context, form: TrainingForm) -> Path | None:
+        if form.start == "NOTHING":
+            return None
+        path = Path(bpy.path.abspath(form.start_file)) if form.start == "FILE" else _generator(current_strip(context))
+        if not path.exists():
+            raise _Problem(f"There is no checkpoint at {path}. Choose another one to start from.")
+        return path
+
+
+def _generator(strip: ImageStrip) -> Path:
+    """The file of a strip's generator; of a run whose last snapshot is shown the folder, which holds more."""
+    settings = settings_of(strip)
+    if not settings.generator:
+        return BUILT_IN
+    if not settings.snapshots:
+        return Path(bpy.path.abspath(settings.generator))
+    shown = settings.current_snapshot()
+    if shown == len(settings.snapshots) - 1:
+        return Path(bpy.path.abspath(settings.generator))
+    return Path(settings.sources()[settings.snapshots[shown].sha256])
+
+
+class LANTERN_OT_stop_job(Operator):
+    """Stop; what is there is saved first, and it can be gone on with later"""
+
+    bl_idname = "lantern.stop_job"
+    bl_label = "Stop"
+
+    folder: StringProperty(options={"SKIP_SAVE", "HIDDEN"})
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if not any(job.active for job in training.jobs):
+            cls.poll_message_set("Nothing is being trained or made")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        job = training.job(self.folder) if self.folder else chosen_run()
+        if job is None or not job.active:
+            return _refused(self, "It is not running any more.")
+        training.stop(job)
+        return _refused(self, training.problem) if training.problem else {"FINISHED"}
+
+
+class LANTERN_OT_resume_training(Operator):
+    """Go on with the chosen training where it was saved last"""
+
+    bl_idname = "lantern.resume_training"
+    bl_label = "Resume"
+
+    longer: BoolProperty(
+        name="Longer", description="Train half as long again as it was planned", options={"SKIP_SAVE", "HIDDEN"}
+    )
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        run = chosen_run()
+        if run is None or run.active:
+            cls.poll_message_set("Choose a training that is not running")
+            return False
+        return True
+
+    @classmethod
+    def description(cls, _context: Context, properties: Any) -> str:
+        if properties.longer:
+            return "Train half as long again. It starts from where the training ended"
+        return "Go on with the chosen training where it was saved last"
+
+    def execute(self, _context: Context) -> set[str]:
+        run = chosen_run()
+        images = round(run.status.done * (1 + LONGER)) if self.longer else 0
+        return {"FINISHED"} if training.resume(run, images) else _refused(self, training.problem)
+
+
+class LANTERN_OT_use_training(AskingOperator):
+    """Let the current latent strip's pictures be made by the chosen training's snapshots; without a strip, add one"""
+
+    bl_idname = "lantern.use_training"
+    bl_label = "Use on Strip"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        run = chosen_run()
+        if run is None or not run.snapshots:
+            cls.poll_message_set("The training has no snapshot yet")
+            return False
+        return True
+
+    def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
+        self._folder = str(chosen_run().folder)
+        session.describe(self._folder, answered, failed)
+
+    def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
+        strip = current_strip(context)
+        if strip is None:
+            strip = add_strip(context, self._folder, answer)
+        else:
+            choose_generator(working_scene(context), strip, self._folder, answer)
+        self.report({"INFO"}, f"{strip.name} shows {answer.name}")
+        return {"FINISHED"}
+
+
+def _data_set_items(_self: Any, _context: Context | None) -> list[tuple[str, str, str]]:
+    found = [(str(job.folder), job.name, f"{job.counted()}, in {job.folder}") for job in training.ready_data_sets]
+    # Blender does not keep the strings of a list that Python makes anew each time.
+    _data_set_items.kept = [("NEWEST", "The Newest", "Whichever data set was made last"), *found]
+    return _data_set_items.kept
+
+
+class LANTERN_OT_choose_data_set(Operator):
+    """Choose one of the data sets in the training folder"""
+
+    bl_idname = "lantern.choose_data_set"
+    bl_label = "Choose Data Set"
+    bl_options = {"REGISTER", "UNDO"}
+
+    data_set: EnumProperty(name="Data Set", description="Data set to train on", items=_data_set_items)
+
+    def execute(self, context: Context) -> set[str]:
+        training_form(working_scene(context)).data_set = "" if self.data_set == "NEWEST" else self.data_set
+        return {"FINISHED"}
+
+
+def _refused(operator: Operator, problem: str) -> set[str]:
+    training.problem = problem
+    session.redraw()
+    operator.report({"ERROR"}, problem)
+    return {"CANCELLED"}
+
+
+CLASSES = (
+    LANTERN_OT_make_data_set,
+    LANTERN_OT_start_training,
+    LANTERN_OT_stop_job,
+    LANTERN_OT_resume_training,
+    LANTERN_OT_use_training,
+    LANTERN_OT_choose_data_set,
+)

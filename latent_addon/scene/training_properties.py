@@ -1,0 +1,169 @@
+"""What the panel of training asks: of which pictures, how long. Kept in the scene; used when a button is pressed.
+
+What is found in the training folder is no part of it: that list is the window manager's, and never read from a file.
+"""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+from bpy.types import PropertyGroup, Scene, WindowManager
+
+from ..core.training_commands import LARGEST, PLAIN_SIZES, SMALLEST, STEP
+
+OTHER_SIZE = "OTHER"
+
+
+# Blender reads the annotations themselves: no postponed ones in this file.
+class TrainingForm(PropertyGroup):
+    """What a data set is made of and how a training begins."""
+
+    source: EnumProperty(
+        name="Source",
+        description="Where the pictures come from",
+        items=[
+            ("FILM", "Film", "Frames of a film"),
+            ("FOLDER", "Folder", "The pictures in a folder and in the folders inside it"),
+            (
+                "STRIP",
+                "Selected Strip",
+                "Frames of the selected image strip, or film of the selected movie strip",
+            ),
+        ],
+    )
+    film: StringProperty(name="Film", description="Film whose frames are taken", subtype="FILE_PATH")
+    pictures: StringProperty(name="Folder", description="Folder of pictures", subtype="DIR_PATH")
+    every: IntProperty(
+        name="Every",
+        description="Take one of so many frames. Neighbouring frames are much alike, and those that are nearly equal "
+        "are left out in any case",
+        default=4,
+        min=1,
+        soft_max=100,
+    )
+    size: EnumProperty(
+        name="Size",
+        description="Side of the pictures in pixels. Twice the side takes about four times as long to train",
+        items=[
+            *((str(side), f"{side} x {side}", f"Pictures of {side} x {side} pixels") for side in PLAIN_SIZES),
+            (OTHER_SIZE, "Other", "Another size, which need not be square"),
+        ],
+        default="256",
+    )
+    width: IntProperty(
+        name="Width",
+        description="Of the pictures, in pixels; a multiple of 32",
+        default=512,
+        min=SMALLEST,
+        max=LARGEST,
+        step=STEP,
+        subtype="PIXEL",
+    )
+    height: IntProperty(
+        name="Height",
+        description="Of the pictures, in pixels; a multiple of 32",
+        default=256,
+        min=SMALLEST,
+        max=LARGEST,
+        step=STEP,
+        subtype="PIXEL",
+    )
+    crop: EnumProperty(
+        name="Crop",
+        description="Which part of each picture is taken",
+        items=[
+            ("centre", "Centre", "The middle, as large as it fits"),
+            ("smart", "Smart", "Where most is to be seen"),
+            ("fit", "Whole Picture", "The whole picture, on a plain ground where its shape is another"),
+        ],
+    )
+    mirror: BoolProperty(
+        name="Mirror",
+        description="Show each picture mirrored too: twice as many pictures, but left and right mean nothing any more",
+    )
+    data_set_name: StringProperty(
+        name="Name", description="Name of the data set; without one it is named after its source"
+    )
+
+    data_set: StringProperty(
+        name="Data Set", description="Folder of the data set to train on; empty for the newest one", subtype="DIR_PATH"
+    )
+    kind: EnumProperty(
+        name="Kind",
+        description="What kind of generator is trained",
+        items=[
+            ("stylegan2", "StyleGAN2", "Good pictures, and all that the sliders of a latent can do"),
+            ("dcgan", "DCGAN", "Small and quick, rougher pictures"),
+        ],
+    )
+    start: EnumProperty(
+        name="Start From",
+        description="What the training begins with",
+        items=[
+            ("NOTHING", "Nothing", "Learn from nothing but the pictures"),
+            (
+                "STRIP",
+                "Strip's Generator",
+                "Go on from the selected strip's generator: its style drifts to the new pictures",
+            ),
+            ("FILE", "File", "Go on from a checkpoint file"),
+        ],
+    )
+    start_file: StringProperty(
+        name="Checkpoint", description="Checkpoint that the training begins with", subtype="FILE_PATH"
+    )
+    hours: FloatProperty(
+        name="Hours",
+        description="How long to train, about. It can be stopped, and gone on with, at any time",
+        default=4.0,
+        min=0.02,
+        soft_max=72.0,
+        step=50,
+        precision=2,
+    )
+    run_name: StringProperty(name="Name", description="Name of the generator; without one that of the data set")
+
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures, in pixels."""
+        return (self.width, self.height) if self.size == OTHER_SIZE else (int(self.size), int(self.size))
+
+
+class TrainingRow(PropertyGroup):
+    """One training of the list; `name` is a PropertyGroup's own."""
+
+    folder: StringProperty()
+
+
+class TrainingRows(PropertyGroup):
+    """The rows of the list, and the chosen one."""
+
+    rows: CollectionProperty(type=TrainingRow)
+    chosen: IntProperty(name="Training", description="The training that is shown", min=0)
+
+
+def training_form(scene: Scene) -> TrainingForm:
+    """The scene's form."""
+    return scene.latent_lantern_training
+
+
+def training_rows() -> TrainingRows:
+    """The list of the open window manager."""
+    return bpy.context.window_manager.latent_lantern_trainings
+
+
+def register() -> None:
+    """Attach the form to scenes, the list to the window manager."""
+    Scene.latent_lantern_training = PointerProperty(type=TrainingForm)
+    WindowManager.latent_lantern_trainings = PointerProperty(type=TrainingRows)
+
+
+def unregister() -> None:
+    """Take them off again."""
+    del WindowManager.latent_lantern_trainings
+    del Scene.latent_lantern_training

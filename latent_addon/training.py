@@ -1,0 +1,269 @@
+"""Data sets and trainings: started as processes of their own, watched in their folders, found by the next Blender.
+
+All that is known of them lies in the training folder, a preference. It is read only while the panel is open or a job
+of it is under way, in a thread; nothing of it is saved in the .blend, and opening a file starts nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+
+from ..inference_server.job_folder import ask_to_stop, is_running
+from .core.training_commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
+from .core.training_jobs import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
+from .preferences import preferences
+from .scene.training_properties import training_rows
+from .session import SERVER_ROOT, session
+from .worker.launch import check_python, module_command
+from .worker.sentences import not_startable
+from .worker.training_process import TrainingProcess
+from .worker.training_watch import Look, TrainingWatch
+
+_SEEN = 5.0
+"""Seconds after the panel was last drawn in which it counts as open."""
+
+_OFTEN = 0.5
+_SELDOM = 2.0
+"""Seconds between looks at the training folder, while a job is under way and otherwise."""
+
+
+class Training:
+    """What the training folder holds, the newest first, and what this Blender has started in it.
+
+    problem: what stands in the way of what the user has last asked for, for the panel; empty while nothing does.
+    unreadable: why the training folder cannot be read.
+    """
+
+    def __init__(self) -> None:
+        self._keep = True
+        self._forget()
+
+    def _forget(self) -> None:
+        self.jobs: list[TrainingJob] = []
+        self.problem = self.unreadable = ""
+        self._watch = TrainingWatch()
+        self._processes: dict[Path, TrainingProcess] = {}
+        self._seen = self._looked = float("-inf")
+        self._wanted: Path | None = None
+        """The run to choose in the list as soon as it is there."""
+
+    # --- the clock ----------------------------------------------------------------------------------------------------
+
+    def seen(self) -> None:
+        """The panel is drawn: somebody wants to know how things are."""
+        self._seen = time.monotonic()
+
+    def tick(self) -> None:
+        """Take in what was found, and look again when it is time. Never waits."""
+        self._keep = preferences().keep_training  # when Blender ends, preferences may be gone before us
+        look = self._watch.take()
+        if look is not None:
+            self._found(look)
+        now = time.monotonic()
+        working = self.working
+        if (working or now - self._seen < _SEEN) and now - self._looked > (_OFTEN if working else _SELDOM):
+            self._looked = now
+            self._watch.look(preferences().training_path(), list(self._processes.values()))
+
+    def wait(self, until: Callable[[], bool], timeout: float) -> bool:
+        """Tick as if the panel were open, until `until()` or `timeout` seconds; return whether it came true."""
+        end = time.monotonic() + timeout
+        while not until():
+            if time.monotonic() > end:
+                return False
+            self.seen()
+            self.tick()
+            time.sleep(0.005)
+        return True
+
+    @property
+    def working(self) -> bool:
+        """Whether any job is under way."""
+        return any(job.active for job in self.jobs) or any(process.alive for process in self._processes.values())
+
+    # --- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> list[TrainingJob]:
+        """The trainings."""
+        return [job for job in self.jobs if job.kind == "training"]
+
+    @property
+    def data_sets(self) -> list[TrainingJob]:
+        """The data sets, also those that are being made."""
+        return [job for job in self.jobs if job.kind == "dataset"]
+
+    @property
+    def ready_data_sets(self) -> list[TrainingJob]:
+        """The data sets that can be trained on."""
+        return [job for job in self.data_sets if not job.active and job.state is not JobState.FAILED]
+
+    def run(self, place: int) -> TrainingJob | None:
+        """The training of a place in the list."""
+        runs = self.runs
+        return runs[place] if 0 <= place < len(runs) else None
+
+    def job(self, folder: Path | str) -> TrainingJob | None:
+        """What works or has worked in a folder."""
+        return next((job for job in self.jobs if job.folder == Path(folder)), None)
+
+    def data_set(self, folder: str) -> Path | None:
+        """The data set to train on: the one that was chosen, else the newest that is ready; None without any."""
+        if folder:
+            return Path(bpy.path.abspath(folder))
+        return next((job.folder for job in self.ready_data_sets), None)
+
+    def show(self) -> None:
+        """Bring Blender's list up to date; it is another one when a file was opened."""
+        shown, runs = training_rows(), self.runs
+        chosen = shown.rows[shown.chosen].folder if 0 <= shown.chosen < len(shown.rows) else ""
+        while len(shown.rows) > len(runs):
+            shown.rows.remove(len(shown.rows) - 1)
+        for i, job in enumerate(runs):
+            row = shown.rows[i] if i < len(shown.rows) else shown.rows.add()
+            if row.folder != str(job.folder):
+                row.name, row.folder = job.name, str(job.folder)
+        folders = [job.folder for job in runs]
+        if self._wanted in folders:
+            chosen, self._wanted = str(self._wanted), None
+        place = folders.index(Path(chosen)) if chosen and Path(chosen) in folders else 0
+        if shown.chosen != place:
+            shown.chosen = place
+        session.redraw()
+
+    # --- what the user asks for ---------------------------------------------------------------------------------------
+
+    def data_set_folder(self, name: str) -> Path:
+        """Where a data set of this name is made: anew, or where one of the name was left unfinished."""
+
+        def unfinished(folder: Path) -> bool:
+            job = self.job(folder)
+            return holds_nothing(folder) or (job is not None and job.state in UNFINISHED)
+
+        return free_folder(preferences().training_path() / DATA_SETS, folder_name(name) or "Pictures", unfinished)
+
+    def run_folder(self, name: str) -> Path:
+        """Where a new run of this name goes."""
+        return free_folder(preferences().training_path() / RUNS, folder_name(name) or "Generator", holds_nothing)
+
+    def make_data_set(self, order: DataSetOrder) -> bool:
+        """Begin to make a data set; False, with the problem, where that cannot be."""
+        return self._start(order.arguments(), order.out)
+
+    def train(self, order: TrainingOrder) -> bool:
+        """Begin to train; False, with the problem, where that cannot be."""
+        return self._start(order.arguments(), order.out)
+
+    def resume(self, job: TrainingJob, images: int = 0) -> bool:
+        """Go on with a training, until `images` if not 0; False, with the problem, where that cannot be."""
+        return self._start(resume_arguments(job.folder, images), job.folder)
+
+    def stop(self, job: TrainingJob) -> None:
+        """Ask a job to save what it has and to end."""
+        self.problem = ""
+        try:
+            self._stop(job.folder)
+        except OSError as error:
+            self.problem = f"{job.folder} cannot be written to ({error.strerror or error}), so it goes on."
+        self._looked = float("-inf")
+
+    def _start(self, arguments: list[str], folder: Path) -> bool:
+        python = preferences().server_python
+        self.problem = check_python(python)
+        if self.problem:
+            return False
+        python = bpy.path.abspath(python)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            log = (folder / LOG_FILE).open("ab")
+        except OSError as error:
+            self.problem = (
+                f"{folder} cannot be written to ({error.strerror or error}). Choose another training folder in the "
+                "preferences."
+            )
+            return False
+        with log:
+            try:
+                command = module_command(python, SERVER_ROOT, *arguments)
+                self._processes[folder] = TrainingProcess(*command, folder, log)
+            except OSError as error:
+                self.problem = not_startable(python, error)
+                return False
+        if arguments[0] == "train":
+            self._wanted = folder
+        self._looked = float("-inf")
+        return True
+
+    def _stop(self, folder: Path) -> None:
+        if is_running(folder):
+            ask_to_stop(folder)
+        elif folder in self._processes:
+            self._processes.pop(folder).terminate()
+
+    def _found(self, look: Look) -> None:
+        if look.folder != preferences().training_path():
+            return
+        if look.jobs != self.jobs or look.problem != self.unreadable:
+            self.unreadable = look.problem
+            self.jobs = look.jobs
+            for job in self.jobs:
+                _load_picture(job)
+            self.show()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Blender ends, or the add-on is disabled: what this Blender has started goes on, or is asked to stop."""
+        if not self._keep:
+            for folder, process in list(self._processes.items()):
+                if process.alive:
+                    with contextlib.suppress(OSError):
+                        self._stop(folder)
+        self._forget()
+
+
+_icons: Any = None
+_stamps: dict[str, int] = {}
+
+
+def icon_of(job: TrainingJob) -> int:
+    """The icon of a job's newest picture, 0 without one."""
+    key = str(job.folder)
+    return _icons[key].icon_id if _icons is not None and key in _icons else 0
+
+
+def _load_picture(job: TrainingJob) -> None:
+    """Let Blender read the picture when it is next drawn, if it is another one."""
+    key = str(job.folder)
+    if _icons is None or job.picture is None or _stamps.get(key) == job.picture_stamp:
+        return
+    if key in _icons:
+        del _icons[key]
+    _icons.load(key, str(job.picture), "IMAGE", True)
+    _stamps[key] = job.picture_stamp
+
+
+def register() -> None:
+    """Make room for the pictures."""
+    global _icons
+    _icons = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    """Forget the pictures and the jobs; none of them is ended, unless the preferences say so."""
+    global _icons
+    training.close()
+    bpy.utils.previews.remove(_icons)
+    _icons = None
+    _stamps.clear()
+
+
+training = Training()
+"""The trainings of this Blender's user."""

@@ -1,0 +1,76 @@
+"""A job's process: started so that it may outlive Blender, its end noticed while Blender lives.
+
+What it does is not heard from it but read in its folder, like that of a job which another Blender has started.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from ..core.training_jobs import LOG_FILE, Launch, last_words
+from . import sentences
+
+
+class TrainingProcess:
+    """A process that works in `folder` and prints to `log`, the folder's, opened for adding. Both stay the caller's.
+
+    Raises OSError when the command cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: BinaryIO):
+        self.folder = folder
+        self._log = folder / LOG_FILE
+        self._log_start = log.seek(0, os.SEEK_END)
+        # Status files hold the time that the job wrote them at: what is older than this is not its word.
+        self._since = time.time()
+        self._popen = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            # Not the extension's folder: Windows locks the working folder of a running process.
+            cwd=tempfile.gettempdir(),
+            # Neither Ctrl+C in Blender's terminal nor the end of its session is meant for it.
+            start_new_session=True,
+            creationflags=_windows_flags(),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._popen.poll() is None
+
+    def launch(self) -> Launch:
+        """How it stands. Reads the log where the process has ended by an error."""
+        code = self._popen.poll()
+        words = sentences.job_ended(code, last_words(self._log, self._log_start)) if code else ""
+        return Launch(self._since, code is None, words)
+
+    def terminate(self) -> None:
+        """End a process that is only starting, and so has nothing to save."""
+        if self.alive:
+            self._popen.terminate()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the process to end; return whether it has."""
+        try:
+            self._popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+def _windows_flags() -> int:
+    # A console that nobody sees, not none at all (DETACHED_PROCESS): else each of its own processes would open one.
+    names = ("CREATE_NO_WINDOW", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
+    flags = 0
+    for name in names:
+        flags |= getattr(subprocess, name, 0)
+    return flags

@@ -1,0 +1,60 @@
+"""Reads a training folder beside Blender's main thread: on a network share that may take a while."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..core.training_jobs import TrainingJob, find_jobs
+from .training_process import TrainingProcess
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a training folder has found, and why it could not be read."""
+
+    folder: Path
+    jobs: list[TrainingJob] = field(default_factory=list)
+    problem: str = ""
+
+
+class TrainingWatch:
+    """One look at a time, each in a thread of its own that ends with it. For the main thread only."""
+
+    def __init__(self) -> None:
+        self._found: queue.SimpleQueue[Look] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._known: dict[Path, TrainingJob] = {}
+
+    @property
+    def looking(self) -> bool:
+        """Whether a look is under way, or has not been taken yet."""
+        return self._thread is not None
+
+    def look(self, folder: Path, processes: Sequence[TrainingProcess]) -> None:
+        """Begin a look, unless one is under way."""
+        if self._thread is None:
+            arguments = (folder, tuple(processes), self._known)
+            self._thread = threading.Thread(target=self._look, args=arguments, name="lantern-training", daemon=True)
+            self._thread.start()
+
+    def take(self) -> Look | None:
+        """What the look has found, once; None while it is under way. Never waits."""
+        try:
+            found = self._found.get_nowait()
+        except queue.Empty:
+            return None
+        self._thread = None
+        self._known = {job.folder: job for job in found.jobs}
+        return found
+
+    def _look(self, folder: Path, processes: tuple[TrainingProcess, ...], known: dict[Path, TrainingJob]) -> None:
+        try:
+            launches = {process.folder: process.launch() for process in processes}
+            look = Look(folder, find_jobs(folder, launches, known))
+        except OSError as error:
+            look = Look(folder, problem=f"The training folder {folder} cannot be read: {error.strerror or error}.")
+        self._found.put(look)
