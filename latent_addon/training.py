@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +70,6 @@ class Training:
         if (working or now - self._seen < _SEEN) and now - self._looked > (_OFTEN if working else _SELDOM):
             self._looked = now
             self._watch.look(preferences().training_path(), list(self._processes.values()))
-
-    def wait(self, until: Callable[[], bool], timeout: float) -> bool:
-        """Tick as if the panel were open, until `until()` or `timeout` seconds; return whether it came true."""
-        end = time.monotonic() + timeout
-        while not until():
-            if time.monotonic() > end:
-                return False
-            self.seen()
-            self.tick()
-            time.sleep(0.005)
-        return True
 
     @property
     def working(self) -> bool:
