@@ -1,0 +1,150 @@
+"""How close pictures of a generator are to those of a data set. What the numbers mean: docs/quality.md.
+
+The same pictures give the same numbers; nothing here depends on any random state but its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from inference_server.jobs import JobError
+
+from .features import RandomFeatures
+from .neighbours import NEAREST, radii, share_inside
+from .wasserstein import PATCH, PatchSampler, level_sizes, sliced_distance
+
+BATCH = 32
+FEWEST = 2 * NEAREST + 2
+"""Pictures of each set; with fewer the numbers say nothing at all."""
+TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How close some pictures are to those of a data set."""
+
+    pictures: int
+    """How many were compared."""
+    swd: float
+    """Mean of the sliced Wasserstein distances of all levels, times 1000; 0 is best."""
+    swd_levels: dict[int, float]
+    """The distance of each level by the level's shorter side in pixels, finest first."""
+    precision: float
+    """0 to 1: the share of the pictures that lie among those of the data set."""
+    recall: float
+    """0 to 1: the share of the data set's pictures that lie among these."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return asdict(self) | {"swd_levels": {str(side): value for side, value in self.swd_levels.items()}}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is kept of n pictures: patches float32 (PATCHES, c, 7, 7) of each level, features float32 (n, d)."""
+
+    size: tuple[int, int]
+    channels: int
+    patches: list[np.ndarray]
+    features: np.ndarray
+
+
+def batches_of(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    """Pictures (n, h, w, c) a batch at a time."""
+    for start in range(0, len(pictures), BATCH):
+        yield pictures[start : start + BATCH]
+
+
+def describe(batches: Iterable[np.ndarray], count: int) -> Description:
+    """Look at pictures that come in batches, so that there may be more than memory holds.
+
+    Args:
+        batches: uint8 (n, h, w, c), any n.
+        count: how many pictures these are together.
+
+    Raises:
+        JobError: they are too few or too small to say anything of them.
+    """
+    if count < FEWEST:
+        raise JobError(f"{count} pictures are too few to compare; {FEWEST} are the least, and some hundred say more.")
+    sampler: PatchSampler | None = None
+    size, channels, found = (0, 0), 0, []
+    for batch in batches:
+        if sampler is None:
+            size, channels = batch.shape[1:3], batch.shape[3]
+            if min(size) < PATCH:
+                raise JobError(f"Pictures of {size[1]} x {size[0]} pixels are too small; {PATCH} a side are the least.")
+            sampler, network = PatchSampler(size, channels, count), RandomFeatures(channels)
+        images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        sampler.add(images)
+        found.append(network(images))
+    if sampler is None or sum(map(len, found)) != count:
+        raise ValueError(f"there are {sum(map(len, found))} pictures, not {count}")
+    return Description(size, channels, sampler.patches(), np.concatenate(found))
+
+
+class Reference:
+    """What is computed once of the real pictures.
+
+    Args:
+        pictures: uint8 (n, h, w, c), or what ``describe`` found of them.
+
+    Raises:
+        JobError: they are too few or too small.
+    """
+
+    def __init__(self, pictures: np.ndarray | Description) -> None:
+        if isinstance(pictures, np.ndarray):
+            pictures = describe(batches_of(pictures), len(pictures))
+        self.size, self.channels, self.patches = pictures.size, pictures.channels, pictures.patches
+        features = pictures.features.astype(np.float64)
+        self._mean, self._deviation = features.mean(axis=0), np.maximum(features.std(axis=0), TINY)
+        self.points = self.standardised(pictures.features)
+        self.radii = radii(self.points)
+
+    def standardised(self, features: np.ndarray) -> np.ndarray:
+        """Features (n, d) as multiples of their deviation in the real pictures, from the mean there: float64."""
+        return (features.astype(np.float64) - self._mean) / self._deviation
+
+
+def measure(reference: Reference, fakes: np.ndarray | Description) -> Quality:
+    """Compare pictures with the real ones.
+
+    Args:
+        reference: the real ones.
+        fakes: uint8 (m, h, w, c), or what ``describe`` found of them. Precision and recall can only be compared where
+            n and m are the same.
+
+    Raises:
+        JobError: they are too few, or of another size or other channels than the real ones.
+    """
+    if isinstance(fakes, np.ndarray):
+        check_kind(reference.size, reference.channels, fakes.shape[1:3], fakes.shape[3])
+        fakes = describe(batches_of(fakes), len(fakes))
+    check_kind(reference.size, reference.channels, fakes.size, fakes.channels)
+    sides = [min(size) for size in level_sizes(*reference.size)]
+    levels = zip(reference.patches, fakes.patches, strict=True)
+    distances = [sliced_distance(real, fake, seed) for seed, (real, fake) in enumerate(levels)]
+    points = reference.standardised(fakes.features)
+    return Quality(
+        pictures=len(points),
+        swd=float(np.mean(distances)),
+        swd_levels=dict(zip(sides, distances, strict=True)),
+        precision=share_inside(points, reference.points, reference.radii),
+        recall=share_inside(reference.points, points, radii(points)),
+    )
+
+
+def check_kind(real_size: tuple[int, int], real_channels: int, size: tuple[int, int], channels: int) -> None:
+    """Raise JobError unless pictures have the size (height, width) and the channels of the real ones."""
+    if (*size, channels) != (*real_size, real_channels):
+        raise JobError(
+            f"The generator's pictures are {size[1]} x {size[0]} with {channels} channels, and those of the data set "
+            f"{real_size[1]} x {real_size[0]} with {real_channels}. Make a data set of the generator's size with the "
+            "command dataset."
+        )

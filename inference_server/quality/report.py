@@ -1,0 +1,151 @@
+"""What the command `quality` does: pictures of a data set and of generators, measured and told."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference_server.batches import Frames
+from inference_server.checkpoints import CheckpointError
+from inference_server.checkpoints.snapshots import find_snapshots
+from inference_server.cli import UsageError, print_json
+from inference_server.console import open_renderer
+from inference_server.datasets.reading import Dataset, DatasetError
+from inference_server.job_folder import read_json, write_json
+from inference_server.renderer import Renderer
+from inference_server.residents import Loaded
+
+from .measure import BATCH, FEWEST, Quality, Reference, check_kind, describe, measure
+
+FORMAT = "latent-lantern-quality"
+VERSION = 1
+REPORT = "quality.json"
+SEED = 0
+IMAGES_SEEN = re.compile(r"snapshot-0*(\d+)$")
+
+
+def report(options: argparse.Namespace) -> int:
+    """Measure a generator, or each snapshot of a run; print a table, or JSON."""
+    if options.count < FEWEST:
+        raise UsageError(f"--count must be {FEWEST} or more; some hundred pictures are needed to say much.")
+    if not np.isfinite(options.psi):
+        raise UsageError("--psi must be a finite number.")
+    try:
+        dataset = Dataset(options.dataset)
+        paths = find_snapshots(options.generator) if options.generator.is_dir() else [options.generator]
+        if len(dataset) < 2 * FEWEST:
+            raise UsageError(f"The data set {options.dataset} has {len(dataset)} pictures, too few to compare with.")
+        renderer = open_renderer(options.device, options.compile)
+        info = renderer.open(str(paths[0]), None).info
+        check_kind(dataset.size, dataset.channels, (info.height, info.width), info.channels)
+        return _report(options, dataset, paths, renderer)
+    except (DatasetError, CheckpointError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _report(options: argparse.Namespace, dataset: Dataset, paths: list[Path], renderer: Renderer) -> int:
+    count = min(options.count, len(dataset))
+    terms = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dataset": str(options.dataset.resolve()),
+        "fingerprint": dataset.fingerprint,
+        "pictures": count,
+        "psi": options.psi,
+        "seed": SEED,
+    }
+    file = options.generator / REPORT if options.generator.is_dir() else None
+    known = {} if file is None else read_json(file)
+    if any(known.get(key) != value for key, value in terms.items()):
+        known = {}
+    before = {(entry.get("file"), entry.get("sha256")): entry for entry in known.get("generators", [])}
+    chosen = np.arange(count) * len(dataset) // count
+    reference = Reference(describe(_pictures(dataset, chosen), count))
+    halves = known.get("halves") or _halves(dataset, chosen).to_dict()
+    entries: list[dict[str, Any]] = []
+    if not options.json:
+        print(f"{count} pictures of {options.dataset}, and as many of each generator at psi {options.psi:g}")
+        print(_heading(halves))
+        print(_row("the data set's halves", halves), flush=True)
+    for path in paths:
+        sha256 = renderer.identities.of(path)[1]
+        entry = before.get((path.name, sha256))
+        if entry is None:
+            loaded = renderer.open(str(path), sha256, keep=False)
+            quality = measure(reference, describe(generated(renderer, loaded, count, options.psi), count))
+            entry = {"file": path.name, "sha256": sha256, "images": images_seen(path), **quality.to_dict()}
+        entries.append(entry)
+        if file is not None:
+            write_json(file, terms | {"halves": halves, "generators": entries})
+        if not options.json:
+            name = f"{entry['images']:,} images" if entry["images"] is not None else path.name
+            print(_row(name, entry), flush=True)
+    if options.json:
+        print_json(terms | {"halves": halves, "generators": entries})
+    return 0
+
+
+def images_seen(path: Path) -> int | None:
+    """The number of images that a snapshot of ours was trained on, None for other files."""
+    match = IMAGES_SEEN.search(path.stem)
+    return int(match[1]) if match else None
+
+
+def generated(renderer: Renderer, loaded: Loaded, count: int, psi: float) -> Iterator[np.ndarray]:
+    """Yield pictures uint8 (n, h, w, c), ``count`` in all, of latents that are always the same.
+
+    Each has noise of its own, and of a conditional generator a class drawn by chance.
+    """
+    info, random = loaded.info, np.random.RandomState(SEED)
+    latents = random.standard_normal((count, info.z_dim)).astype(np.float32)
+    classes = None
+    if info.num_classes:
+        classes = np.eye(info.num_classes, dtype=np.float32)[random.randint(info.num_classes, size=count)]
+    at_once = 1 if info.has_noise else BATCH
+    for start in range(0, count, at_once):
+        rows = slice(start, min(start + at_once, count))
+        frames = Frames(
+            "z",
+            latents[rows],
+            np.full(rows.stop - start, psi, np.float32),
+            [info.default_cutoff] * (rows.stop - start),
+            start if info.has_noise else "none",
+            None if classes is None else classes[rows],
+        )
+        yield np.stack([picture.pixels() for picture in renderer.render(loaded, frames)])
+        if sys.stderr.isatty() and rows.stop % 50 < at_once:
+            print(f"\r{rows.stop} of {count} pictures\r", end="", file=sys.stderr, flush=True)
+
+
+def _pictures(dataset: Dataset, indices: np.ndarray) -> Iterator[np.ndarray]:
+    """Pictures (n, h, w, c) of a data set; of one that is shown mirrored too, every other one is mirrored."""
+    for start in range(0, len(indices), BATCH):
+        pictures = np.stack([dataset.picture(int(index)) for index in indices[start : start + BATCH]])
+        if dataset.mirror:
+            pictures[1::2] = pictures[1::2, :, ::-1].copy()
+        yield pictures
+
+
+def _halves(dataset: Dataset, indices: np.ndarray) -> Quality:
+    """How close every other picture is to the rest: what the best of all generators would come to."""
+    first, second = (indices[at::2][: len(indices) // 2] for at in (0, 1))
+    return measure(
+        Reference(describe(_pictures(dataset, first), len(first))),
+        describe(_pictures(dataset, second), len(second)),
+    )
+
+
+def _heading(quality: dict[str, Any]) -> str:
+    sides = "".join(f"{side:>8}" for side in quality["swd_levels"])
+    return f"{'':28}{"swd":>8}    {sides}{'precision':>12}{'recall':>9}"
+
+
+def _row(name: str, quality: dict[str, Any]) -> str:
+    levels = "".join(f"{value:8.1f}" for value in quality["swd_levels"].values())
+    return f"{name:28}{quality['swd']:8.1f}    {levels}{quality['precision']:12.3f}{quality['recall']:9.3f}"
