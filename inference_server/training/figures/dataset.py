@@ -34,7 +34,7 @@ def draw_dataset(folder: Path, count: int, size: int, seed: int, workers: int = 
     stopped run carries on.
 
     Raises:
-        ValueError: if the folder holds the latents of other pictures, or more pictures than ``count``.
+        ValueError: if the folder holds the latents of other pictures, more than ``count``, or pictures of another size.
     """
     latents = np.stack([latent(seed, index) for index in range(count)])
     pictures, table = folder / "pictures", folder / "latents.npy"
@@ -44,6 +44,13 @@ def draw_dataset(folder: Path, count: int, size: int, seed: int, workers: int = 
         same = min(len(there), count)
         if not np.array_equal(there[:same], latents[:same]) or len(there) > count:
             raise ValueError(f"{table} belongs to other pictures. Choose another folder, or the same seed and count.")
+    for path in sorted(pictures.glob("*.png"))[:1]:
+        with Image.open(path) as picture:
+            if picture.size != (size, size):
+                raise ValueError(
+                    f"{path} is {picture.width} x {picture.height} pixels, not {size} x {size}. "
+                    "Choose another folder, or the same size."
+                )
     unfinished = table.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
         np.save(file, latents)
@@ -68,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         draw_dataset(options.out, options.count, options.size, options.seed, options.workers)
-    except ValueError as error:
-        parser.error(str(error))
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"The pictures could not be drawn: {error}\n")
     if options.sheet:
         some = min(24, options.count)
         first = np.stack([draw_picture(latent(options.seed, index), options.size) for index in range(some)])

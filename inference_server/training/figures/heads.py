@@ -142,12 +142,11 @@ class Head:
     def draw_hat(self) -> None:
         """A crown and a brim: nothing, a cap, a bowler, a top hat, a pointed hat, and all between."""
         crown, brim = self.knobs.grown("crown"), self.knobs.grown("brim")
-        on = max(crown, 0.0)
-        if on < 0.02:
+        if crown < 0.02:
             return
         taper = self.knobs.either("taper")
-        height = on * (9.5 + 7.5 * abs(2 * taper - 1) ** 1.2)
-        base = (WIDE - 0.6) * min(1.0, 0.5 + on)
+        height = crown * (9.5 + 7.5 * abs(2 * taper - 1) ** 1.2)
+        base = (WIDE - 0.6) * min(1.0, 0.5 + crown)
         flat = 2.2 + 9 * max(0.0, taper - 0.45)  # the exponent of a superellipse
         up = np.linspace(0, 1, 12)
         dome = (1 - np.minimum(up, 0.999) ** flat) ** (1 / flat)
@@ -158,7 +157,7 @@ class Head:
         tip = -1.5 * self.side * pointed * up
         left, right = np.stack([tip - half, -height * up], 1), np.stack([tip + half, -height * up], 1)
         pen.piece(np.concatenate([left, right[::-1]]), self.colours["hat"], min(0.9, height))
-        pen.disc(tip[-1], -height - 0.5, 3.2 * on * pointed, self.colours["band"], 0.7)
-        thick, out = 1.9 * on, base + 4.2 * brim * (0.35 + 0.65 * abs(self.side))
+        pen.disc(tip[-1], -height - 0.5, 3.2 * crown * pointed, self.colours["band"], 0.7)
+        thick, out = 1.9 * crown, base + 4.2 * brim * (0.35 + 0.65 * abs(self.side))
         shift = 2.4 * self.side * (1 - brim)
         pen.limb([(shift - out, -0.4), (shift + out, -0.4)], [thick, thick], self.colours["band"], 0.9)
