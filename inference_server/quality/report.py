@@ -143,7 +143,7 @@ def _halves(dataset: Dataset, indices: np.ndarray) -> Quality:
 
 def _heading(quality: dict[str, Any]) -> str:
     sides = "".join(f"{side:>8}" for side in quality["swd_levels"])
-    return f"{'':28}{"swd":>8}    {sides}{'precision':>12}{'recall':>9}"
+    return f"{'':28}{'swd':>8}    {sides}{'precision':>12}{'recall':>9}"
 
 
 def _row(name: str, quality: dict[str, Any]) -> str:
