@@ -10,14 +10,15 @@ def adapt(probability: float, mean_sign: float, images: int, target: float = 0.6
     """The probability of augmentation after some more images.
 
     A discriminator that knows the data set by heart is sure of its pictures: the mean of the sign of its scores, r_t in
-    the paper, nears 1. The probability then rises, and falls when the mean is below the target, always at the same pace.
+    the paper, nears 1. The probability rises while the mean is above the target and falls while it is below, always at
+    the same pace.
 
     Args:
         probability: the one in use.
-        mean_sign: E[sign(D(x))] over pictures x of the data set, in -1..1, where a positive score means "of the data set".
-        images: so many were seen since the last change.
+        mean_sign: E[sign(D(x))] over pictures x of the data set, in -1..1; a positive score means "real".
+        images: how many were seen since the last change.
         target: what the mean shall become.
-        ramp: so many images take the probability from 0 to 1.
+        ramp: this many images take the probability from 0 to 1.
 
     Returns:
         The new probability, in 0..``MOST``.
