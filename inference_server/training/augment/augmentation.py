@@ -16,7 +16,7 @@ SMALLEST = 4
 class Augmentation:
     """Changes pictures of one size in place, size, angle and colour, with the strengths of the paper.
 
-    A picture is sampled once, however many changes are made to it. Nothing waits for the device: on a GPU all is queued.
+    A picture is sampled once, however many changes are made to it. On a GPU nothing waits for the device.
 
     Args:
         size: height and width, at least 4 each.
@@ -34,9 +34,7 @@ class Augmentation:
         if channels not in (1, 2, 3, 4):
             raise ValueError(f"Pictures have 1 to 4 channels, not {channels}.")
         if min(size) < SMALLEST:
-            raise ValueError(
-                f"Pictures of {size[1]} x {size[0]} are too small to be augmented: {SMALLEST} is the least."
-            )
+            raise ValueError(f"Pictures of {size[1]} x {size[0]} are too small to augment: {SMALLEST} is the least.")
 
     def __call__(self, images: torch.Tensor, probability: float, random: torch.Generator) -> torch.Tensor:
         """Change pictures by chance.
