@@ -32,6 +32,9 @@ _OFTEN = 0.5
 _SELDOM = 2.0
 """Seconds between looks at the training folder, while a job is under way and otherwise."""
 
+_PICTURE = 4.0
+"""Seconds for which a picture is shown at least: Blender reads it beside its main thread, and shows none meanwhile."""
+
 
 class Training:
     """What the training folder holds, the newest first, and what this Blender has started in it.
@@ -201,9 +204,9 @@ class Training:
         if look.jobs != self.jobs or look.problem != self.unreadable:
             self.unreadable = look.problem
             self.jobs = look.jobs
-            for job in self.jobs:
-                _load_picture(job)
             self.show()
+        for job in self.jobs:
+            _load_picture(job)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -218,7 +221,8 @@ class Training:
 
 
 _icons: Any = None
-_stamps: dict[str, int] = {}
+_loaded: dict[str, tuple[int, float]] = {}
+"""The stamp of each job's icon, and when it was loaded."""
 
 
 def icon_of(job: TrainingJob) -> int:
@@ -230,12 +234,15 @@ def icon_of(job: TrainingJob) -> int:
 def _load_picture(job: TrainingJob) -> None:
     """Let Blender read the picture when it is next drawn, if it is another one."""
     key = str(job.folder)
-    if _icons is None or job.picture is None or _stamps.get(key) == job.picture_stamp:
+    stamp, when = _loaded.get(key, (0, float("-inf")))
+    now = time.monotonic()
+    if _icons is None or job.picture is None or stamp == job.picture_stamp or now - when < _PICTURE:
         return
     if key in _icons:
         del _icons[key]
     _icons.load(key, str(job.picture), "IMAGE", True)
-    _stamps[key] = job.picture_stamp
+    _loaded[key] = (job.picture_stamp, now)
+    session.redraw()
 
 
 def register() -> None:
@@ -250,7 +257,7 @@ def unregister() -> None:
     training.close()
     bpy.utils.previews.remove(_icons)
     _icons = None
-    _stamps.clear()
+    _loaded.clear()
 
 
 training = Training()

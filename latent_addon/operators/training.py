@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from bpy.types import Context, ImageStrip, Operator, Scene
 
 from ..core.frame_request import GeneratorFacts
-from ..core.training_commands import DataSetOrder, TrainingOrder, check_size, write_paths
+from ..core.training_commands import DataSetOrder, TrainingOrder, check_size, folder_name, write_paths
 from ..core.training_jobs import TrainingJob
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import film_of, has_pictures, pictures_of
@@ -74,9 +74,7 @@ class LANTERN_OT_make_data_set(Operator):
         source = _source(form, strip)
         if source is not None and not source.exists():
             raise _Problem(f"There is nothing at {source}. Choose another film or folder.")
-        size = f"{width}" if width == height else f"{width}x{height}"
-        stem = source.stem if source and source.is_file() else source.name if source else strip.name
-        out = training.data_set_folder(form.data_set_name or f"{stem} {size}")
+        out = training.data_set_folder(form.data_set_name or default_name(form, strip))
         job = training.job(out)
         if job is not None and job.active:
             raise _Problem(f"The data set {out.name} is being made. Wait for it, or stop it first.")
@@ -91,6 +89,16 @@ class LANTERN_OT_make_data_set(Operator):
 def selected_strip(scene: Scene) -> Any:
     """The active strip of a scene's Sequencer, None without one."""
     return scene.sequence_editor.active_strip if scene.sequence_editor else None
+
+
+def default_name(form: TrainingForm, strip: Any) -> str:
+    """What a data set is called that is given no name: after its source, and the size of its pictures."""
+    if form.source == "STRIP":
+        source = Path(film_of(strip)).stem if strip.type == "MOVIE" else strip.name
+    else:
+        source = Path(form.film).stem if form.source == "FILM" else Path(form.pictures).name
+    width, height = form.picture_size()
+    return folder_name(f"{source} {width}" if width == height else f"{source} {width}x{height}")
 
 
 def _source(form: TrainingForm, strip: Any) -> Path | None:

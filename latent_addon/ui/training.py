@@ -8,7 +8,7 @@ from bpy.types import Context, UILayout, UIList
 
 from ..core.training_jobs import JobState, TrainingJob
 from ..operators.context import current_strip, working_scene
-from ..operators.training import chosen_run, selected_strip
+from ..operators.training import chosen_run, default_name, selected_strip
 from ..preferences import preferences
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import has_pictures
@@ -43,8 +43,6 @@ class TrainingPanel:
         training.seen()
         for problem in filter(None, (training.problem, training.unreadable)):
             draw_problem(layout, context, problem)
-        if any(run.active for run in training.runs):
-            draw_message(layout, context, "While it trains, frames still come, only slower.", icon="INFO")
 
 
 class PicturesPanel:
@@ -69,14 +67,15 @@ class PicturesPanel:
         else:
             column.prop(form, "film" if form.source == "FILM" else "pictures")
         if form.source == "FILM" or (strip is not None and strip.type == "MOVIE"):
-            column.prop(form, "every", text="Every n-th Frame")
+            column.prop(form, "every", text="Every n-th")
         column.prop(form, "size")
         if form.size == OTHER_SIZE:
             column.prop(form, "width")
             column.prop(form, "height")
         column.prop(form, "crop")
         column.prop(form, "mirror")
-        column.prop(form, "data_set_name")
+        named = form.source != "STRIP" or has_pictures(strip)
+        column.prop(form, "data_set_name", placeholder=default_name(form, strip) if named else "")
         layout.operator("lantern.make_data_set", icon="IMGDISPLAY")
         shown = _shown_data_set(form)
         if shown is not None:
@@ -109,7 +108,8 @@ class StartTrainingPanel:
             name = settings_of(strip).generator_name if strip else "No latent strip"
             heading(column, "Generator").label(text=name[:24])
         column.prop(form, "hours")
-        column.prop(form, "run_name")
+        data_set = training.data_set(form.data_set)
+        column.prop(form, "run_name", placeholder=data_set.name if data_set else "")
         layout.operator("lantern.start_training", icon="PLAY")
         keep = preferences().keep_training
         words = "It goes on when Blender closes." if keep else "It stops, and is saved, when Blender closes."
@@ -194,6 +194,8 @@ def _draw_run(layout: UILayout, context: Context, job: TrainingJob) -> None:
     box = layout.box().column()
     _draw_name(box, context, job)
     _draw_state(box, context, job)
+    if job.active:
+        box.label(text="Frames still come, only slower.", icon="INFO")
     _draw_picture(box, job)
     if job.snapshots:
         box.label(text="1 snapshot" if job.snapshots == 1 else f"{job.snapshots} snapshots")

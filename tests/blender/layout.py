@@ -47,9 +47,13 @@ class Layout:
         assert len(text) <= LONGEST_LINE, text
         self.texts.append(text)
 
-    def prop(self, data: Any, name: str, text: str | None = None, icon: str = "NONE") -> None:
+    def prop(
+        self, data: Any, name: str, text: str | None = None, icon: str = "NONE", placeholder: str | None = None
+    ) -> None:
         assert name in data.bl_rna.properties, f"{data} has no property {name}"
         self.props.append(name)
+        if placeholder:
+            self.texts.append(placeholder)
 
     def operator(
         self, idname: str, text: str | None = None, icon: str = "NONE", depress: bool = False
