@@ -27,7 +27,7 @@ FORMAT = "latent-lantern-quality"
 VERSION = 1
 REPORT = "quality.json"
 SEED = 0
-IMAGES_SEEN = re.compile(r"snapshot-0*(\d+)$")
+IMAGES_SEEN = re.compile(r"snapshot-(\d+)")
 
 
 def report(options: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def _report(options: argparse.Namespace, dataset: Dataset, paths: list[Path], re
 
 def images_seen(path: Path) -> int | None:
     """The number of images that a snapshot of ours was trained on, None for other files."""
-    match = IMAGES_SEEN.search(path.stem)
+    match = IMAGES_SEEN.fullmatch(path.stem)
     return int(match[1]) if match else None
 
 

@@ -131,9 +131,13 @@ def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarra
 
 
 def images_seen(snapshots: list[Path]) -> list[int] | None:
-    """The last number in each snapshot's name, or None unless all have one and they grow."""
+    """The one number that differs between the snapshots' names, or None where there is none or it does not grow.
+
+    Ours are numbered by images; others perhaps by thousands of them, which is as good for a pace.
+    """
+    names = [NUMBER.split(path.stem) for path in snapshots]
     numbers = [NUMBER.findall(path.stem) for path in snapshots]
-    if not all(numbers):
+    if any(name != names[0] or not found for name, found in zip(names, numbers, strict=True)):
         return None
     seen = [int(found[-1]) for found in numbers]
     return seen if all(a < b for a, b in pairwise(seen)) else None
@@ -227,7 +231,7 @@ def _opaque(picture: np.ndarray) -> np.ndarray:
     """RGB or grey as it is, RGBA over black."""
     if picture.shape[2] < 4:
         return picture
-    return (picture[..., :3] * np.int32(1) * picture[..., 3:] // 255).astype(np.uint8)
+    return (picture[..., :3].astype(np.int32) * picture[..., 3:] // 255).astype(np.uint8)
 
 
 def _line(text: str, grid: tuple[int, ...], ground: int) -> np.ndarray:
@@ -240,7 +244,7 @@ def _line(text: str, grid: tuple[int, ...], ground: int) -> np.ndarray:
 
 
 def _text(place: float, snapshots: list[Path], images: list[int] | None) -> str:
-    """How many images were seen at a place, or where nobody knows, the snapshot's name."""
-    if images is None:
+    """How many images were seen at a place, or of a training that is not ours, the snapshot's name."""
+    if images is None or not snapshots[0].stem.startswith("snapshot-"):
         return snapshots[int(place)].stem
     return f"{round(float(np.interp(place, np.arange(len(images)), images))):,} images"
