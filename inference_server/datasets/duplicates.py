@@ -1,0 +1,90 @@
+"""Telling that two pictures are nearly the same, among a hundred thousand.
+
+A picture's cells are its mean colours in 8 x 8 places. Its bits, 112, say whether a cell is clearly brighter than the
+one to its left, and than the one above: the difference hash of image search, with a dead zone so that plain grounds
+with noise give no random bits. Two pictures are near-duplicates if few bits differ and no cell's colour differs much.
+
+The bits are cut into 7 bands of 16. Pictures that differ in 6 bits or fewer have at least one band in common, so only
+pictures that share a band are compared.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from PIL import Image
+
+from .settings import MOST_BITS
+
+SIDE = 8
+CELLS = SIDE * SIDE * 3
+DEAD_ZONE = 6.0
+CELL_STEP = 4
+"""By how much of 255 a cell may differ for each bit that may."""
+BANDS = MOST_BITS + 1
+
+
+def cells_of(image: Image.Image) -> np.ndarray:
+    """The cells: uint8 (192,). Transparent parts count as black."""
+    if image.mode == "RGBA":
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(small, np.uint8).reshape(CELLS).copy()
+
+
+def bits_of(cells: np.ndarray) -> np.ndarray:
+    """The bits as 7 bands: uint16 (7,)."""
+    grey = cells.reshape(SIDE, SIDE, 3).astype(np.float32).mean(axis=-1)
+    bits = np.concatenate(
+        [(np.diff(grey, axis=1) > DEAD_ZONE).ravel(), (np.diff(grey, axis=0) > DEAD_ZONE).ravel()],
+    )
+    return np.packbits(bits).view(np.uint16)
+
+
+class Duplicates:
+    """The pictures so far, to find the first one that a new one is nearly the same as.
+
+    Args:
+        most: how many bits may differ, 0 to 6; 0 finds nothing.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._names: list[str] = []
+        self._bits = array("H")
+        self._cells = bytearray()
+        self._buckets: list[dict[int, array[int]]] = [{} for _ in range(BANDS)]
+
+    def find(self, cells: np.ndarray) -> str | None:
+        """The name of the earliest near-duplicate, or None."""
+        if not self._most or not self._names:
+            return None
+        bits = bits_of(cells)
+        lists = [bucket.get(int(band)) for bucket, band in zip(self._buckets, bits, strict=True)]
+        sharing = [np.frombuffer(one, np.uint32) for one in lists if one is not None]
+        if not sharing:
+            return None
+        known = np.frombuffer(self._bits, np.uint16).reshape(-1, BANDS)
+        if sum(map(len, sharing)) < len(known):
+            places = np.unique(np.concatenate(sharing))
+            known = known[places]
+        else:  # they are all much alike
+            places = np.arange(len(known))
+        near = places[np.bitwise_count(known ^ bits).sum(axis=1) <= self._most]
+        colours = np.frombuffer(self._cells, np.uint8).reshape(-1, CELLS)[near].astype(np.int16)
+        same = near[np.abs(colours - cells.astype(np.int16)).max(axis=1, initial=0) <= CELL_STEP * self._most]
+        return self._names[int(same[0])] if len(same) else None
+
+    def add(self, name: str, cells: np.ndarray) -> None:
+        """Remember a picture."""
+        if not self._most:
+            return
+        number = len(self._names)
+        self._names.append(name)
+        self._cells += cells.tobytes()
+        bits = bits_of(cells)
+        self._bits.extend(int(band) for band in bits)
+        for bucket, band in zip(self._buckets, bits, strict=True):
+            bucket.setdefault(int(band), array("I")).append(number)

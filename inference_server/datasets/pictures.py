@@ -1,0 +1,176 @@
+"""From a picture as it was found to a picture of a data set."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from .cropping import smart_position, window
+from .cut_out import bounds, cut_out
+from .duplicates import cells_of
+from .settings import Settings
+
+MOST_PIXELS = 150_000_000
+MOST_ENLARGED = 8
+"""A picture that would have to be enlarged more than this is skipped."""
+ROOM = 3
+"""A picture is reduced quickly to this many times the wanted size before anything else is done to it."""
+
+
+class BadPicture(Exception):
+    """A picture cannot be used. The text says why, for a person, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture of the data set."""
+
+    png: bytes
+    cells: np.ndarray
+    """For finding near-duplicates."""
+    enlarged: bool
+
+
+def open_picture(path: Path, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Read a picture: RGB or RGBA, upright, in sRGB.
+
+    Args:
+        draft: a JPEG may be read smaller, but not smaller than this.
+
+    Raises:
+        BadPicture: it cannot be read, or is too large.
+    """
+    try:
+        if path.is_dir():
+            raise BadPicture("it is a folder")
+        with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise BadPicture(_too_large(f"{image.width} x {image.height}"))
+            if draft:
+                image.draft(image.mode, draft)
+            image.load()
+            return plain(ImageOps.exif_transpose(image))
+    except BadPicture:
+        raise
+    except Image.DecompressionBombError:
+        raise BadPicture(_too_large("far too large")) from None
+    except OSError as error:
+        raise BadPicture(f"it cannot be read: {error.strerror or error}") from error
+    except MemoryError:
+        raise BadPicture("there is not enough memory for it") from None
+    except Exception as error:  # Pillow's readers raise nearly anything on broken files
+        raise BadPicture(f"it is broken: {error or type(error).__name__}") from error
+
+
+def _too_large(size: str) -> str:
+    return f"it is {size}, and pictures may have {MOST_PIXELS // 1_000_000} million pixels; make it smaller first"
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """RGB, or RGBA where there is transparency, 8 bits, in sRGB, of any kind of picture."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    alpha = image.convert("RGBA").getchannel("A") if transparent else None
+    colours = _in_srgb(image.convert("RGB") if image.mode not in ("RGB", "CMYK", "L", "LAB") else image)
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        colours.putalpha(alpha)
+    return colours
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """RGB by the picture's colour profile, plainly converted where it has none that can be used."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # a profile for another kind of picture, or a broken one
+    return image.convert("RGB")
+
+
+def _eight_bits(levels: np.ndarray) -> np.ndarray:
+    """Grey of 16 or 32 bits, or of floats, to uint8; its range is told by its type and its largest value."""
+    values = np.nan_to_num(levels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0.0))
+    if np.issubdtype(levels.dtype, np.floating):
+        white = 1.0 if top <= 1.0 else max(255.0, top)
+    else:
+        white = 65535.0 if top > 255 else 255.0
+    return np.rint(np.clip(values / max(white, top), 0, 1) * 255).astype(np.uint8)
+
+
+def prepare(image: Image.Image, settings: Settings, position: float | None = None) -> Prepared:
+    """Cut out, crop and resize a picture, and write it as PNG.
+
+    Args:
+        image: RGB or RGBA.
+        position: where the window lies, as cropping.window takes it; None to decide by the settings.
+
+    Raises:
+        BadPicture: nothing of it is left, or it is too small.
+    """
+    image = _cut(_reduced(image, settings), settings)
+    if settings.trim and image.mode == "RGBA":
+        box = bounds(np.asarray(image.getchannel("A")))
+        if box is None:
+            raise BadPicture("nothing is left of it after the cut-out")
+        image = image.crop(box)
+        position = None
+    if not settings.alpha and image.mode == "RGBA":
+        ground = Image.new("RGBA", image.size, (*settings.ground, 255))
+        image = Image.alpha_composite(ground, image).convert("RGB")
+    scale = _scale(image.size, settings)
+    if scale > MOST_ENLARGED:
+        raise BadPicture(f"it is too small: {image.width} x {image.height}")
+    made = _fitted(image, settings) if settings.crop == "fit" else _cropped(image, settings, position)
+    made = made.convert("L" if settings.channels == 1 else "RGBA" if settings.alpha else "RGB")
+    file = io.BytesIO()
+    made.save(file, format="PNG", compress_level=3)
+    return Prepared(file.getvalue(), cells_of(made), scale > 1.0)
+
+
+def _scale(size: tuple[int, int], settings: Settings) -> float:
+    ratios = [wanted / side for wanted, side in zip(settings.size, size, strict=True)]
+    return min(ratios) if settings.crop == "fit" else max(ratios)
+
+
+def _reduced(image: Image.Image, settings: Settings) -> Image.Image:
+    factor = 1 if settings.trim else int(1 / (ROOM * _scale(image.size, settings)))
+    return image.reduce(factor) if factor > 1 else image
+
+
+def _cut(image: Image.Image, settings: Settings) -> Image.Image:
+    if settings.key is None:
+        return image
+    cut = cut_out(np.asarray(image.convert("RGB")), settings.key, settings.key_tolerance)
+    if image.mode == "RGBA":
+        cut[..., 3] = np.minimum(cut[..., 3], np.asarray(image.getchannel("A")))
+    if cut[..., 3].max() < 128:
+        raise BadPicture("nothing is left of it after the cut-out")
+    return Image.fromarray(cut)
+
+
+def _cropped(image: Image.Image, settings: Settings, position: float | None) -> Image.Image:
+    if position is None:
+        position = smart_position(image, settings.size) if settings.crop == "smart" else 0.5
+    box = window(image.size, settings.size, position)
+    return image.resize(settings.size, Image.Resampling.LANCZOS, box=box, reducing_gap=ROOM)
+
+
+def _fitted(image: Image.Image, settings: Settings) -> Image.Image:
+    width, height = settings.size
+    scale = _scale(image.size, settings)
+    inner = (min(width, max(1, round(image.width * scale))), min(height, max(1, round(image.height * scale))))
+    small = image.resize(inner, Image.Resampling.LANCZOS, reducing_gap=ROOM)
+    ground = (*settings.ground, 0 if settings.alpha else 255)
+    whole = Image.new("RGBA", (width, height), ground)
+    whole.paste(small.convert("RGBA"), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return whole
