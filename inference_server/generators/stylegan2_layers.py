@@ -241,7 +241,7 @@ class Synthesis(nn.Module):
         Args:
             ws: float32 (n, num_ws, w_dim). A block's step to colour shares its row with the next block's first layer.
             noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
-            dtypes: what each block computes in.
+            dtypes: what each block computes in. Fewer than there are blocks: the picture is that of the first so many.
 
         Returns:
             float32 (n, image_channels, height, width).
@@ -250,7 +250,7 @@ class Synthesis(nn.Module):
         row, image = 0, None
         const = self.blocks[0].const
         x = const.expand(len(ws), *const.shape).contiguous(memory_format=torch.channels_last)
-        for block, dtype in zip(self.blocks, dtypes, strict=True):
+        for block, dtype in zip(self.blocks, dtypes, strict=False):
             x = x.to(dtype)
             skipped = None if block.skip is None else block.skip(x)
             for layer in block.layers:

@@ -1,1 +1,1 @@
-"""Drawing a small data set and training a small StyleGAN2 on it."""
+"""Training generators: networks, augmentation, the loop, and the run it leaves; and the drawn family."""

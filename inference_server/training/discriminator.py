@@ -1,8 +1,8 @@
-"""The discriminator that trains a small StyleGAN2.
+"""The discriminator: pictures to one number each.
 
-Residual as in 1912.04958 (figure 7c), and with the picture entering again at every size (figure 7b), so that a block
-for twice the size can be put on top of a trained one without disturbing it. Each halving is one strided 4 x 4
-convolution instead of filter and convolution, which is faster on a CPU.
+Residual as in 1912.04958 (figure 7c), and with the picture entering again at every size (figure 7b). So a block for
+twice the size can be put on top of a trained one without disturbing it, and the same network judges pictures of any of
+its sizes. Each halving is one strided 4 x 4 convolution instead of filter and convolution, which is faster.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from inference_server.generators.stylegan2_layers import FullyConnected
+
+GROUP = 4
+"""Pictures whose standard deviation is taken together."""
 
 
 class Convolution(nn.Module):
@@ -35,29 +38,34 @@ class Convolution(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Halves the size; adds the halved picture's own features."""
+    """Halves the size."""
 
-    def __init__(self, image_channels: int, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         # Gains: sqrt(2) for a leaky ReLU, and sqrt(1/2) for each of the two branches that are added.
         self.conv0 = Convolution(inputs, outputs, 4, stride=2, gain=sqrt(2))
         self.conv1 = Convolution(outputs, outputs, 3)
         self.skip = Convolution(inputs, outputs, 1, gain=sqrt(0.5))
-        self.fromrgb = Convolution(image_channels, outputs, 1, gain=sqrt(2))
 
-    def forward(self, x: torch.Tensor, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        image = F.avg_pool2d(image, 2)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         straight = self.skip(F.avg_pool2d(x, 2))
-        x = F.leaky_relu(self.conv1(F.leaky_relu(self.conv0(x), 0.2)), 0.2)
-        return x + straight + F.leaky_relu(self.fromrgb(image), 0.2), image
+        return F.leaky_relu(self.conv1(F.leaky_relu(self.conv0(x), 0.2)), 0.2) + straight
+
+    def add_nothing(self) -> None:
+        """Make the block's result zero, until it is trained."""
+        with torch.no_grad():
+            self.conv1.weight.zero_()
+            self.skip.weight.zero_()
 
 
-def minibatch_deviation(x: torch.Tensor, group: int = 8) -> torch.Tensor:
+def minibatch_deviation(x: torch.Tensor) -> torch.Tensor:
     """Append a map with the mean standard deviation over groups of samples (1710.10196, section 3)."""
     n, _, h, w = x.shape
-    group = next(size for size in range(min(group, n), 0, -1) if n % size == 0)
-    deviation = x.float().reshape(group, n // group, -1).var(dim=0, unbiased=False).add(1e-8).sqrt().mean(dim=1)
-    return torch.cat([x, deviation.to(x.dtype).repeat(group)[:, None, None, None].expand(n, 1, h, w)], dim=1)
+    group = next(size for size in range(min(GROUP, n), 0, -1) if n % size == 0)
+    # Neighbours make a group, so that a batch can be parted into micro-batches without changing its groups.
+    deviation = x.float().reshape(n // group, group, -1).var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=1)
+    maps = deviation.to(x.dtype).repeat_interleave(group)[:, None, None, None].expand(n, 1, h, w)
+    return torch.cat([x, maps], dim=1)
 
 
 class Discriminator(nn.Module):
@@ -71,23 +79,21 @@ class Discriminator(nn.Module):
 
     def __init__(self, image_channels: int, channels: Sequence[int], base_size: tuple[int, int]) -> None:
         super().__init__()
-        self.fromrgb = Convolution(image_channels, channels[-1], 1, gain=sqrt(2))
-        # Named by size and not by order: a block put on top leaves the others' names as they are.
-        self.blocks = nn.ModuleDict(
-            {
-                f"down{index}": DownBlock(image_channels, channels[index], channels[index - 1])
-                for index in range(len(channels) - 1, 0, -1)
-            }
-        )
+        self.fromrgb = nn.ModuleList(Convolution(image_channels, width, 1, gain=sqrt(2)) for width in channels)
+        self.blocks = nn.ModuleList(DownBlock(channels[i], channels[i - 1]) for i in range(1, len(channels)))
+        """``blocks[i]`` goes from level i + 1 to level i."""
         self.conv = Convolution(channels[0] + 1, channels[0], 3, gain=sqrt(2))
         self.hidden = FullyConnected(channels[0] * base_size[0] * base_size[1], channels[0], lrelu=True)
         self.score = FullyConnected(channels[0], 1)
+        self.base_size = base_size
 
     def forward(self, image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Score float32 (n, c, h, w) in -1..1, computing in ``dtype``: float32 (n,)."""
+        """Score float32 (n, c, h, w) in -1..1, of the size of any level, computing in ``dtype``: float32 (n,)."""
+        level = (image.shape[2] // self.base_size[0]).bit_length() - 1
         image = image.to(dtype).contiguous(memory_format=torch.channels_last)
-        x = F.leaky_relu(self.fromrgb(image), 0.2)
-        for block in self.blocks.values():
-            x, image = block(x, image)
+        x = F.leaky_relu(self.fromrgb[level](image), 0.2)
+        for index in range(level - 1, -1, -1):
+            image = F.avg_pool2d(image, 2)
+            x = self.blocks[index](x) + F.leaky_relu(self.fromrgb[index](image), 0.2)
         x = F.leaky_relu(self.conv(minibatch_deviation(x)), 0.2)
         return self.score(self.hidden(x.flatten(1).float())).squeeze(1)

@@ -1,0 +1,129 @@
+"""The two networks of a training, and how pictures are made of them while they learn."""
+
+from __future__ import annotations
+
+import random as chance
+from typing import TYPE_CHECKING
+
+import torch
+
+from inference_server.generators.dcgan import DCGAN, DCGANConfig
+from inference_server.generators.stylegan2 import StyleGAN2
+from inference_server.generators.stylegan2_config import StyleGAN2Config
+from inference_server.jobs import JobError
+
+from .discriminator import Discriminator
+from .settings import Settings, doublings, network_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inference_server.generators.base import Generator
+
+AVERAGED = 8192
+"""Latents whose w are averaged for truncation."""
+COUNTED = 1024
+"""Latents whose features give batch normalisation its statistics."""
+
+
+def make_generator(config: StyleGAN2Config | DCGANConfig, name: str = "", licence: str = "") -> StyleGAN2 | DCGAN:
+    """A generator with weights of chance, on the CPU."""
+    if isinstance(config, StyleGAN2Config):
+        return StyleGAN2(config, name or "StyleGAN2", licence)
+    return DCGAN(config, name or "DCGAN", licence)
+
+
+def make_discriminator(settings: Settings, size: tuple[int, int], channels: int) -> Discriminator:
+    """A discriminator for pictures of a size (height, width), with weights of chance. Raises JobError."""
+    count = doublings(size)
+    widths = settings.d_channels or network_channels(settings, size)
+    if len(widths) != count + 1:
+        raise JobError(f"The discriminator needs channels for {count + 1} blocks, not {len(widths)}.")
+    return Discriminator(channels, widths, (size[0] >> count, size[1] >> count))
+
+
+def make_room(generator: Generator, discriminator: Discriminator, level: int) -> None:
+    """Let the blocks above ``level`` add nothing to pictures and scores, until they are trained."""
+    with torch.no_grad():
+        if isinstance(generator, StyleGAN2):
+            for block in list(generator.synthesis.blocks)[level + 1 :]:
+                if block.torgb is not None:
+                    block.torgb.weight.zero_()
+                    block.torgb.bias.zero_()
+    for block in list(discriminator.blocks)[level:]:
+        block.add_nothing()
+
+
+def training_latents(generator: Generator, z: torch.Tensor, mixing: float, random: torch.Generator) -> torch.Tensor:
+    """W+ (n, num_ws, w_dim) of z (n, z_dim); with the chance ``mixing``, each of two z (1812.04948, section 3.1)."""
+    if not isinstance(generator, StyleGAN2):
+        return generator.broadcast(generator.map(z))
+    ws = generator.broadcast(generator.map(z))
+    if mixing:
+        n, rows, _ = ws.shape
+        other = torch.randn(z.shape, generator=random, device=z.device)
+        cut = torch.randint(1, rows, (n, 1), generator=random, device=z.device)
+        cut = torch.where(torch.rand(n, 1, generator=random, device=z.device) < mixing, cut, rows)
+        first = torch.arange(rows, device=z.device)[None] < cut
+        ws = torch.where(first[..., None], ws, generator.broadcast(generator.map(other)))
+    return ws
+
+
+def training_pictures(
+    generator: Generator, ws: torch.Tensor, level: int, dtype: torch.dtype, random: torch.Generator
+) -> torch.Tensor:
+    """Pictures float32 (n, c, h, w) of the size of a level, with noise of chance; gradients flow to all weights."""
+    if isinstance(generator, DCGAN):
+        generator.use_batch_statistics(True)
+        generator.set_precision(dtype)
+        return generator.synthesize(ws, "none")
+    assert isinstance(generator, StyleGAN2)
+    n, noise = len(ws), None
+    if generator.config.use_noise:
+        layers = [layer for block in list(generator.synthesis.blocks)[: level + 1] for layer in block.layers]
+        noise = [torch.randn(n, 1, *layer.size, generator=random, device=ws.device) for layer in layers]
+    return generator.synthesis(ws, noise, [dtype] * (level + 1))
+
+
+@torch.no_grad()
+def finish(average: Generator, seed: int) -> None:
+    """Give the averaged generator what pictures need besides weights: the mean w, or the statistics of features."""
+    random = torch.Generator().manual_seed(seed)
+    if isinstance(average, StyleGAN2):
+        z = torch.randn(AVERAGED, average.config.z_dim, generator=random)
+        average.mapping.w_avg.copy_(average.map(z).mean(dim=0))
+        average.weights_changed()
+        return
+    assert isinstance(average, DCGAN)
+    # Layer by layer: the statistics of a layer are those that come of the layers before it as they will be used.
+    average.use_batch_statistics(False)
+    average.set_precision(None)
+    x = torch.randn(COUNTED, average.config.z_dim, 1, 1, generator=random).to(average.device)
+    pieces = list(x.split(64))
+    for step in average.steps:
+        if step.norm is not None:
+            features = [step.multiplied(piece) for piece in pieces]
+            axes = [0, *range(2, features[0].ndim)]
+            means = torch.stack([feature.mean(dim=axes) for feature in features])
+            squares = torch.stack([feature.square().mean(dim=axes) for feature in features])
+            mean = means.mean(dim=0)
+            step.norm.running_mean.copy_(mean)
+            step.norm.running_var.copy_((squares.mean(dim=0) - mean.square()).clamp_min(0))
+        pieces = [step(piece) for piece in pieces]
+
+
+def averaged(average: Generator, generator: Generator, share: float) -> None:
+    """Move the average ``share`` of the way towards the generator."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), share)
+
+
+def fitting(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors that the network has, by name, where their shapes agree."""
+    own = network.state_dict()
+    return {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
+
+
+def seeded(device: torch.device, *numbers: int) -> torch.Generator:
+    """A source of chance that the numbers decide: a step draws the same whether or not the run was stopped before."""
+    return torch.Generator(device).manual_seed(chance.Random(repr(numbers)).getrandbits(63))

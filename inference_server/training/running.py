@@ -1,0 +1,173 @@
+"""A run from beginning to end: steps, ticks, snapshots, and what is written when."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from inference_server.jobs import Job, JobError
+
+from .estimate import Estimate
+from .run_folder import load_state, preview_latents, save_snapshot, save_state, shorten_log
+from .settings import stages
+from .starting import Start
+from .trainer import Trainer
+
+STATE_SECONDS = 300.0
+"""A killed run loses at most so much, or the last tick where that took longer."""
+THINNING = 16
+"""Snapshots are taken when the images seen have grown by one part in so many."""
+
+
+@dataclass
+class _Tick:
+    """What was counted since the last line of the log."""
+
+    started: float
+    seen: int
+
+
+class Run:
+    """The loop of one process of a training.
+
+    Args:
+        trainer: with the settings; at its beginning.
+        folder: the run's.
+        job: tells how it goes, and whether to stop.
+        found: what was estimated, for the time that is left.
+        start: where the weights come from, if the run is new.
+    """
+
+    def __init__(self, trainer: Trainer, folder: Path, job: Job, found: Estimate, start: Start | None) -> None:
+        self.trainer, self.folder, self.job = trainer, folder, job
+        self._rates = dict(found.rates)
+        self.seconds = 0.0
+        self._leads = trainer.group.rank == 0
+        if (folder / "resume.state").exists():
+            self.seconds = load_state(trainer, folder)
+        elif start is not None:
+            start.give(trainer)
+        self.previews = preview_latents(folder, trainer.settings) if self._leads else torch.empty(0)
+        self._writer = None
+        if self._leads:
+            from tensorboardX import SummaryWriter
+
+            shorten_log(folder, trainer.seen)
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=trainer.seen)
+        trainer.group.wait()
+
+    def train(self) -> None:
+        """Train until all images were seen, or somebody asks to stop. Raises JobError."""
+        trainer, job = self.trainer, self.job
+        settings = trainer.settings
+        tick = _Tick(time.monotonic(), trainer.seen)
+        saved = tick.started
+        if trainer.seen == 0:
+            self._snapshot()
+        job.tell(state="working", message="Training", done=trainer.seen, total=settings.images)
+        try:
+            while trainer.seen < settings.images and not self._stop_asked():
+                before = trainer.seen
+                trainer.step()
+                now = time.monotonic()
+                if self._leads:
+                    self._tell(now, tick)
+                due = self._is_due(before, trainer.seen)
+                if trainer.seen // settings.tick == before // settings.tick and not due:
+                    continue
+                tick = self._log(now, tick)
+                if due:
+                    self._snapshot()
+                if due or now - saved >= STATE_SECONDS:
+                    self._save_state()
+                    saved = time.monotonic()
+                tick.started = time.monotonic()
+            if trainer.seen > tick.seen:
+                self._log(time.monotonic(), tick)
+            self._snapshot()
+            self._save_state()
+        finally:
+            trainer.batches.close()
+            if self._writer is not None:
+                self._writer.close()
+
+    def _stop_asked(self) -> bool:
+        return self.trainer.group.any(self.job.stop_asked(), self.trainer.device)
+
+    def _is_due(self, before: int, seen: int) -> bool:
+        """Whether a snapshot lies between two numbers of images seen."""
+        settings = self.trainer.settings
+        place = settings.snapshot_every
+        while place <= before:
+            place += max(settings.snapshot_every, place // THINNING)
+        return place <= seen and seen < settings.images
+
+    def _tell(self, now: float, tick: _Tick) -> None:
+        trainer = self.trainer
+        seconds = self.seconds + now - tick.started
+        side = min(trainer.size) >> (trainer.top - trainer.level)
+        rate = (trainer.seen - tick.seen) / max(1e-9, now - tick.started)
+        self._rates[side] = rate
+        left = sum(
+            (end - max(start, trainer.seen)) / self._rates.get(stage, rate)
+            for stage, start, end in stages(trainer.settings, trainer.size)
+            if end > trainer.seen
+        )
+        height, width = (length >> (trainer.top - trainer.level) for length in trainer.size)
+        facts = self.job.status.facts | {"size": f"{width} x {height}"}
+        self.job.tell(done=trainer.seen, rate=rate, seconds=seconds, seconds_left=left, facts=facts)
+
+    def _log(self, now: float, tick: _Tick) -> _Tick:
+        """Write a line of the log; raises JobError if the training has come apart."""
+        trainer = self.trainer
+        passed = now - tick.started
+        self.seconds += passed
+        report = trainer.take_report()
+        broken = not all(np.isfinite(value) for value in report.values()) or not trainer.is_sound()
+        if trainer.group.any(broken, trainer.device):
+            raise JobError(
+                f"The training came apart between {tick.seen:,} and {trainer.seen:,} images: weights are no "
+                "longer numbers. Snapshots and the last state are kept. Try a smaller learning rate (--lr), "
+                "a larger --gamma, or --precision float32, starting from the last good snapshot with --from."
+            )
+        if not self._leads:
+            return _Tick(now, trainer.seen)
+        line = {
+            "images": trainer.seen,
+            "seconds": round(self.seconds, 1),
+            "rate": round((trainer.seen - tick.seen) / max(1e-9, passed), 2),
+            **{name: round(value, 5) for name, value in report.items()},
+        }
+        try:
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            if self._writer is not None:
+                for name, value in line.items():
+                    self._writer.add_scalar(name, value, trainer.seen)
+        except OSError as error:
+            raise JobError(
+                f"{self.folder / 'log.jsonl'} cannot be written ({error.strerror}). Make room, then resume."
+            ) from error
+        self.job.tell(facts=self.job.status.facts | {name: round(value, 4) for name, value in report.items()})
+        return _Tick(now, trainer.seen)
+
+    def _snapshot(self) -> None:
+        if not self._leads:
+            return
+        picture = save_snapshot(self.trainer, self.folder, self.previews, self.seconds)
+        if self._writer is not None:
+            with Image.open(picture) as image:
+                self._writer.add_image(
+                    "preview", np.asarray(image.convert("RGB")), self.trainer.seen, dataformats="HWC"
+                )
+        self.job.tell(picture=picture.relative_to(self.folder).as_posix())
+
+    def _save_state(self) -> None:
+        if self._leads:
+            save_state(self.trainer, self.folder, self.seconds)

@@ -1,0 +1,99 @@
+"""Starting from what was trained before: a checkpoint of any kind, or another run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from inference_server.checkpoints import CheckpointError, load_generator
+from inference_server.checkpoints.snapshots import find_snapshots
+from inference_server.datasets.reading import Dataset
+from inference_server.generators.base import Generator
+from inference_server.generators.dcgan import DCGAN
+from inference_server.generators.stylegan2 import StyleGAN2
+from inference_server.jobs import JobError
+
+from .networks import fitting
+from .run_folder import STATE_FILE, read_state
+from .settings import Settings, with_channels
+from .trainer import Trainer
+
+D_FIRST = 4000
+"""Images shown to a new discriminator before a trained generator is changed: it would only be spoilt before."""
+
+
+COLOURS = (".torgb.weight", ".torgb.bias")
+
+
+class Start:
+    """What a training starts from.
+
+    Args:
+        path: a checkpoint, a folder of snapshots, or a run; of a folder, the last snapshot.
+
+    Raises:
+        JobError: it cannot be read, or is of a kind that is not trained here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.discriminator: dict[str, torch.Tensor] = {}
+        try:
+            file = find_snapshots(path)[-1] if path.is_dir() else path
+            self.generator: Generator = load_generator(file)
+        except CheckpointError as error:
+            raise JobError(str(error)) from error
+        config = getattr(self.generator, "config", None)
+        if not isinstance(self.generator, StyleGAN2 | DCGAN) or config is None:
+            raise JobError(f"{file.name} is a {self.generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
+        if self.generator.info.num_classes:
+            raise JobError(f"{file.name} has classes; training on is for generators without.")
+        if isinstance(self.generator, StyleGAN2) and config.architecture != "skip":
+            raise JobError(f"{file.name} has the architecture {config.architecture}; only skip can be trained on.")
+        state = path / STATE_FILE
+        if path.is_dir() and state.exists():
+            tensors, _ = read_state(state)
+            self.discriminator = {
+                key.partition("/")[2]: value for key, value in tensors.items() if key.startswith("discriminator/")
+            }
+
+    def settle(self, settings: Settings, dataset: Dataset) -> Settings:
+        """The settings with the network's own sizes, grown where the data set's are larger. Raises JobError."""
+        own, wanted = self.generator.config.size, dataset.size
+        if self.generator.info.channels != dataset.channels:
+            raise JobError(
+                f"{self.path.name} makes {self.generator.info.channels} channels, the data set has {dataset.channels}."
+            )
+        more = (wanted[0] // own[0]).bit_length() - 1
+        if (own[0] << more, own[1] << more) != wanted or (more and isinstance(self.generator, DCGAN)):
+            raise JobError(
+                f"{self.path.name} makes pictures of {own[1]} x {own[0]}, the data set's are "
+                f"{wanted[1]} x {wanted[0]}. Make the data set with --size {own[1]}x{own[0]}"
+                + ("." if isinstance(self.generator, DCGAN) else ", or 2 or 4 times that to let it grow.")
+            )
+        settled = with_channels(settings, self.generator.config)
+        widths = settled.channels
+        for _ in range(more):
+            widths = (*widths, max(8, widths[-1] // 2))
+        d_first = settings.d_first or (0 if self.discriminator else D_FIRST)
+        return replace(settled, channels=widths, d_first=d_first)
+
+    def give(self, trainer: Trainer) -> None:
+        """Put the weights into the trainer's networks; what is new above them adds nothing at first."""
+        old = self.generator.state_dict()
+        known = fitting(trainer.generator, old)
+        if lost := sorted(set(old) - set(known)):
+            raise JobError(f"{self.path.name} cannot be trained on: its {lost[0]} has no place in our networks.")
+        for network in (trainer.generator, trainer.average):
+            new = network.state_dict()
+            new.update({key: torch.zeros_like(value) for key, value in new.items() if key.endswith(COLOURS)})
+            network.load_state_dict(new | known)
+        if not self.discriminator:
+            return
+        own = fitting(trainer.discriminator, self.discriminator)
+        trainer.discriminator.load_state_dict(trainer.discriminator.state_dict() | own)
+        for index, block in enumerate(trainer.discriminator.blocks):
+            if f"blocks.{index}.conv1.weight" not in own:
+                block.add_nothing()
