@@ -137,6 +137,15 @@ def test_the_slow_way_agrees_with_the_fast_one_on_whole_pixels():
     assert (warp(images, slow) - warp(images, blit)).abs().max() < 1e-4
 
 
+def test_no_value_is_asked_of_another_device():
+    # A tensor of this device has no values: whatever would wait for one fails.
+    images = torch.empty(5, 3, 16, 24, device="meta")
+    place = draw_general(5, (16, 24), 0.5, chance())
+    place = Placement(*(value.to("meta") for value in (place.linear, place.offset, place.between)))
+    colour = [value.to("meta") for value in draw_colour(5, 3, 0.5, chance())]
+    assert recolour(warp(images, joined(place, place)), colour).shape == images.shape
+
+
 def test_pictures_of_both_ways_stay_in_order():
     images = pictures(40, 3, 16, 16)
     place = joined(draw_blit(40, (16, 16), 0.3, chance()), draw_general(40, (16, 16), 0.1, chance(1)))
