@@ -179,6 +179,12 @@ def test_what_shrinks_is_filtered():
     assert warp(checks, placed([[1.0, 0], [0, 1.0]])).sub(checks).abs().max() < 1e-4
 
 
+def test_what_shrinks_one_way_is_filtered_that_way():
+    stripes = torch.arange(32).remainder(2).mul(2.0).sub(1).expand(1, 1, 32, 32)
+    assert warp(stripes, placed([[2.0, 0], [0, 1.0]])).abs().max() < 0.05
+    assert warp(stripes, placed([[1.0, 0], [0, 2.0]])).sub(stripes).abs().max() < 1e-4
+
+
 def test_outside_a_picture_is_its_reflection():
     row = torch.arange(8.0).expand(1, 1, 8, 8)
     shifted = warp(row, placed([[1.0, 0], [0, 1.0]], (3.0, 0.0)))
