@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MOST = 0.8
-"""Below it the generator hardly ever learns the augmentations themselves (section 2.2 of the paper), beyond it may do so."""
+"""Below it the generator hardly ever learns the augmentations themselves (section 2.2 of the paper); beyond, it may."""
 
 
 def adapt(probability: float, mean_sign: float, images: int, target: float = 0.6, ramp: int = 500_000) -> float:
