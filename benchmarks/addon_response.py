@@ -65,13 +65,13 @@ def respond(strip: ImageStrip, key: int, seed: int) -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, help="instead of the built-in one, or random weights")
+    parser.add_argument("--checkpoint", type=Path, help="instead of the built-in one")
     parser.add_argument("--frames", type=int, default=96)
     parser.add_argument("--turns", type=int, default=15)
     options = parser.parse_args()
     staging.heading("Response")
-    with staging.scratch() as folder:
-        checkpoint = staging.checkpoint_or_random(options.checkpoint, Path(folder))
+    with staging.scratch():
+        checkpoint = options.checkpoint or staging.BUILT_IN
         bare = BarePass(checkpoint)
         keys = [1 + i * (options.frames - 1) // 4 for i in range(5)]
         strip = staging.add_strip(options.frames, keys, checkpoint)

@@ -29,7 +29,7 @@ from bpy.types import FCurve, ImageStrip
 
 HERE = Path(__file__).resolve().parent
 FAKE_SERVER = HERE.parent / "tests" / "fake_server.py"
-BUILT_IN = HERE.parent / "inference_server" / "weights" / "family_at_dinner.safetensors"
+BUILT_IN = max((HERE.parent / "inference_server" / "weights" / "family_at_dinner").glob("*.safetensors"))
 
 
 def use_fake_server(folder: Path, *options: object) -> Path:
@@ -59,13 +59,6 @@ def random_checkpoint(folder: Path, size: int, width: int) -> Path:
         env=os.environ | {"PYTHONPATH": str(HERE)},
     )
     return folder / f"random_{size}.safetensors"
-
-
-def checkpoint_or_random(chosen: Path | None, folder: Path) -> Path:
-    """The chosen checkpoint, else the built-in one, else one with random weights, 128 pixels a side."""
-    if chosen is not None:
-        return chosen
-    return BUILT_IN if BUILT_IN.exists() else random_checkpoint(folder, 128, 32)
 
 
 def add_strip(length: int, key_frames: Sequence[int], checkpoint: Path | None = None) -> ImageStrip:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latents, check_transform
-from .checkpoints import BUILTIN_WEIGHTS
+from .checkpoints import BUILTIN_RUN
 from .checkpoints.snapshots import find_snapshots
 from .console import show_progress
 from .pipeline import encoder_threads
@@ -134,7 +134,7 @@ def find_checkpoints(
     for place in sorted(used):
         generator = sequence.generators[place]
         own = [] if generator.path is None else [folder / generator.path]
-        builtin = [BUILTIN_WEIGHTS] if BUILTIN_WEIGHTS.exists() or not (others or own) else []
+        builtin = find_snapshots(BUILTIN_RUN) if BUILTIN_RUN.is_dir() else []
         troubles = []
         for file in (*others, *own, *builtin):
             try:

@@ -13,8 +13,9 @@ import torch
 from .acceleration import accelerate
 from .batches import Frames, Picture, Pictures, batch_size, check_classes, check_latents, picture_size
 from .blending import blend_into, check_blend, scratch_like
-from .checkpoints import BUILTIN_WEIGHTS, CheckpointError
+from .checkpoints import BUILTIN_RUN, CheckpointError
 from .checkpoints.cache import ConversionCache, cache_folder
+from .checkpoints.snapshots import find_snapshots
 from .generators.base import GeneratorInfo, best_device
 from .heap import give_freed_memory_back, keep_freed_memory
 from .identities import Identities
@@ -60,13 +61,13 @@ class Renderer:
     # --- generators --------------------------------------------------------------------------------------------------
 
     def open(self, path: str | None, sha256: str | None, keep: bool = True, needed: tuple[str, ...] = ()) -> Loaded:
-        """Return a generator by its file (None: the built-in one) and, unless None, the hash its contents must have.
+        """Return a generator by its file (None: the built-in one), and, unless None, the hash its contents must have.
 
         keep: it stays loaded, and others may be let go for it, but not those whose sha256 are `needed`.
 
         Raises ProtocolError CHECKPOINT_UNREADABLE or CHECKPOINT_CHANGED.
         """
-        file = BUILTIN_WEIGHTS if path is None else Path(path)
+        file = self.file_of(path, sha256)
         size, found = self.identities.of(file)
         if sha256 is not None and found != sha256.lower():
             raise ProtocolError(
@@ -81,6 +82,20 @@ class Renderer:
             if keep:
                 self._residents.add(found, loaded)
         return loaded
+
+    def file_of(self, path: str | None, sha256: str | None) -> Path:
+        """Return the file of a generator. Of the built-in one's snapshots it is that of the hash, else the last one.
+
+        Raises ProtocolError CHECKPOINT_UNREADABLE.
+        """
+        if path is not None:
+            return Path(path)
+        try:
+            files = find_snapshots(BUILTIN_RUN)
+        except CheckpointError as error:
+            raise ProtocolError(CHECKPOINT_UNREADABLE, str(error), {"path": str(BUILTIN_RUN)}) from None
+        wanted = None if sha256 is None else sha256.lower()
+        return next((file for file in files if wanted and self.identities.of(file)[1] == wanted), files[-1])
 
     def open_between(
         self, path: str | None, sha256: str | None, toward: tuple[str | None, str | None] | None, mix: float

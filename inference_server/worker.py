@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .batches import Frames, check_classes, check_latents, check_transform
-from .checkpoints import BUILTIN_WEIGHTS, CheckpointError
+from .checkpoints import BUILTIN_RUN, CheckpointError
 from .checkpoints.latents import read_latents
 from .generators.base import GeneratorInfo
 from .library import read_run
@@ -110,8 +110,9 @@ class Worker:
         }
 
     def look_at(self, path: str | None) -> list[dict[str, Any]]:
-        """Return the snapshots of a folder, none of a file, whose hash is known thereafter. On the files thread."""
-        place = BUILTIN_WEIGHTS if path is None else Path(path)
+        """Return the snapshots of a folder, or of the built-in generator; none of a file. Their hashes are known
+        thereafter. On the files thread."""
+        place = BUILTIN_RUN if path is None else Path(path)
         if place.is_dir():
             return read_run(place, self.renderer.identities, self.renderer.cache, self._connection.log)
         self.renderer.identities.of(place)
@@ -125,7 +126,7 @@ class Worker:
     def card(self, path: str | None, snapshots: list[dict[str, Any]], thumbnail: bool) -> dict[str, Any]:
         """Answer library/card. Nothing that is loaded makes room for it."""
         file, known = _last(path, snapshots)
-        place = BUILTIN_WEIGHTS if file is None else Path(file)
+        place = self.renderer.file_of(file, known)
         size, sha256 = self.renderer.identities.of(place)
         picture = ""
         if thumbnail:

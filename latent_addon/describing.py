@@ -43,12 +43,14 @@ def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
         has_transform=bool(answer["has_transform"]),
         normalises_z=bool(answer["normalises_z"]),
         canvas_step=int(answer["canvas_step"]),
-        snapshots=tuple(_snapshot(item, str(answer["path"])) for item in answer["snapshots"]),
+        snapshots=tuple(_snapshot(item, answer["path"]) for item in answer["snapshots"]),
     )
 
 
-def _snapshot(item: dict[str, Any], folder: str) -> Snapshot:
+def _snapshot(item: dict[str, Any], folder: str | None) -> Snapshot:
     path = str(item["path"])
+    if folder is None:  # the built-in one: where the extension lies is not the file's business
+        return Snapshot(str(item["name"]), os.path.basename(path), str(item["sha256"]))
     with contextlib.suppress(ValueError):  # on another drive
         path = os.path.relpath(path, folder).replace("\\", "/")
     return Snapshot(str(item["name"]), path, str(item["sha256"]))

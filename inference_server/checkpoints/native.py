@@ -28,8 +28,8 @@ from inference_server.generators.kinds import KINDS, Config, build
 
 from .errors import CheckpointError
 
-BUILTIN_WEIGHTS = Path(__file__).parent.parent / "weights" / "family_at_dinner.safetensors"
-"""The generator that comes with the extension."""
+BUILTIN_RUN = Path(__file__).parent.parent / "weights" / "family_at_dinner"
+"""Snapshots of the generator that comes with the extension."""
 
 FORMAT = "latent-lantern-generator"
 DTYPES = ("F32", "F16", "BF16")

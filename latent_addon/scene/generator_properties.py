@@ -158,19 +158,21 @@ class GeneratorProperties:
     def facts(self) -> GeneratorFacts:
         """The generator as it was last described; what is only of use when a strip is added is not kept."""
         flat = {field: getattr(self, own) for field, own in _FLAT_FACTS.items()}
-        run = self.snapshots if self.generator else ()
-        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in run))
+        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in self.snapshots))
 
     def set_facts(self, facts: GeneratorFacts) -> None:
         """Take over the description of the generator.
 
         Snapshots that are known keep their numbers, and so keys their meaning: new ones follow them, and those that
-        are gone from the folder stay in the list, so that a frame of theirs says which file is missing.
+        are gone from the folder stay in the list, so that a frame of theirs says which file is missing. Of a run that
+        was none before, the last snapshot is shown.
         """
         for field, own in _FLAT_FACTS.items():
             setattr(self, own, getattr(facts, field))
         if not facts.snapshots:
             self.snapshots.clear()
+        elif not self.snapshots:
+            self.snapshot = len(facts.snapshots)
         known = {snapshot.path: snapshot for snapshot in self.snapshots}
         for new in facts.snapshots:
             entry = known.get(new.path) or self.snapshots.add()
@@ -178,14 +180,15 @@ class GeneratorProperties:
         changes.mark()
 
     def choose(self, path: str, facts: GeneratorFacts) -> None:
-        """Let another file or run make the pictures. The first time it is a run, its last snapshot is shown."""
+        """Let another file or run make the pictures. Of a run its last snapshot is shown, or the one of the same number
+        as before where that was not the last one."""
+        earlier = self.snapshot if self.snapshot < len(self.snapshots) else None
         if path != self.generator:
-            first_run = not self.snapshots
             self.snapshots.clear()
             self.generator = path
-            if facts.snapshots and first_run:
-                self.snapshot = len(facts.snapshots)
         self.set_facts(facts)
+        if earlier is not None:
+            self.snapshot = earlier
 
     def latent_shape(self, space: str) -> tuple[int, ...]:
         """Shape of the strip's latent in space "Z", "W" or "W+"."""
@@ -214,9 +217,10 @@ class GeneratorProperties:
         return self.snapshots[i].name
 
     def sources(self) -> dict[str, str | None]:
-        """Where each checkpoint of the strip lies, by its sha256; None is the built-in one."""
+        """Where each checkpoint of the strip lies, by its sha256; None is the built-in one, whose snapshots the server
+        knows by their sha256."""
         if not self.generator:
-            return {self.sha256: None}
+            return dict.fromkeys([snapshot.sha256 for snapshot in self.snapshots] or [self.sha256])
         place = bpy.path.abspath(self.generator)
         if not self.snapshots:
             return {self.sha256: place}

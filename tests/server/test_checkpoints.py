@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inference_server.checkpoints import BUILTIN_WEIGHTS, CheckpointError, load_generator, save_generator, sha256_of
+from inference_server.checkpoints import BUILTIN_RUN, CheckpointError, load_generator, save_generator, sha256_of
+from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
 CONFIG = StyleGAN2Config(z_dim=5, w_dim=6, channels=(4, 3), base_size=(3, 2), num_classes=2, mapping_layers=2)
@@ -184,15 +185,18 @@ def test_a_hostile_file_takes_no_memory(good):
 
 
 def test_builtin_generator():
-    generator = load_generator(BUILTIN_WEIGHTS)
+    snapshots = find_snapshots(BUILTIN_RUN)
+    assert all(path.stat().st_size < 16_000_000 for path in snapshots)
+    assert sum(path.stat().st_size for path in snapshots) < 48_000_000
+    generator = load_generator(snapshots[-1])
     info = generator.info
-    assert (info.width, info.height, info.channels, info.num_classes) == (128, 128, 3, 0)
+    assert (info.height, info.channels, info.num_classes) == (info.width, 3, 0)
     assert info.name
     assert info.licence == "CC0-1.0"
-    assert "images seen" in info.training
-    assert BUILTIN_WEIGHTS.stat().st_size < 16_000_000
-    z = torch.randn(16, info.z_dim, generator=torch.Generator().manual_seed(5))
+    assert "images" in info.training
+    z = torch.randn(64, info.z_dim, generator=torch.Generator().manual_seed(5))
     pictures = generator.synthesize(generator.truncate(generator.broadcast(generator.map(z)), 0.7, None), "const")
+    pictures = torch.nn.functional.avg_pool2d(pictures, info.width // 128)
     luma = (pictures.clamp(-1, 1) * 127.5 + 127.5).permute(0, 2, 3, 1) @ torch.tensor([0.299, 0.587, 0.114])
     figures = (luma > 50).float()
     # People between a dark ground above and dark gaps between their legs: neither empty nor one blob.
@@ -200,6 +204,11 @@ def test_builtin_generator():
     assert figures[:, 64:84, 8:120].mean() > 0.6
     assert figures[:, :16, :40].mean() < 0.1
     assert pictures.std(dim=0).mean() > 0.1  # not all the same picture
+
+
+def test_snapshots_of_the_builtin_generator_are_of_one_make():
+    configs = [load_generator(path).config for path in find_snapshots(BUILTIN_RUN)]
+    assert all(config == configs[0] for config in configs)
 
 
 def test_loading_does_not_wait_for_torchs_compiler():

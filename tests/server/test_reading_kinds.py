@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import hostile
-from inference_server.checkpoints import BUILTIN_WEIGHTS, CheckpointError, load_generator, opening
+from inference_server.checkpoints import BUILTIN_RUN, CheckpointError, load_generator, opening
 from inference_server.checkpoints.network import Network
 from inference_server.checkpoints.opening import open_network
+from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from torch7_writer import Writer
 
@@ -197,4 +198,4 @@ def test_what_begins_like_our_own_format(tmp_path):
 
 def test_our_own_format_is_not_converted(tmp_path):
     with pytest.raises(CheckpointError, match="own format already"):
-        open_network(BUILTIN_WEIGHTS)
+        open_network(find_snapshots(BUILTIN_RUN)[-1])

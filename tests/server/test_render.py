@@ -149,8 +149,10 @@ def test_the_checkpoint_is_found_by_its_contents(rendered: Rendered, tmp_path: P
 def test_the_built_in_generator_is_taken_when_it_is_the_one(
     rendered: Rendered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "net.safetensors").rename(tmp_path / "builtin.safetensors")
-    monkeypatch.setattr(render, "BUILTIN_WEIGHTS", tmp_path / "builtin.safetensors")
+    (tmp_path / "builtin").mkdir()
+    (tmp_path / "net.safetensors").rename(tmp_path / "builtin" / "snapshot-1.safetensors")
+    driving.make_checkpoint(tmp_path / "builtin" / "snapshot-2.safetensors", seed=9)
+    monkeypatch.setattr(render, "BUILTIN_RUN", tmp_path / "builtin")
     assert rendered(tmp_path / "out", "--frames", "101")[0] == 0
 
 
