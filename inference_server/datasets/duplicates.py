@@ -35,12 +35,12 @@ def cells_of(image: Image.Image) -> np.ndarray:
 
 
 def bits_of(cells: np.ndarray) -> np.ndarray:
-    """The bits as 7 bands: uint16 (7,)."""
+    """The bits as 7 bands, and an empty one: uint16 (8,)."""
     grey = cells.reshape(SIDE, SIDE, 3).astype(np.float32).mean(axis=-1)
     bits = np.concatenate(
         [(np.diff(grey, axis=1) > DEAD_ZONE).ravel(), (np.diff(grey, axis=0) > DEAD_ZONE).ravel()],
     )
-    return np.packbits(bits).view(np.uint16)
+    return np.append(np.packbits(bits).view(np.uint16), np.uint16(0))
 
 
 class Duplicates:
@@ -53,7 +53,7 @@ class Duplicates:
     def __init__(self, most: int) -> None:
         self._most = most
         self._names: list[str] = []
-        self._bits = array("H")
+        self._words = array("Q")
         self._cells = bytearray()
         self._buckets: list[dict[int, array[int]]] = [{} for _ in range(BANDS)]
 
@@ -62,20 +62,21 @@ class Duplicates:
         if not self._most or not self._names:
             return None
         bits = bits_of(cells)
-        lists = [bucket.get(int(band)) for bucket, band in zip(self._buckets, bits, strict=True)]
+        lists = [bucket.get(int(band)) for bucket, band in zip(self._buckets, bits[:BANDS], strict=True)]
         sharing = [np.frombuffer(one, np.uint32) for one in lists if one is not None]
         if not sharing:
             return None
-        known = np.frombuffer(self._bits, np.uint16).reshape(-1, BANDS)
-        if sum(map(len, sharing)) < len(known):
-            places = np.unique(np.concatenate(sharing))
-            known = known[places]
+        words = np.frombuffer(self._words, np.uint64).reshape(-1, 2)
+        if sum(map(len, sharing)) < len(words):
+            places = np.concatenate(sharing)
+            words = words[places]
         else:  # they are all much alike
-            places = np.arange(len(known))
-        near = places[np.bitwise_count(known ^ bits).sum(axis=1) <= self._most]
+            places = np.arange(len(words))
+        apart = np.bitwise_count(words ^ bits.view(np.uint64))
+        near = places[apart[:, 0] + apart[:, 1] <= self._most]
         colours = np.frombuffer(self._cells, np.uint8).reshape(-1, CELLS)[near].astype(np.int16)
         same = near[np.abs(colours - cells.astype(np.int16)).max(axis=1, initial=0) <= CELL_STEP * self._most]
-        return self._names[int(same[0])] if len(same) else None
+        return self._names[int(same.min())] if len(same) else None
 
     def add(self, name: str, cells: np.ndarray) -> None:
         """Remember a picture."""
@@ -85,6 +86,6 @@ class Duplicates:
         self._names.append(name)
         self._cells += cells.tobytes()
         bits = bits_of(cells)
-        self._bits.extend(int(band) for band in bits)
-        for bucket, band in zip(self._buckets, bits, strict=True):
+        self._words.extend(int(word) for word in bits.view(np.uint64))
+        for bucket, band in zip(self._buckets, bits[:BANDS], strict=True):
             bucket.setdefault(int(band), array("I")).append(number)

@@ -117,6 +117,6 @@ def _ends(flat: np.ndarray, first: int, last: int) -> tuple[int, int]:
     off = np.linalg.norm(run - run[0] - along[:, None] * line, axis=1) / np.sqrt(length)
     if off.max() > OFF_LINE:
         return 0, 0
-    before = int(np.flatnonzero(along < 0.05)[-1])
-    after = int(np.flatnonzero(along > 0.95)[0])
+    before = int(np.flatnonzero(along < 0.02)[-1])
+    after = int(np.flatnonzero(along > 0.98)[0])
     return (first + before, first + after) if after - before > 1 else (0, 0)

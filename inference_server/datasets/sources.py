@@ -107,7 +107,7 @@ def picture_files(source: Path, out: Path, settings: Settings) -> PictureFiles:
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts "frame 2" before "frame 10"."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part] + [(1, 0, name)]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part] + [(1, 0, name)]
 
 
 def _walk(folder: Path, out: Path) -> list[Path]:
