@@ -22,6 +22,8 @@ BATCH = 32
 FEWEST = 2 * NEAREST + 2
 """Pictures of each set; with fewer the numbers say nothing at all."""
 TINY = 1e-6
+LEAST_DEVIATION = 0.1
+"""Of a feature, as a share of the mean of all."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Reference:
             pictures = describe(batches_of(pictures), len(pictures))
         self.size, self.channels, self.patches = pictures.size, pictures.channels, pictures.patches
         features = pictures.features.astype(np.float64)
-        self._mean, self._deviation = features.mean(axis=0), np.maximum(features.std(axis=0), TINY)
+        self._mean, deviation = features.mean(axis=0), features.std(axis=0)
+        # A feature that hardly moves, of a ground that is always black, must not outweigh all others where it does.
+        self._deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.mean() + TINY)
         self.points = self.standardised(pictures.features)
         self.radii = radii(self.points)
 

@@ -3,9 +3,9 @@
 Each picture is taken apart into a Laplacian pyramid: what only its full size shows, what half the size still shows, and
 so on down to 16 pixels. Of every level, patches of 7 x 7 pixels are compared as two clouds of points.
 
-Two things differ from the paper. Fewer patches are drawn: ``PATCHES`` of each level, whatever the number of pictures.
-And the patches of both sets are normalised by the channels' mean and deviation in the real ones; normalised by its own,
-a set of wrong colours or contrast would look right.
+Two things differ from the paper. Fewer patches and directions are drawn: ``PATCHES`` of each level, whatever the number
+of pictures, and half as many directions. And the patches of both sets are normalised by the channels' mean and
+deviation in the real ones; normalised by its own, a set of wrong colours or contrast would look right.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch.nn import functional as F
 
 PATCH = 7
-PATCHES = 1 << 15
+PATCHES = 1 << 14
 """Of each level, from all pictures together."""
-PROJECTIONS = 512
+PROJECTIONS = 256
 SMALLEST = 16
 SCALE = 1000.0
 """The paper's tables show the distance times 1000."""
@@ -83,7 +83,7 @@ class PatchSampler:
     def __init__(self, size: tuple[int, int], channels: int, count: int) -> None:
         self._count, self._added = count, 0
         self._sizes = level_sizes(*size)
-        self._random = np.random.RandomState(0)
+        self._places = np.random.RandomState(0).random_sample((len(self._sizes), 2, PATCHES))
         self._patches = [np.empty((PATCHES, channels, PATCH, PATCH), np.float32) for _ in self._sizes]
 
     @torch.no_grad()
@@ -94,11 +94,11 @@ class PatchSampler:
         pictures = np.repeat(np.arange(len(images)), np.diff(ends))
         if not len(pictures):
             return
-        for level, (height, width), kept in zip(laplacian_pyramid(images), self._sizes, self._patches, strict=True):
-            places = self._random.random_sample((2, len(pictures)))
-            top, left = (places * [[height - PATCH + 1], [width - PATCH + 1]]).astype(int)
+        for index, level in enumerate(laplacian_pyramid(images)):
+            room = np.array(self._sizes[index])[:, None] - PATCH + 1
+            top, left = (self._places[index, :, ends[0] : ends[-1]] * room).astype(int)
             windows = np.lib.stride_tricks.sliding_window_view(level.numpy(), (PATCH, PATCH), axis=(2, 3))
-            kept[ends[0] : ends[-1]] = windows[pictures, :, top, left]
+            self._patches[index][ends[0] : ends[-1]] = windows[pictures, :, top, left]
 
     def patches(self) -> list[np.ndarray]:
         """What was drawn: float32 (PATCHES, c, 7, 7) for each level."""
