@@ -90,7 +90,7 @@ class Job:
             write_status(self.folder, replace(self.status, updated=now))
         except OSError as error:
             print(f"\nThe status in {self.folder} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        if not self._quiet:
+        if not self._quiet and self.status.state != "failed":  # the command line says why, once
             self._print()
 
     def stop_asked(self) -> bool:
