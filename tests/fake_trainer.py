@@ -71,7 +71,7 @@ def work(options: argparse.Namespace, folder: Path, status: Status) -> int:
     for step in range(int(read_json(about).get("step", 0)), options.steps):
         time.sleep(options.seconds)
         status = replace(status, state="working", message="", done=step * IMAGES, rate=61.25, seconds=step * 60.0)
-        status = replace(status, seconds_left=7500.0, facts={"Generator loss": 0.731234, "size": "64 x 64"})
+        status = replace(status, seconds_left=7500.0, facts={"g_loss": 0.731234, "size": "64 x 64"})
         status = replace(status, picture=draw(folder, training, step))
         write_json(about, {"step": step})
         if training:

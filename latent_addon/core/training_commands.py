@@ -18,9 +18,17 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
+Colour = tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class DataSetOrder:
-    """A data set to make. source: a film, a folder, or a text file of paths. every: of a film, which frames."""
+    """A data set to make.
+
+    source: a film, a folder, or a text file of paths. every: of a film, which frames. ground: what transparent parts
+    and bars are filled with; key: the colour that is made transparent, None for none; both red, green, blue from 0 to
+    1, as they are seen. trim: cut pictures to what is not transparent.
+    """
 
     source: Path
     out: Path
@@ -29,6 +37,9 @@ class DataSetOrder:
     crop: str = "centre"
     mirror: bool = False
     every: int = 1
+    ground: Colour = (0.0, 0.0, 0.0)
+    key: Colour | None = None
+    trim: bool = False
 
     def arguments(self) -> list[str]:
         """The command line, after the module's name."""
@@ -38,6 +49,12 @@ class DataSetOrder:
             words.append("--mirror")
         if self.every > 1:
             words += ["--every", str(self.every)]
+        if any(self.ground):
+            words += ["--ground", _hexadecimal(self.ground)]
+        if self.key is not None:
+            words += ["--key", _hexadecimal(self.key)]
+        if self.trim:
+            words.append("--trim")
         return words
 
 
@@ -64,6 +81,10 @@ class TrainingOrder:
 def resume_arguments(run: Path, images: int = 0) -> list[str]:
     """The command line that goes on with a run; until `images` were seen, 0 as it was planned."""
     return ["train", "--resume", str(run), "--nice", *(["--images", str(images)] if images else [])]
+
+
+def _hexadecimal(colour: Colour) -> str:
+    return "#" + "".join(f"{round(255 * min(1.0, max(0.0, part))):02x}" for part in colour)
 
 
 def check_size(width: int, height: int) -> str:

@@ -119,7 +119,8 @@ class TrainingJob:
         here = f"at {status.done:,} {status.unit}" if status.done else "before it had begun"
         again = "Resume goes on from there." if self.kind == "training" else "Make it again to go on from there."
         if self.state is JobState.STARTING:
-            return status.message or "Starting: it takes a while to load PyTorch."
+            waiting = "Starting: it takes a while to load PyTorch." if self.kind == "training" else "Starting ..."
+            return status.message or waiting
         if self.state is JobState.STOPPING:
             return "Stopping: it saves what it has first."
         if self.state is JobState.INTERRUPTED:

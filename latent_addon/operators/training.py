@@ -22,8 +22,8 @@ from .context import current_strip, working_scene
 from .latents import choose_generator
 from .strip import add_strip
 
-BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner.safetensors"
-"""The generator that comes with the extension, for trainings that go on from it."""
+BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner"
+"""The snapshots of the generator that comes with the extension, for trainings that go on from it."""
 
 LONGER = 0.5
 """How much of itself a finished training is lengthened by."""
@@ -83,7 +83,18 @@ class LANTERN_OT_make_data_set(Operator):
             _write_pictures(strip, source)
         is_film = form.source == "FILM" or (strip is not None and strip.type == "MOVIE")
         every = form.every if is_film else 1
-        return DataSetOrder(source, out, width, height, form.crop, form.mirror, every)
+        return DataSetOrder(
+            source,
+            out,
+            width,
+            height,
+            form.crop,
+            form.mirror,
+            every,
+            tuple(form.ground),
+            tuple(form.key) if form.use_key else None,
+            form.use_key and form.trim,
+        )
 
 
 def selected_strip(scene: Scene) -> Any:
@@ -173,14 +184,11 @@ class LANTERN_OT_start_training(Operator):
 def _generator(strip: ImageStrip) -> Path:
     """The file of a strip's generator; of a run whose last snapshot is shown the folder, which holds more."""
     settings = settings_of(strip)
-    if not settings.generator:
-        return BUILT_IN
-    if not settings.snapshots:
-        return Path(bpy.path.abspath(settings.generator))
+    place = Path(bpy.path.abspath(settings.generator)) if settings.generator else BUILT_IN
     shown = settings.current_snapshot()
-    if shown == len(settings.snapshots) - 1:
-        return Path(bpy.path.abspath(settings.generator))
-    return Path(settings.sources()[settings.snapshots[shown].sha256])
+    if shown >= len(settings.snapshots) - 1:
+        return place
+    return place / settings.snapshots[shown].path
 
 
 class LANTERN_OT_stop_job(Operator):

@@ -9,6 +9,7 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -83,6 +84,25 @@ class TrainingForm(PropertyGroup):
             ("fit", "Whole Picture", "The whole picture, on a plain ground where its shape is another"),
         ],
     )
+    ground: FloatVectorProperty(
+        name="Ground",
+        description="What lies behind transparent parts, behind figures that are cut out, and beside a whole picture",
+        subtype="COLOR_GAMMA",
+        min=0.0,
+        max=1.0,
+    )
+    use_key: BoolProperty(
+        name="Cut Out Figures", description="Make the colour of a screen behind the figures transparent (chroma key)"
+    )
+    key: FloatVectorProperty(
+        name="Screen",
+        description="Colour of the screen behind the figures",
+        subtype="COLOR_GAMMA",
+        default=(0.0, 1.0, 0.0),
+        min=0.0,
+        max=1.0,
+    )
+    trim: BoolProperty(name="Trim", description="Cut each picture to its figure: what is transparent round it goes")
     mirror: BoolProperty(
         name="Mirror",
         description="Show each picture mirrored too: twice as many pictures, but left and right mean nothing any more",

@@ -7,6 +7,7 @@ from typing import Any
 from bpy.types import Context, UILayout, UIList
 
 from ..core.training_jobs import JobState, TrainingJob
+from ..core.training_words import facts_in_words, hint_of
 from ..operators.context import current_strip, working_scene
 from ..operators.training import chosen_run, default_name, selected_strip
 from ..preferences import preferences
@@ -25,11 +26,6 @@ _ICONS = {
     JobState.INTERRUPTED: "UNLINKED",
     JobState.FAILED: "ERROR",
 }
-
-_PLAN = "plan"
-"""The fact that holds a trainer's estimate, of several parts."""
-
-_LONGEST_FACT = 40
 
 
 class TrainingPanel:
@@ -73,6 +69,11 @@ class PicturesPanel:
             column.prop(form, "width")
             column.prop(form, "height")
         column.prop(form, "crop")
+        column.prop(form, "ground")
+        column.prop(form, "use_key")
+        if form.use_key:
+            column.prop(form, "key")
+            column.prop(form, "trim")
         column.prop(form, "mirror")
         named = form.source != "STRIP" or has_pictures(strip)
         column.prop(form, "data_set_name", placeholder=default_name(form, strip) if named else "")
@@ -110,6 +111,9 @@ class StartTrainingPanel:
         column.prop(form, "hours")
         data_set = training.data_set(form.data_set)
         column.prop(form, "run_name", placeholder=data_set.name if data_set else "")
+        job = training.job(data_set) if data_set else None
+        if job is not None and job.status.done:
+            _draw_lines(layout, context, hint_of(job.status.done))
         layout.operator("lantern.start_training", icon="PLAY")
         keep = preferences().keep_training
         words = "It goes on when Blender closes." if keep else "It stops, and is saved, when Blender closes."
@@ -239,15 +243,8 @@ def _draw_state(layout: UILayout, context: Context, job: TrainingJob) -> None:
 def _draw_facts(layout: UILayout, context: Context, job: TrainingJob) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.8
-    for name, value in job.status.facts.items():
-        if name == _PLAN:
-            if job.state is JobState.STARTING or not job.status.done:
-                for part in str(value).split("; "):
-                    _draw_lines(column, context, part)
-        elif isinstance(value, str):
-            _draw_lines(column, context, f"{name}: {value}"[:_LONGEST_FACT])
-        else:
-            _draw_lines(column, context, f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:.4g}")
+    for text in facts_in_words(job):
+        _draw_lines(column, context, text)
 
 
 def _draw_lines(layout: UILayout, context: Context, text: str) -> None:

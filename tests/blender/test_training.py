@@ -210,6 +210,13 @@ def test_a_folder_and_an_odd_size(studio, tmp_path):
     assert studio.commands() == []
 
 
+def test_figures_are_cut_out(studio):
+    assert "key" not in drawn(ui.PicturesPanel).props
+    studio.make_data_set(use_key=True, trim=True, key=(0, 0, 1), ground=(1, 1, 1))
+    assert studio.commands()[0][-5:] == ["--ground", "#ffffff", "--key", "#0000ff", "--trim"]
+    assert {"key", "trim"} <= set(drawn(ui.PicturesPanel).props)
+
+
 def test_the_frames_of_a_strip_become_a_list_of_files(studio, tmp_path):
     names = ["a.png", "b.png", "a.png", "c.png", "d.png"]
     for name in set(names):
@@ -255,7 +262,7 @@ def test_a_training_is_watched_to_its_end(studio):
     for piece in ("dinner 256: Training", "3,000 of 4,000 images", "61.2 images/s, 2 h 5 min left", "4 snapshots"):
         assert piece in words
     assert "Frames still come, only slower." in words
-    assert "Generator loss: 0.7312" in words and "size: 64 x 64" in words
+    assert "Generator loss: 0.7312" in words and "Size: 64 x 64" in words
     line = Layout()
     ui.LANTERN_UL_trainings.draw_item(None, bpy.context, line, None, None, 0, None, "", 0)
     assert line.texts == ["dinner 256", "75%"]
@@ -401,7 +408,7 @@ def test_a_training_goes_on_from_the_strips_generator(studio):
     strip = studio.stage.add_strip(3)
     studio.train()
     first = studio.until(JobState.FINISHED)
-    assert studio.commands()[-1][-2:] == ["--from", str(BUILT_IN)] and BUILT_IN.is_file()
+    assert studio.commands()[-1][-2:] == ["--from", str(BUILT_IN)] and list(BUILT_IN.glob("*.safetensors"))
     bpy.ops.lantern.use_training()
     studio.form.run_name = "Drifted"
     studio.train()

@@ -25,6 +25,8 @@ def test_a_data_set() -> None:
     assert plain == ["dataset", str(IN), str(OUT), "--size", "256", "--crop", "centre", "--nice"]
     more = DataSetOrder(IN, OUT, 512, 256, "smart", mirror=True, every=4).arguments()
     assert more[3:] == ["--size", "512x256", "--crop", "smart", "--nice", "--mirror", "--every", "4"]
+    cut = DataSetOrder(IN, OUT, 64, 64, ground=(1.0, 0.5, 0.0), key=(0.0, 1.0, 0.0), trim=True).arguments()
+    assert cut[8:] == ["--ground", "#ff8000", "--key", "#00ff00", "--trim"]
 
 
 def test_a_training() -> None:

@@ -22,6 +22,7 @@ from latent_lantern.latent_addon.core.training_jobs import (
     last_words,
     read_job,
 )
+from latent_lantern.latent_addon.core.training_words import facts_in_words, hint_of
 
 
 def make(folder: Path, **status: object) -> Path:
@@ -217,6 +218,30 @@ def test_what_holds_nothing_may_be_used_again(tmp_path: Path) -> None:
     lock.release()
     (folder / "run.json").write_text("{}")
     assert not holds_nothing(folder)
+
+
+def test_numbers_are_shown_in_words() -> None:
+    facts = {"g_loss": 0.731234, "r1": 0.1, "size": "64 x 64", "augment": 0.25, "new_one": 12345, "plan": "one; two"}
+
+    def words(state: JobState, kind: str, facts: dict[str, str | float], done: int = 9) -> list[str]:
+        status = Status(kind, "working", done=done, facts=facts)
+        return facts_in_words(TrainingJob(Path("x"), kind, state, status))
+
+    assert words(JobState.WORKING, "training", facts) == [
+        "Generator loss: 0.7312",
+        "Size: 64 x 64",
+        "Augmentation: 0.25",
+        "New one: 12,345",
+    ]
+    assert words(JobState.STARTING, "training", facts)[-2:] == ["One", "Two"]
+    assert words(JobState.WORKING, "training", {"plan": "one"}, done=0) == ["One"]
+    assert words(JobState.FINISHED, "dataset", {"kept": 3, "skipped": 0, "duplicates": 2}) == [
+        "Near-duplicates left out: 2"
+    ]
+
+
+def test_few_pictures_are_worth_a_hint() -> None:
+    assert "repeats them" in hint_of(12) and "are few" in hint_of(200) and hint_of(5000) == ""
 
 
 def test_the_last_words_of_a_log(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""A job's numbers as people read them: the trainer's and the data set maker's own names are short."""
+
+from __future__ import annotations
+
+from .training_jobs import JobState, TrainingJob
+
+PLAN = "plan"
+"""The fact that holds a trainer's estimate: parts with semicolons between."""
+
+FEW, VERY_FEW = 500, 50
+"""Pictures of a data set."""
+
+_WORDS = {
+    "size": "Size",
+    "g_loss": "Generator loss",
+    "d_loss": "Discriminator loss",
+    "augment": "Augmentation",
+    "skipped": "Skipped files",
+    "duplicates": "Near-duplicates left out",
+    "enlarged": "Smaller than the size",
+}
+_FOR_THE_LOG = {"kept", "d_fake", "d_real", "sign", "r1", "path"}
+_LONGEST = 60
+
+
+def facts_in_words(job: TrainingJob) -> list[str]:
+    """What the panel says of a job besides how far it is, for example "Generator loss: 0.7312"; a line each."""
+    lines = []
+    for name, value in job.status.facts.items():
+        if name == PLAN:
+            if job.state is JobState.STARTING or (job.active and not job.status.done):
+                lines += [part[:1].upper() + part[1:] for part in str(value).split("; ")]
+        elif name not in _FOR_THE_LOG and not (job.kind == "dataset" and not value):
+            lines.append(f"{_WORDS.get(name, name.replace('_', ' ').capitalize())}: {_written(value)}")
+    return lines
+
+
+def hint_of(pictures: int) -> str:
+    """What the number of pictures in a data set means for a training, "" where there are enough."""
+    if pictures < VERY_FEW:
+        return f"Only {pictures} pictures: expect a generator that repeats them."
+    return f"{pictures} pictures are few: more of them would help." if pictures < FEW else ""
+
+
+def _written(value: str | float) -> str:
+    if isinstance(value, str):
+        return value[:_LONGEST]
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
