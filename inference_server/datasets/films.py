@@ -24,6 +24,8 @@ from .sources import Item
 PLAN_FILE = "film.json"
 LOOKED_AT = 32
 """Frames of a scene of which the detail is measured."""
+TIME_SLACK = 0.05
+"""Of a step of --rate: times are rounded in films, often to milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Film:
             thumbs += np.rint(small.mean(axis=-1)).astype(np.uint8).tobytes()
             before = small
             times.append(time)
-            report(len(times), self._expected)
+            report(len(times), max(len(times), self._expected))
         if not times:
             raise JobError(
                 f"{self.path} has no frames that can be read{' from --start to --end' if self._is_part else ''}."
@@ -190,15 +192,11 @@ def _decoded(
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError as error:  # the file ends amid a packet
-            broken.append(_reason(error))
-            return
-        if packet is None:
-            return
-        try:
+            if packet is None:
+                return
             yield from packet.decode()
         except av.FFmpegError as error:
-            broken.append(_reason(error))
+            broken.append(_reason(error))  # if it was the file that ended amid a packet, no packet comes after this
 
 
 def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[tuple[int, int]]:
@@ -209,7 +207,7 @@ def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[
     """
     due = list(range(0, len(times), settings.every))
     if settings.rate:
-        steps = np.floor((np.array(times) - times[0]) * settings.rate + 1e-6)
+        steps = np.floor((np.array(times) - times[0]) * settings.rate + TIME_SLACK)
         due = [frame for frame in range(len(times)) if frame == 0 or steps[frame] > steps[frame - 1]]
     picks: list[tuple[int, int]] = []
     place = 0

@@ -84,7 +84,7 @@ def fades(flat: np.ndarray) -> list[tuple[int, int]]:
         while end < count and blending[end]:
             end += 1
         if end - frame >= REACH and end - frame <= LONGEST_FADE:
-            first, last = _ends(flat, max(0, frame - REACH), min(count - 1, end - 1 + REACH))
+            first, last = _widest(flat, frame, end - 1)
             if last > first:
                 found.append((first, last))
         frame = end
@@ -104,6 +104,16 @@ def _blending(flat: np.ndarray) -> np.ndarray:
         alike = (before * after).sum(axis=1) > ALIKE * lengths
         result[start:end] = alike & (np.abs(before + after).mean(axis=1) > FADING)
     return result
+
+
+def _widest(flat: np.ndarray, first: int, last: int) -> tuple[int, int]:
+    """The cross-fade that goes on furthest beyond a run of blends; (0, 0) if the run is none."""
+    beyond = sorted(((before, after) for before in range(REACH + 1) for after in range(REACH + 1)), key=sum)
+    for before, after in reversed(beyond):
+        ends = _ends(flat, max(0, first - before), min(len(flat) - 1, last + after))
+        if ends[1] > ends[0]:
+            return ends
+    return 0, 0
 
 
 def _ends(flat: np.ndarray, first: int, last: int) -> tuple[int, int]:

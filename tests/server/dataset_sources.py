@@ -22,8 +22,9 @@ def drawn(seed: int, size: tuple[int, int] = (96, 96), ground: tuple[int, int, i
     width, height = size
     y, x = np.mgrid[:height, :width] / min(size)
     picture = np.zeros((height, width, 3)) + ground
-    for _ in range(6):
-        cover = np.clip(8 * (0.2 - np.hypot(x - random.random(), y - random.random())), 0, 1)[..., None]
+    for _ in range(6 * max(1, round(width / height))):
+        at = random.random(2) * (x.max(), y.max())
+        cover = np.clip(8 * (0.2 - np.hypot(x - at[0], y - at[1])), 0, 1)[..., None]
         picture = picture * (1 - cover) + random.integers(40, 255, 3) * cover
     return np.rint(picture).astype(np.uint8)
 
