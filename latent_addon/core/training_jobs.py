@@ -51,11 +51,13 @@ class Launch:
     """A process that this Blender has started for a folder.
 
     since: when, in seconds since 1970. alive: whether it still runs. words: why it ended, where it did so by an error.
+    spoke: whether those are its own, not only an exit code or a signal.
     """
 
     since: float
     alive: bool
     words: str = ""
+    spoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,8 @@ def _state(
         if launch.words:
             return JobState.FAILED, launch.words
     if status.state in ("starting", "working"):
+        if launch is not None and launch.spoke:  # but could not write it down: the disk may be full
+            return JobState.FAILED, launch.words
         # A process that never got as far as to say anything has left its words in the log.
         return (JobState.INTERRUPTED if status.updated else JobState.FAILED), ""
     return JobState[status.state.upper()], ""

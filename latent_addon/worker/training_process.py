@@ -50,8 +50,10 @@ class TrainingProcess:
     def launch(self) -> Launch:
         """How it stands. Reads the log where the process has ended by an error."""
         code = self._popen.poll()
-        words = sentences.job_ended(code, last_words(self._log, self._log_start)) if code else ""
-        return Launch(self._since, code is None, words)
+        if not code:
+            return Launch(self._since, code is None)
+        said = last_words(self._log, self._log_start)
+        return Launch(self._since, False, sentences.job_ended(code, said), spoke=code > 0 and bool(said))
 
     def terminate(self) -> None:
         """End a process that is only starting, and so has nothing to save."""

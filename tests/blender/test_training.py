@@ -19,6 +19,7 @@ from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon import training as joint
 from latent_lantern.latent_addon.core.training_jobs import JobState, TrainingJob
 from latent_lantern.latent_addon.operators.training import BUILT_IN
+from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.scene.training_properties import training_form, training_rows
 from latent_lantern.latent_addon.session import session
@@ -236,6 +237,27 @@ def test_the_frames_of_a_strip_become_a_list_of_files(studio, tmp_path):
     assert job.name == "Shots 256" and command[1] == str(job.folder) + ".txt"
     lines = Path(command[1]).read_text().splitlines()
     assert lines == [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "d.png")]
+
+
+def test_a_movie_strip_stands_for_its_film(studio, tmp_path):
+    scene = studio.stage.scene
+    editor = scene.sequence_editor_create()
+    strips = editor.strips
+    picture = write_picture(tmp_path / "a.png", noise_picture(1, 64, 64))
+    strips.new_image(name="Picture", filepath=str(picture), channel=1, frame_start=1)
+    versions.set_file_format(scene.render.image_settings, "FFMPEG")
+    scene.render.ffmpeg.format, scene.render.ffmpeg.codec = "MPEG4", "H264"
+    scene.render.resolution_x = scene.render.resolution_y = 64
+    scene.frame_start, scene.frame_end = 1, 3
+    scene.render.use_file_extension = False
+    scene.render.filepath = str(tmp_path / "shot.mp4")
+    bpy.ops.render.render(animation=True)
+    editor.active_strip = strips.new_movie(name="Shot", filepath=scene.render.filepath, channel=2, frame_start=1)
+    studio.form.source = "STRIP"
+    assert "every" in drawn(ui.PicturesPanel).props
+    job = studio.make_data_set(every=2)
+    (command,) = studio.commands()
+    assert command[1] == str(tmp_path / "shot.mp4") and command[-2:] == ["--every", "2"] and job.name == "shot 256"
 
 
 def test_frames_that_are_not_made_yet_are_no_pictures(studio):

@@ -116,6 +116,17 @@ def test_a_process_is_believed_until_the_job_speaks(tmp_path: Path) -> None:
     assert only(tmp_path, {folder: Launch(now, alive=False)}).state is JobState.STOPPED
 
 
+def test_a_job_that_could_not_write_why_it_failed_is_heard_all_the_same(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", done=5)
+    full = Launch(0.0, alive=False, words="The disk is full.", spoke=True)
+    assert (only(tmp_path, {folder: full}).state, only(tmp_path, {folder: full}).problem) == (
+        JobState.FAILED,
+        "The disk is full.",
+    )
+    killed = Launch(0.0, alive=False, words="The process ended (killed by SIGKILL) without a word.")
+    assert only(tmp_path, {folder: killed}).state is JobState.INTERRUPTED
+
+
 def test_a_process_without_a_status_is_starting_then_failed(tmp_path: Path) -> None:
     folder = tmp_path / RUNS / "run"
     folder.mkdir(parents=True)

@@ -33,17 +33,18 @@ def test_what_it_prints_is_in_the_log_and_its_end_is_known(tmp_path: Path) -> No
     process = start(tmp_path, "import sys; print('one'); print('The disk is full.', file=sys.stderr); sys.exit(1)")
     assert process.wait(30) and not process.alive
     launch = process.launch()
-    assert (launch.alive, launch.words) == (False, "The disk is full.")
+    assert (launch.alive, launch.words, launch.spoke) == (False, "The disk is full.", True)
     assert (tmp_path / LOG_FILE).read_text().startswith("an old story\n")
 
 
 def test_an_end_without_words_is_told_as_well(tmp_path: Path) -> None:
     process = start(tmp_path, "import os; os._exit(7)")
     assert process.wait(30)
-    assert process.launch().words == "The process ended (exit code 7) without a word."
+    assert process.launch().words == "The process ended (exit code 7) without a word." and not process.launch().spoke
     killed = start(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert killed.wait(30)
     assert killed.launch().words == "The process ended (killed by SIGKILL) without a word."
+    assert not killed.launch().spoke
 
 
 def test_a_good_end_needs_no_words(tmp_path: Path) -> None:
