@@ -164,14 +164,16 @@ class GeneratorProperties:
         """Take over the description of the generator.
 
         Snapshots that are known keep their numbers, and so keys their meaning: new ones follow them, and those that
-        are gone from the folder stay in the list, so that a frame of theirs says which file is missing. Of a run that
-        was none before, the last snapshot is shown.
+        are gone from the folder stay in the list, so that a frame of theirs says which file is missing. Those of the
+        built-in generator come with the extension, and are simply replaced. Of what was no run before, the last
+        snapshot is shown.
         """
+        first_run = not self.snapshots
         for field, own in _FLAT_FACTS.items():
             setattr(self, own, getattr(facts, field))
-        if not facts.snapshots:
+        if not (facts.snapshots and self.generator):
             self.snapshots.clear()
-        elif not self.snapshots:
+        if facts.snapshots and first_run:
             self.snapshot = len(facts.snapshots)
         known = {snapshot.path: snapshot for snapshot in self.snapshots}
         for new in facts.snapshots:

@@ -232,7 +232,7 @@ def test_stepping_is_refused_where_there_is_no_run(stage):
 
 
 def test_what_a_file_says_of_snapshots_is_not_believed(stage, run):
-    """Lists without a folder, places that are no numbers: nothing crashes, and the generator is what it was."""
+    """Lists without a folder, places that are no numbers: nothing crashes, and nothing but the built-in is opened."""
     strip = stage.add_strip(3)
     stage.fill()
     pictures = shown(strip)
@@ -240,6 +240,10 @@ def test_what_a_file_says_of_snapshots_is_not_believed(stage, run):
     entry.name, entry.path, entry.sha256 = "stray", "../../stray.pkl", "ab" * 32
     settings_of(strip)["snapshot"] = float("nan")
     settings_of(strip).snapshot = float("inf")
+    assert not session.fill(timeout=60)
+    assert "has changed" in session.halted
+    bpy.ops.lantern.reload_generator()
+    assert not settings_of(strip).snapshots
     stage.fill()
     assert shown(strip) == pictures
     settings_of(strip).width = 10**6
