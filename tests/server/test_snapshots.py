@@ -11,6 +11,7 @@ import torch
 
 import driving
 from driving import Server, jobs, plain_frames
+from inference_server import renderer as renderer_module
 from inference_server import residents
 from inference_server.batches import Frames
 from inference_server.checkpoints import CheckpointError, load_generator
@@ -187,3 +188,22 @@ def test_a_blend_forgets_what_was_computed_from_other_weights(renderer: Renderer
     assert np.abs(first - other).max() > 0.01
     assert np.array_equal(drawn(renderer, 0.3), first)
     assert np.array_equal(drawn(Renderer("cpu", lambda level, text: None), 0.8), other)
+
+
+def test_snapshots_of_the_built_in_generator_are_known_by_their_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [driving.make_checkpoint(tmp_path / f"snapshot-{number}.safetensors", seed=number) for number in (1, 2)]
+    monkeypatch.setattr(renderer_module, "BUILTIN_RUN", tmp_path)
+    renderer = Renderer("cpu", lambda _level, _text: None)
+    for snapshot in made:
+        assert renderer.open(None, snapshot["sha256"]).sha256 == snapshot["sha256"]
+    assert renderer.open(None, None).sha256 == made[-1]["sha256"]
+    with pytest.raises(ProtocolError, match="has changed") as caught:
+        renderer.open(None, "ab" * 32)
+    assert caught.value.code == CHECKPOINT_CHANGED
+    half = renderer.open_between(None, made[0]["sha256"], (None, made[1]["sha256"]), 0.5)
+    assert half.info.name == "snapshot-1"
+    monkeypatch.setattr(renderer_module, "BUILTIN_RUN", tmp_path / "none")
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        renderer.open(None, None)
