@@ -1,4 +1,4 @@
-"""A contact sheet of a generator: random pictures, and below each row their shadows.
+"""Contact sheets of a generator: random pictures and their shadows, walks between seeds, directions of its space.
 
 ``python -m inference_server.training.sheet snapshot.safetensors --out sheet.png --psi 0.7``
 """
@@ -15,7 +15,11 @@ from PIL import Image
 
 from inference_server.checkpoints import load_generator
 from inference_server.generators.base import Generator
+from inference_server.generators.stylegan2 import StyleGAN2
 from inference_server.training.figures import contact_sheet
+
+REACH = 2.5
+"""How far the ends of a direction lie from the picture in the middle, in standard deviations of w along it."""
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
@@ -29,30 +33,70 @@ def sheet_of(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: i
 
     Grey pictures are shown grey; an alpha channel is left out.
     """
+    ws = torch.cat([generator.broadcast(generator.map(some)) for some in z.split(64)])
+    return _sheet(generator, ws, psi, columns)
+
+
+@torch.no_grad()
+def walks(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: int = 6) -> np.ndarray:
+    """A row for each latent of ``z`` (n, z_dim): on the way to the next one, in w; the last goes to the first."""
+    w = generator.map(z)
+    share = torch.linspace(0, 1, columns, device=w.device)[None, :, None]
+    between = torch.lerp(w[:, None], w.roll(-1, 0)[:, None], share)
+    return _sheet(generator, generator.broadcast(between.flatten(0, 1)), psi, columns)
+
+
+@torch.no_grad()
+def directions(generator: StyleGAN2, z: torch.Tensor, count: int, columns: int = 6) -> np.ndarray:
+    """A row for each of ``count`` directions of w that change the styles most, about the picture of z (1, z_dim).
+
+    They are found in closed form (SeFa: Shen, Zhou, 2007.06600, section 3.2): eigenvectors of A^T A, where A are the
+    weights that make styles of w, of all layers.
+    """
+    weights = torch.cat([layer.affine.weight * layer.affine.weight_gain for layer in generator.synthesis.layers])
+    found = torch.linalg.eigh(weights.t() @ weights).eigenvectors.flip(1)[:, :count].t()
+    many = generator.map(torch.randn(2048, z.shape[1], generator=torch.Generator().manual_seed(0)))
+    spread = ((many - many.mean(dim=0)) @ found.t()).std(dim=0)
+    steps = torch.linspace(-REACH, REACH, columns, device=found.device)[None, :, None]
+    w = generator.truncate(generator.broadcast(generator.map(z)), 0.5, None)[:, 0]
+    moved = w[None] + steps * (found * spread[:, None])[:, None]
+    return _sheet(generator, generator.broadcast(moved.flatten(0, 1)), 1.0, columns)
+
+
+def _sheet(generator: Generator, ws: torch.Tensor, psi: float, columns: int) -> np.ndarray:
     pieces = []
-    for some in z.split(columns):
-        ws = generator.truncate(generator.broadcast(generator.map(some)), psi, None)
-        pieces.append(to_bytes(generator.synthesize(ws, "const"))[..., :3])
+    for some in ws.split(columns):
+        images = generator.synthesize(generator.truncate(some, psi, None), "const")
+        pieces.append(to_bytes(images)[..., :3])
     pictures = np.concatenate(pieces)
     return contact_sheet(np.broadcast_to(pictures, (*pictures.shape[:3], 3)), columns)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Random pictures of a generator, and their shadows.")
+    parser = argparse.ArgumentParser(description="Pictures of a generator, and their shadows.")
     parser.add_argument("weights", type=Path, help="a generator's .safetensors file")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
+    parser.add_argument("--show", choices=("random", "walks", "directions"), default="random")
     parser.add_argument("--psi", type=float, default=0.7, help="truncation (0.7)")
     parser.add_argument("--seed", type=int, default=0, help="of the latents (0)")
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--columns", type=int, default=6)
     options = parser.parse_args(arguments)
-    generator = load_generator(options.weights)
+    generator = load_generator(options.weights).requires_grad_(False)
+    count = options.rows * (options.columns if options.show == "random" else 1)
     random = np.random.RandomState(options.seed)
-    z = random.randn(options.rows * options.columns, generator.info.z_dim).astype(np.float32)
-    sheet = sheet_of(generator, torch.from_numpy(z), options.psi, options.columns)
+    z = torch.from_numpy(random.randn(count, generator.info.z_dim).astype(np.float32))
+    if options.show == "walks":
+        sheet = walks(generator, z, options.psi, options.columns)
+    elif options.show == "directions":
+        if not isinstance(generator, StyleGAN2):
+            raise SystemExit(f"{options.weights.name} is no StyleGAN2; directions are found in that only.")
+        sheet = directions(generator, z[:1], options.rows, options.columns)
+    else:
+        sheet = sheet_of(generator, z, options.psi, options.columns)
     Image.fromarray(sheet).save(options.out)
-    print(f"{len(z)} pictures of {generator.info.name} at psi {options.psi} in {options.out}")
+    print(f"{options.show} pictures of {generator.info.name} in {options.out}")
 
 
 if __name__ == "__main__":
