@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ class Estimate:
 
     Attributes:
         rates: images in a second at each stage, by the pictures' smaller side.
-        memory: bytes of the GPU at the largest stage, 0 on the CPU.
+        memory: bytes of the GPU, or else of this process, at the largest stage; 0 where that cannot be told.
         seconds: for all images of the settings.
     """
 
@@ -93,7 +94,7 @@ def spend(settings: Settings, dataset: Dataset, device: torch.device, hours: flo
 
 
 def _rate(settings: Settings, dataset: Dataset, device: torch.device, side: int) -> tuple[float, int]:
-    """Images in a second, and bytes of GPU memory, of a training at one size, R1 and path lengths counted in."""
+    """Images in a second, and bytes of memory, of a training at one size, R1 and path lengths counted in."""
     grow = () if side == min(dataset.size) else ((side, 2**40),)
     trainer = Trainer(
         replace(settings, grow=grow, images=2**40, warm_up=0, d_first=0, augment=_tried(settings.augment)),
@@ -120,8 +121,18 @@ def _rate(settings: Settings, dataset: Dataset, device: torch.device, side: int)
         extra = max(0.0, time.perf_counter() - started - plain)
     finally:
         trainer.batches.close()
-    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_bytes()
     return settings.batch / (plain + extra / settings.r1_interval), memory
+
+
+def _resident_bytes() -> int:
+    """The most memory that this process has had."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _tried(augment: str) -> str:

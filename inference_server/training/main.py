@@ -197,6 +197,7 @@ def _tell_plan(settings: Settings, dataset: Dataset, device: torch.device, found
     words.append(f"about {duration(found.seconds)} in all")
     words.append(f"snapshots of {g * 2 / 1e6:.1f} MB, and {(g * 4 + d * 3) * 4 / 1e6:.0f} MB to resume from")
     if found.memory:
-        words.append(f"{found.memory / 2**30:.1f} GiB of the GPU's memory")
+        whose = "the GPU's memory" if device.type == "cuda" else "memory, and the pictures that are kept there"
+        words.append(f"{found.memory / 2**30:.1f} GiB of {whose}")
     print("\n" + "\n".join(words))
     job.tell(seconds_left=found.seconds, facts={"plan": "; ".join(words)})
