@@ -31,7 +31,7 @@ from statistics import median
 
 import numpy as np
 from PIL import Image
-from serving import ENVIRONMENT, ROOT  # ROOT is then on the path
+from serving import ENVIRONMENT  # and it puts the project on the path
 
 from inference_server.datasets.reading import Dataset
 from inference_server.training.settings import CAPACITIES, KINDS, Settings
@@ -136,9 +136,8 @@ def measure(settings: Settings, dataset: Path, options: argparse.Namespace) -> N
     sides = [Side.start("bare passes", "bare", spec)]
     for probability in options.augment:
         sides.append(Side.start(f"loop, augmented {probability:g}", "loop", spec | {"probability": probability}))
-    if options.original and settings.kind == "stylegan2":
-        if settings.precision == "float32":
-            sides.append(Side.start("original", "original", spec | {"checkout": str(options.original)}))
+    if options.original and settings.kind == "stylegan2" and settings.precision == "float32":
+        sides.append(Side.start("original", "original", spec | {"checkout": str(options.original)}))
     path = bool(settings.path_weight)
     for turn in range(options.turns + 1):
         for side in sides:
@@ -154,7 +153,8 @@ def measure(settings: Settings, dataset: Path, options: argparse.Namespace) -> N
         of_processor = median(base / own for base, own in zip(sides[0].processor, side.processor, strict=True))
         print(
             f"{name} {settings.batch / median(side.seconds):8.1f} {settings.batch / min(side.seconds):8.1f}   "
-            f"{median(ratios):6.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}) {of_processor:6.3f} {side.bytes / 2**30:6.2f}",
+            f"{median(ratios):6.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}) {of_processor:6.3f} "
+            f"{side.bytes / 2**30:6.2f}",
             flush=True,
         )
 

@@ -13,6 +13,7 @@ import torch
 from inference_server.cli import UsageError
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.generators.base import best_device
+from inference_server.heap import keep_freed_memory
 from inference_server.jobs import Job, JobError, duration
 
 from .distributed import Group
@@ -40,6 +41,8 @@ def train(options: argparse.Namespace) -> int:
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     device = _device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     if options.resume and not folder.is_dir():
         raise UsageError(f"There is no run in {folder}.")
     with Job(folder, "training", "images") as job:

@@ -11,6 +11,7 @@ import torch
 from torch import multiprocessing
 
 from inference_server.datasets.reading import Dataset, DatasetError
+from inference_server.heap import keep_freed_memory
 from inference_server.job_folder import ask_to_stop, read_status
 from inference_server.jobs import Job, JobError
 
@@ -64,6 +65,7 @@ def _work(rank: int, count: int, meeting: Path, plan: Plan) -> None:
         torch.cuda.set_device(device)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
+        keep_freed_memory()
     job = Job(plan.folder, "training", "images", quiet=rank > 0)  # not entered: the first process has the folder
     group = Group(rank, count, meeting, device.type)
     try:
