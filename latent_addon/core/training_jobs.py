@@ -66,7 +66,7 @@ class TrainingJob:
 
     kind: "dataset" or "training". begun: seconds since 1970. snapshots: how many generators a run has saved. picture:
     the contact sheet or the newest preview, and picture_stamp: another number when it is another picture. problem: why
-    it failed.
+    it failed. resumable: whether a training has come far enough to be gone on with.
     """
 
     folder: Path
@@ -78,6 +78,7 @@ class TrainingJob:
     picture: Path | None = None
     picture_stamp: int = 0
     problem: str = ""
+    resumable: bool = False
 
     @property
     def name(self) -> str:
@@ -119,7 +120,9 @@ class TrainingJob:
         """What it does or how it ended, and what can be done about it; "" where nothing needs to be said."""
         status = self.status
         here = f"at {status.done:,} {status.unit}" if status.done else "before it had begun"
-        again = "Resume goes on from there." if self.kind == "training" else "Make it again to go on from there."
+        again = "Make it again to go on from there."
+        if self.kind == "training":
+            again = "Resume goes on from there." if self.resumable else "Start it again."
         if self.state is JobState.STARTING:
             waiting = "Starting: it takes a while to load PyTorch." if self.kind == "training" else "Starting ..."
             return status.message or waiting
@@ -178,7 +181,10 @@ def read_job(
         problem = _open_end(status.message or _last_words(folder))
         problem = f"{problem}." if problem else ""
     picture, stamp = _picture(folder, status.picture)
-    return TrainingJob(folder, kind, state, status, _begun(folder), _snapshots(folder, kind), picture, stamp, problem)
+    resumable = kind == "training" and _is_marked(folder, kind)
+    return TrainingJob(
+        folder, kind, state, status, _begun(folder), _snapshots(folder, kind), picture, stamp, problem, resumable
+    )
 
 
 def holds_nothing(folder: Path) -> bool:
@@ -229,6 +235,10 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
+def _is_marked(folder: Path, kind: str) -> bool:
+    return any((folder / mark).is_file() for mark, of in _MARKS.items() if of == kind)
+
+
 def _kind(folder: Path) -> str:
     for mark, kind in _MARKS.items():
         if (folder / mark).is_file():
@@ -264,8 +274,17 @@ def _unwatched(folder: Path, kind: str) -> TrainingJob | None:
         return None
     picture, stamp = _picture(folder, "contact_sheet.png" if kind == "dataset" else "")
     status = Status(job=kind, state="finished")
+    resumable = _is_marked(folder, "training")
     return TrainingJob(
-        folder, kind, JobState.FINISHED, status, _begun(folder), _snapshots(folder, kind), picture, stamp
+        folder,
+        kind,
+        JobState.FINISHED,
+        status,
+        _begun(folder),
+        _snapshots(folder, kind),
+        picture,
+        stamp,
+        resumable=resumable,
     )
 
 

@@ -227,8 +227,8 @@ class LANTERN_OT_resume_training(Operator):
     @classmethod
     def poll(cls, _context: Context) -> bool:
         run = chosen_run()
-        if run is None or run.active:
-            cls.poll_message_set("Choose a training that is not running")
+        if run is None or run.active or not run.resumable:
+            cls.poll_message_set("Choose a training that has been stopped. One that never began is started again")
             return False
         return True
 

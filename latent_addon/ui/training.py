@@ -10,7 +10,7 @@ from ..core.training_jobs import JobState, TrainingJob
 from ..core.training_words import facts_in_words, hint_of
 from ..operators.context import current_strip, working_scene
 from ..operators.training import chosen_run, default_name, selected_strip
-from ..preferences import preferences
+from ..preferences import ROOT_PACKAGE, preferences
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import has_pictures
 from ..scene.training_properties import OTHER_SIZE, TrainingForm, TrainingRow, training_form, training_rows
@@ -207,9 +207,9 @@ def _draw_run(layout: UILayout, context: Context, job: TrainingJob) -> None:
     row = box.row(align=True)
     if job.active:
         row.operator("lantern.stop_job", icon="PAUSE").folder = str(job.folder)
-    elif job.state is JobState.FINISHED:
+    elif job.state is JobState.FINISHED and job.status.done:
         row.operator("lantern.resume_training", text="Train Longer", icon="PLAY").longer = True
-    else:
+    elif job.resumable:
         row.operator("lantern.resume_training", icon="PLAY")
     row.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = str(job.folder)
     row = box.row(align=True)
@@ -233,11 +233,10 @@ def _draw_state(layout: UILayout, context: Context, job: TrainingJob) -> None:
     if job.state is JobState.WORKING and job.pace():
         layout.label(text=job.pace())
     sentence = job.sentence()
-    if job.state is JobState.FAILED:
-        draw_problem(layout, context, sentence)
-    else:
-        for line in wrapped(context, sentence):
-            layout.label(text=line)
+    for line in wrapped(context, sentence):
+        layout.label(text=line)
+    if job.state is JobState.FAILED and ("preferences" in sentence or "Python" in sentence):
+        layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = ROOT_PACKAGE
 
 
 def _draw_facts(layout: UILayout, context: Context, job: TrainingJob) -> None:

@@ -340,8 +340,12 @@ def test_one_that_fails_says_why(studio, options):
 
 
 def test_what_failed_at_once_leaves_its_name_free(studio):
-    studio.train("--refuse", "No torch.")
+    studio.train("--refuse", "No torch in this Python.")
     failed = studio.until(JobState.FAILED)
+    assert not bpy.ops.lantern.resume_training.poll()
+    assert {"preferences.addon_show", "lantern.resume_training"} & {
+        name for name, _ in drawn(ui.TrainingsPanel).operators
+    } == {"preferences.addon_show"}
     studio.train()
     assert studio.until(JobState.FINISHED).folder == failed.folder
 

@@ -139,12 +139,14 @@ def test_a_process_without_a_status_is_starting_then_failed(tmp_path: Path) -> N
 
 def test_sentences_say_how_far_it_came_and_what_can_be_done() -> None:
     def job(state: JobState, kind: str = "training", **status: object) -> TrainingJob:
-        return TrainingJob(Path("x"), kind, state, Status(kind, "working", **status), problem="Why.")
+        resumable = bool(status.get("done"))
+        status = Status(kind, "working", **status)
+        return TrainingJob(Path("x"), kind, state, status, problem="Why.", resumable=resumable)
 
     assert (
         job(JobState.INTERRUPTED, done=12345).sentence() == "Interrupted at 12,345 images. Resume goes on from there."
     )
-    assert "before it had begun" in job(JobState.INTERRUPTED).sentence()
+    assert job(JobState.INTERRUPTED).sentence() == "Interrupted before it had begun. Start it again."
     assert "Make it again" in job(JobState.STOPPED, "dataset", done=3).sentence()
     assert job(JobState.FAILED).sentence() == "Why."
     assert job(JobState.FINISHED, done=400000, seconds=7000).sentence() == "Finished: 400,000 images in 1 h 57 min."
@@ -193,6 +195,13 @@ def test_only_pictures_in_the_folder_are_shown(tmp_path: Path, name: str) -> Non
     (tmp_path / "secret.png").write_bytes(b"picture")
     make(tmp_path / "run", picture=name)
     assert only(tmp_path).picture is None
+
+
+def test_only_a_run_that_was_begun_can_be_gone_on_with(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run")
+    assert not only(tmp_path).resumable
+    (folder / "run.json").write_text("{}")
+    assert only(tmp_path).resumable
 
 
 def test_snapshots_and_the_newest_picture(tmp_path: Path) -> None:
