@@ -53,6 +53,7 @@ class Training:
         self._watch = TrainingWatch()
         self._processes: dict[Path, TrainingProcess] = {}
         self._seen = self._looked = float("-inf")
+        self._started = False
         self._wanted: Path | None = None
         """The run to choose in the list as soon as it is there."""
 
@@ -70,14 +71,20 @@ class Training:
             self._found(look)
         now = time.monotonic()
         working = self.working
-        if (working or now - self._seen < _SEEN) and now - self._looked > (_OFTEN if working else _SELDOM):
+        early = self._watch.looking or now - self._looked <= (_OFTEN if working else _SELDOM)
+        if (working or now - self._seen < _SEEN) and not early:
             self._looked = now
+            self._started = False
             self._watch.look(preferences().training_path(), list(self._processes.values()))
 
     @property
     def working(self) -> bool:
-        """Whether any job is under way."""
-        return any(job.active for job in self.jobs) or any(process.alive for process in self._processes.values())
+        """Whether any job is under way, or was started and not looked at since."""
+        return (
+            self._started
+            or any(job.active for job in self.jobs)
+            or any(process.alive for process in self._processes.values())
+        )
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -187,6 +194,7 @@ class Training:
             except OSError as error:
                 self.problem = not_startable(python, error)
                 return False
+        self._started = True
         if arguments[0] == "train":
             self._wanted = folder
         self._looked = float("-inf")

@@ -339,6 +339,17 @@ def test_one_that_fails_says_why(studio, options):
     assert options[1] in said(ui.TrainingsPanel)
 
 
+def test_one_that_has_failed_before_the_first_look_is_noticed_with_the_panel_closed(studio):
+    training._seen = float("-inf")
+    studio.use_trainer("--refuse", "No torch.")
+    assert bpy.ops.lantern.make_data_set() == {"FINISHED"}
+    assert training._processes[studio.started()].wait(20)
+    training.tick()
+    while training._watch.looking:
+        training.tick()
+    assert [job.problem for job in training.jobs] == ["No torch."]
+
+
 def test_what_failed_at_once_leaves_its_name_free(studio):
     studio.train("--refuse", "No torch in this Python.")
     failed = studio.until(JobState.FAILED)
