@@ -74,7 +74,7 @@ class Job:
             self.tell(state=state, message=message, seconds_left=0.0)
         finally:
             self._lock.release()
-            if not self._quiet:
+            if not self._quiet and sys.stderr.isatty():
                 print(file=sys.stderr)
 
     def tell(self, **changes: Any) -> None:
@@ -90,7 +90,8 @@ class Job:
             write_status(self.folder, replace(self.status, updated=now))
         except OSError as error:
             print(f"\nThe status in {self.folder} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        if not self._quiet and self.status.state != "failed":  # the command line says why, once
+        # In a file, a line for each piece of news is enough; why a job failed the command line says, once.
+        if not self._quiet and self.status.state != "failed" and (news or sys.stderr.isatty()):
             self._print()
 
     def stop_asked(self) -> bool:
@@ -113,4 +114,5 @@ class Job:
             words.append(f"{status.rate:.1f} a second")
         if status.seconds_left:
             words.append(f"{duration(status.seconds_left)} left")
-        print("\r\033[K" + ", ".join(words), end="", file=sys.stderr, flush=True)
+        start, end = ("\r\033[K", "") if sys.stderr.isatty() else ("", "\n")
+        print(start + ", ".join(words), end=end, file=sys.stderr, flush=True)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
 from inference_server.datasets.reading import Dataset
-from inference_server.jobs import JobError
+from inference_server.jobs import Job, JobError
 
 from .distributed import Group
 from .settings import Settings, growth_sides, stages
 from .trainer import Trainer
 
-TRIED_STEPS = 4
+TRIED_STEPS = 3
+TRIED_SECONDS = 10.0
+"""No further step is tried after so long."""
 GROWTH_SHARES = {1: (1.0,), 2: (0.5, 0.5), 3: (0.35, 0.25, 0.4)}
-"""Of the time, for each size of growing pictures; more sizes than three share what the last three leave of nothing."""
+"""Of the time, for each size of growing pictures; there are three at most."""
+LONG = 2**40
+"""Images that no training sees."""
 
 
 @dataclass(frozen=True)
@@ -36,93 +39,110 @@ class Estimate:
     seconds: float
 
 
-def choose_precision(settings: Settings, dataset: Dataset, device: torch.device) -> str:
-    """bfloat16 where the device computes with it faster, else float32."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return "float32"
-    side = growth_sides(dataset.size)[0]
-    rates = {
-        precision: _rate(replace(settings, precision=precision), dataset, device, side)[0]
-        for precision in ("float32", "bfloat16")
-    }
-    return max(rates, key=lambda precision: rates[precision])
+class Trials:
+    """Steps that are tried, each kind once, on networks that are thrown away.
 
+    Args:
+        dataset: its pictures are read, so that reading is counted.
+        device: where the training will be.
+        job: is told what is tried.
+    """
 
-def fit_memory(settings: Settings, dataset: Dataset, device: torch.device, tell: Callable[[str], None]) -> Settings:
-    """The settings with micro-batches that the GPU has memory for. Raises JobError where it has none even for 4."""
-    while device.type == "cuda":
+    def __init__(self, dataset: Dataset, device: torch.device, job: Job) -> None:
+        self._dataset, self._device, self._job = dataset, device, job
+        self._found: dict[tuple[Settings, int], tuple[float, int]] = {}
+
+    def choose_precision(self, settings: Settings) -> Settings:
+        """The settings with bfloat16 where the device computes with it faster, else with float32."""
+        device = self._device
+        if device.type == "cuda":
+            good = torch.cuda.is_bf16_supported(including_emulation=False)
+            return replace(settings, precision="bfloat16" if good else "float32")
+        if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return replace(settings, precision="float32")
+        side = growth_sides(self._dataset.size)[0]
+        either = [replace(settings, precision=precision) for precision in ("float32", "bfloat16")]
+        return max(either, key=lambda one: self._rate(one, side)[0])
+
+    def fit_memory(self, settings: Settings) -> Settings:
+        """The settings with micro-batches that the GPU has memory for. Raises JobError if it has none even for 4."""
+        while self._device.type == "cuda":
+            try:
+                self._rate(settings, min(self._dataset.size))
+                break
+            except torch.cuda.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                size = (settings.micro_batch or settings.batch) // 2
+                if size < 4 or settings.batch % size:
+                    raise self._too_small() from None
+                settings = replace(settings, micro_batch=size)
+                print(f"The GPU's memory is small: {size} pictures at once, {settings.batch} in a step.")
+        return settings
+
+    def spend(self, settings: Settings, hours: float, grow: bool) -> Settings:
+        """The settings with as many images as fit into so many hours, and with growth that shares the time."""
+        size = self._dataset.size
+        sides = growth_sides(size)[-len(GROWTH_SHARES) :] if grow else (min(size),)
+        until = 0
+        steps = []
+        for side, share in zip(sides, GROWTH_SHARES[len(sides)], strict=True):
+            rate, _ = self._rate(settings, side)
+            batches = max(1, round(hours * 3600 * share * rate / settings.batch))
+            until += batches * settings.batch
+            steps.append((side, until))
+        return replace(settings, images=until, grow=tuple(steps[:-1]))
+
+    def estimate(self, settings: Settings) -> Estimate:
+        """How long the training will take, stage by stage."""
+        rates, memory = {}, 0
+        all_stages = stages(settings, self._dataset.size)
+        for side, _, _ in all_stages:
+            rates[side], memory = self._rate(settings, side)
+        return Estimate(rates, memory, sum((end - start) / rates[side] for side, start, end in all_stages))
+
+    def _rate(self, settings: Settings, side: int) -> tuple[float, int]:
+        """Images in a second, and bytes of memory, of a training at one size, R1 and path lengths counted in."""
+        grow = () if side == min(self._dataset.size) else ((side, LONG),)
+        augment = "0.3" if settings.augment == "adaptive" else settings.augment
+        settings = replace(settings, grow=grow, images=LONG, warm_up=0, d_first=0, augment=augment)
+        if (settings, side) not in self._found:
+            self._job.tell(message=f"Trying a few steps with pictures of side {side}, {settings.precision}")
+            self._found[settings, side] = self._try(settings)
+        return self._found[settings, side]
+
+    def _try(self, settings: Settings) -> tuple[float, int]:
+        device = self._device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        trainer = Trainer(settings, self._dataset, device, Group(), memory=0)
         try:
-            _rate(settings, dataset, device, min(dataset.size))
-            break
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            size = (settings.micro_batch or settings.batch) // 2
-            if size < 4 or settings.batch % size:
-                free, whole = torch.cuda.mem_get_info(device)
-                raise JobError(
-                    f"The GPU has {free / 2**30:.1f} of {whole / 2**30:.1f} GiB free, too little for "
-                    f"pictures of {dataset.size[1]} x {dataset.size[0]} with this network. Close what else uses it, "
-                    "make the data set smaller, or choose a smaller --capacity."
-                ) from None
-            settings = replace(settings, micro_batch=size)
-            tell(f"The GPU's memory is small: {size} pictures at once, {settings.batch} in a step")
-    return settings
+            began = time.perf_counter()
+            trainer.step()  # makes what is made once
+            plain = []
+            while not plain or (len(plain) < TRIED_STEPS and time.perf_counter() - began < TRIED_SECONDS):
+                plain.append(_seconds_of(trainer))
+            trainer.seen = 0  # with R1 and path lengths, which come every so many steps
+            extra = max(0.0, _seconds_of(trainer) - min(plain))
+        finally:
+            trainer.batches.close()
+        memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_bytes()
+        return settings.batch / (min(plain) + extra / settings.r1_interval), memory
+
+    def _too_small(self) -> JobError:
+        free, whole = torch.cuda.mem_get_info(self._device)
+        height, width = self._dataset.size
+        return JobError(
+            f"The GPU has {free / 2**30:.1f} of {whole / 2**30:.1f} GiB free, too little for pictures of "
+            f"{width} x {height} with this network. Close what else uses it, make the data set smaller, or choose a "
+            "smaller --capacity."
+        )
 
 
-def estimate(settings: Settings, dataset: Dataset, device: torch.device) -> Estimate:
-    """Try a few steps at each size. The pictures come of the data set, so reading them is counted."""
-    rates, memory = {}, 0
-    for side, _, _ in stages(settings, dataset.size):
-        rates[side], memory = _rate(settings, dataset, device, side)
-    seconds = sum((end - start) / rates[side] for side, start, end in stages(settings, dataset.size))
-    return Estimate(rates, memory, seconds)
-
-
-def spend(settings: Settings, dataset: Dataset, device: torch.device, hours: float, grow: bool) -> Settings:
-    """The settings with as many images as fit into so many hours, and with growth that shares the time."""
-    sides = growth_sides(dataset.size)[-3:] if grow else (min(dataset.size),)
-    until = 0
-    steps = []
-    for side, share in zip(sides, GROWTH_SHARES[len(sides)], strict=True):
-        rate, _ = _rate(settings, dataset, device, side)
-        batches = max(1, round(hours * 3600 * share * rate / settings.batch))
-        until += batches * settings.batch
-        steps.append((side, until))
-    return replace(settings, images=until, grow=tuple(steps[:-1]))
-
-
-def _rate(settings: Settings, dataset: Dataset, device: torch.device, side: int) -> tuple[float, int]:
-    """Images in a second, and bytes of memory, of a training at one size, R1 and path lengths counted in."""
-    grow = () if side == min(dataset.size) else ((side, 2**40),)
-    trainer = Trainer(
-        replace(settings, grow=grow, images=2**40, warm_up=0, d_first=0, augment=_tried(settings.augment)),
-        dataset,
-        device,
-        Group(),
-        memory=0,
-    )
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    try:
-        trainer.step()  # with R1 and path lengths, which come every so many steps
-        seconds = []
-        for _ in range(TRIED_STEPS - 1):
-            started = time.perf_counter()
-            trainer.step()
-            trainer.take_report()
-            seconds.append(time.perf_counter() - started)
-        plain = min(seconds)
-        trainer.seen = 0
-        started = time.perf_counter()
-        trainer.step()
-        trainer.take_report()
-        extra = max(0.0, time.perf_counter() - started - plain)
-    finally:
-        trainer.batches.close()
-    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident_bytes()
-    return settings.batch / (plain + extra / settings.r1_interval), memory
+def _seconds_of(trainer: Trainer) -> float:
+    started = time.perf_counter()
+    trainer.step()
+    trainer.take_report()  # waits for a GPU
+    return time.perf_counter() - started
 
 
 def _resident_bytes() -> int:
@@ -133,7 +153,3 @@ def _resident_bytes() -> int:
         return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _tried(augment: str) -> str:
-    return "0.3" if augment == "adaptive" else augment

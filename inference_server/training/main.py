@@ -17,7 +17,7 @@ from inference_server.heap import keep_freed_memory
 from inference_server.jobs import Job, JobError, duration
 
 from .distributed import Group
-from .estimate import Estimate, choose_precision, estimate, fit_memory, spend
+from .estimate import Estimate, Trials
 from .networks import make_discriminator, make_generator
 from .run_folder import read_run, write_run
 from .running import Run
@@ -60,20 +60,21 @@ def _train(options: argparse.Namespace, folder: Path, device: torch.device, job:
         raise UsageError("Give a data set, made with the command dataset.")
     dataset = Dataset(Path(known["dataset"]) if known and options.dataset is None else options.dataset)
     start = None
+    trials = Trials(dataset, device, job)
     if known:
-        settings = _known_settings(options, known, dataset)
+        settings = trials.fit_memory(_known_settings(options, known, dataset))
     else:
         if any(folder.glob("*.safetensors")):
             raise JobError(f"{folder} holds snapshots and no run.json; choose another folder.")
         start = Start(options.start) if options.start else None
-        settings = _new_settings(options, dataset, device, start, job)
+        settings = _new_settings(options, dataset, device, start, trials)
     if len(dataset) < FEW:
         few = "Expect the generator to repeat them" if len(dataset) < VERY_FEW else "Augmentation will matter"
         print(f"\nOnly {len(dataset)} pictures. {few}; more pictures are the best help.")
-    job.tell(message="Trying a few steps, for an estimate")
-    settings = fit_memory(settings, dataset, device, lambda text: job.tell(message=text))
-    found = estimate(settings, dataset, device)
-    if not known:
+    found = trials.estimate(settings)
+    if known:
+        write_run(folder, known | {"settings": settings.to_dict()})
+    else:
         about = {
             "settings": settings.to_dict(),
             "dataset": str(dataset.folder.resolve()),
@@ -123,7 +124,7 @@ def _known_settings(options: argparse.Namespace, known: dict[str, Any], dataset:
 
 
 def _new_settings(
-    options: argparse.Namespace, dataset: Dataset, device: torch.device, start: Start | None, job: Job
+    options: argparse.Namespace, dataset: Dataset, device: torch.device, start: Start | None, trials: Trials
 ) -> Settings:
     given = _given(options)
     if not options.hours and not options.images:
@@ -152,12 +153,11 @@ def _new_settings(
             settings = replace(settings, channels=network_channels(settings, dataset.size))
     check_growth(settings, dataset.size)
     if "precision" not in given:
-        job.tell(message="Finding the faster precision")
-        settings = replace(settings, precision=choose_precision(settings, dataset, device))
+        settings = trials.choose_precision(settings)
+    settings = trials.fit_memory(settings)
     if options.hours:
-        job.tell(message="Finding out how many images fit into the time")
         grows = "grow" not in given and not on_gpu and not start and settings.kind == "stylegan2"
-        spent = spend(settings, dataset, device, options.hours, grows and len(growth_sides(dataset.size)) > 1)
+        spent = trials.spend(settings, options.hours, grows and len(growth_sides(dataset.size)) > 1)
         settings = replace(spent, images=min(spent.images, options.images or spent.images))
         if "grow" in given:
             settings = replace(settings, grow=given["grow"])
