@@ -119,14 +119,15 @@ def test_killed_and_resumed(data, tmp_path, monkeypatch):
     assert snapshots[-1] in find_snapshots(run)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows ends processes without asking")
-def test_asked_to_end_by_the_system(data, tmp_path):
-    run = tmp_path / "run"
-    process = started(data, "--out", run, "--images", 1000000, *SMALL)
-    wait_for(lambda: read_status(run) is not None and read_status(run).done > 0)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
-    assert read_status(run).state == "stopped"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_end_by_a_signal(tmp_path, number):
+    before = signal.getsignal(number)
+    with Job(tmp_path, "training", "images", quiet=True) as job:
+        assert not job.stop_asked()
+        signal.raise_signal(number)
+        assert job.stop_asked()
+    assert read_status(tmp_path).state == "stopped"
+    assert signal.getsignal(number) is before
 
 
 def test_two_processes_train_one_network(data, tmp_path):
