@@ -95,9 +95,10 @@ def test_a_film_holds_the_frames_and_says_how_fast_they_pass(run_folder: Path, t
         stream = container.streams.video[0]
         assert stream.average_rate == 12 and stream.codec_context.name == "h264"
         assert stream.codec_context.pix_fmt == "yuv420p" and stream.codec_context.colorspace == 1
-    again = made(run_folder, tmp_path / "b.mp4", *settings)
-    assert again.read_bytes() == path.read_bytes()
-    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4", "pngs"]
+    # The frames are the same each time; the encoder may choose otherwise by a little.
+    again = frames_in(made(run_folder, tmp_path / "again", *settings))
+    assert all(np.array_equal(one, other) for one, other in zip(pngs, again, strict=True))
+    assert sorted(os.listdir(tmp_path)) == ["a.mp4", "again", "pngs"]
 
 
 def test_odd_sizes_are_made_even(tmp_path: Path) -> None:
