@@ -52,6 +52,26 @@ def test_from_keys_to_the_composite(real, tmp_path, root, server_python):
     assert 0.1 < figures.mean() < 0.6  # shadows of people, neither a blot nor nothing
 
 
+def test_training_time_of_the_built_in_generator_can_be_scrubbed(real, tmp_path):
+    strip = real.add_strip(2)
+    settings = settings_of(strip)
+    count = len(settings.snapshots)
+    assert count >= 4
+    assert settings.snapshot == count
+    assert set(settings.sources().values()) == {None}
+    pictures = []
+    for snapshot in (count, 1, 1.5):
+        settings.snapshot = snapshot
+        real.fill()
+        pictures.append(read_picture(session.plans.store.folder / shown(strip)[0]).astype(int))
+    trained, begun, between = pictures
+    assert np.abs(trained - begun).mean() > 4
+    assert 0 < np.abs(between - begun).mean() < np.abs(trained - begun).mean()
+    assert bpy.ops.lantern.export_sequence(filepath=str(tmp_path / "shot.lantern.json")) == {"FINISHED"}
+    assert bpy.ops.lantern.reload_generator() == {"FINISHED"}
+    assert (len(settings.snapshots), settings.snapshot) == (count, 1.5)
+
+
 def test_the_background_follows_the_playhead(stage):
     strip = stage.keyed_strip()
     bpy.ops.lantern.set_up_drawing()
