@@ -15,10 +15,9 @@ from PIL import Image
 
 from inference_server.checkpoints import load_generator
 from inference_server.generators.base import Generator
-from inference_server.generators.stylegan2 import StyleGAN2
 from inference_server.training.figures import contact_sheet
 
-REACH = 2.5
+REACH = 3.0
 """How far the ends of a direction lie from the picture in the middle, in standard deviations of w along it."""
 
 
@@ -47,19 +46,17 @@ def walks(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: int 
 
 
 @torch.no_grad()
-def directions(generator: StyleGAN2, z: torch.Tensor, count: int, columns: int = 6) -> np.ndarray:
-    """A row for each of ``count`` directions of w that change the styles most, about the picture of z (1, z_dim).
+def directions(generator: Generator, z: torch.Tensor, count: int, columns: int = 6) -> np.ndarray:
+    """A row for each of the ``count`` directions in which w varies most, about the picture of z (1, z_dim).
 
-    They are found in closed form (SeFa: Shen, Zhou, 2007.06600, section 3.2): eigenvectors of A^T A, where A are the
-    weights that make styles of w, of all layers.
+    They are the principal components of w (Harkonen et al., GANSpace, 2004.02546, section 2.1).
     """
-    weights = torch.cat([layer.affine.weight * layer.affine.weight_gain for layer in generator.synthesis.layers])
-    found = torch.linalg.eigh(weights.t() @ weights).eigenvectors.flip(1)[:, :count].t()
-    many = generator.map(torch.randn(2048, z.shape[1], generator=torch.Generator().manual_seed(0)))
-    spread = ((many - many.mean(dim=0)) @ found.t()).std(dim=0)
+    many = generator.map(torch.randn(4096, z.shape[1], generator=torch.Generator().manual_seed(0)))
+    variances, vectors = torch.linalg.eigh(torch.cov(many.t()))
+    found = vectors.flip(1)[:, :count].t() * variances.flip(0)[:count, None].clamp_min(0).sqrt()
     steps = torch.linspace(-REACH, REACH, columns, device=found.device)[None, :, None]
     w = generator.truncate(generator.broadcast(generator.map(z)), 0.5, None)[:, 0]
-    moved = w[None] + steps * (found * spread[:, None])[:, None]
+    moved = w[None] + steps * found[:, None]
     return _sheet(generator, generator.broadcast(moved.flatten(0, 1)), 1.0, columns)
 
 
@@ -90,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.show == "walks":
         sheet = walks(generator, z, options.psi, options.columns)
     elif options.show == "directions":
-        if not isinstance(generator, StyleGAN2):
-            raise SystemExit(f"{options.weights.name} is no StyleGAN2; directions are found in that only.")
         sheet = directions(generator, z[:1], options.rows, options.columns)
     else:
         sheet = sheet_of(generator, z, options.psi, options.columns)
