@@ -56,10 +56,8 @@ def make_room(generator: Generator, discriminator: Discriminator, level: int) ->
 
 def training_latents(generator: Generator, z: torch.Tensor, mixing: float, random: torch.Generator) -> torch.Tensor:
     """W+ (n, num_ws, w_dim) of z (n, z_dim); with the chance ``mixing``, each of two z (1812.04948, section 3.1)."""
-    if not isinstance(generator, StyleGAN2):
-        return generator.broadcast(generator.map(z))
     ws = generator.broadcast(generator.map(z))
-    if mixing:
+    if mixing and isinstance(generator, StyleGAN2):
         n, rows, _ = ws.shape
         other = torch.randn(z.shape, generator=random, device=z.device)
         cut = torch.randint(1, rows, (n, 1), generator=random, device=z.device)

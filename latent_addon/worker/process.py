@@ -25,6 +25,15 @@ LOG_LINES = 500
 _LOG_LINE_BYTES = 4096
 
 
+def has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait up to `timeout` seconds for a process to end; return whether it has."""
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 class ServerProcess:
     """A running server. Raises OSError when the command cannot be started at all.
 
@@ -96,11 +105,7 @@ class ServerProcess:
 
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the process to end; return whether it has."""
-        try:
-            self._popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return has_ended(self._popen, timeout)
 
     def join(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for the threads, which end when the process does."""

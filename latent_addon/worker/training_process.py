@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from ..core.training_jobs import LOG_FILE, Launch, last_words
 from . import sentences
+from .process import has_ended
 
 
 class TrainingProcess:
@@ -62,11 +63,7 @@ class TrainingProcess:
 
     def wait(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the process to end; return whether it has."""
-        try:
-            self._popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return has_ended(self._popen, timeout)
 
 
 def _windows_flags() -> int:
