@@ -21,7 +21,7 @@ from tools.pythons import Python
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_PYTHONS = {"5.2": "3.13", "5.1": "3.13", "5.0": "3.11", "4.5": "3.11"}
-TESTED_BLENDERS = ("4.5", "5.0", "5.2")
+TESTED_BLENDERS = ("4.5", "5.0", "5.1", "5.2")
 RENDER_PROBE = """
 import bpy, sys, tempfile, os
 bpy.ops.wm.read_homefile(use_factory_startup=True)
