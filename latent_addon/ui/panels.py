@@ -38,7 +38,7 @@ def _in_both_editors() -> tuple[type[Panel], ...]:
         for content in CONTENTS:
             name = _name(prefix, content)
             about = {"bl_idname": name, "bl_space_type": space}
-            if hasattr(content, "inside"):
+            if "inside" in vars(content):
                 about["bl_parent_id"] = _name(prefix, content.inside)
             panels.append(type(name, (content, _LanternPanel), about))
     return tuple(panels)
