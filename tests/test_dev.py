@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import dev
-from tools import console, environments, pythons, system_libraries
+from latent_addon.environments import children, pythons
+from tools import console, environments, system_libraries
 
+BLENDERS = [f"blender {version}" for version in environments.TESTED_BLENDERS]
 CURRENT = "{}.{}".format(*sys.version_info[:2])
 
 
@@ -91,16 +93,16 @@ def test_without_rights_the_line_to_copy_is_named(monkeypatch: pytest.MonkeyPatc
 def test_stray_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("BLENDER_USER_SCRIPTS", "/elsewhere")
-    assert "/elsewhere" not in console.clean_environment(EXTRA="1").values()
+    assert "/elsewhere" not in children.clean_environment(EXTRA="1").values()
 
 
 @pytest.mark.parametrize(
     ("arguments", "layers"),
     [
-        ([], ["lint", "core", "server", "blender 4.5", "blender 5.0", "blender 5.2"]),
+        ([], ["lint", "core", "server", *BLENDERS]),
         (["server", "core"], ["server", "core"]),
         (["tests/test_dev.py"], ["core"]),
-        (["-k", "docs"], ["core", "server", "blender 4.5", "blender 5.0", "blender 5.2"]),
+        (["-k", "docs"], ["core", "server", *BLENDERS]),
         (["--blender", "5.2", "blender", "-k", "strip"], ["blender 5.2"]),
     ],
 )

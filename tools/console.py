@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-STRAY_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__", "PIP_TARGET")
+from latent_addon.environments.children import clean_environment
+
 STDERR = 2
 
 
@@ -22,12 +22,6 @@ class Problem(Exception):
 def say(message: str) -> None:
     """Print a line of progress, on stderr: stdout belongs to the program that dev.py hands over to."""
     print(f"dev.py: {message}", file=sys.stderr, flush=True)
-
-
-def clean_environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment without what would lead another Python or Blender astray, and with `extra`."""
-    kept = {k: v for k, v in os.environ.items() if k not in STRAY_VARIABLES and not k.startswith("BLENDER_")}
-    return kept | {"PYTHONNOUSERSITE": "1"} | extra
 
 
 def run(command: Sequence[str | Path], *, stdout: int | None = None, quietly: bool = False, **extra: str) -> int:

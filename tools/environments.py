@@ -15,9 +15,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import pythons, system_libraries
+from latent_addon.environments import pythons
+from latent_addon.environments.pythons import Python
+from tools import system_libraries
 from tools.console import Problem, lock, run_step, say
-from tools.pythons import Python
 
 ROOT = Path(__file__).resolve().parent.parent
 BLENDER_PYTHONS = {"5.2": "3.13", "5.1": "3.13", "5.0": "3.11", "4.5": "3.11"}

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 
-from tools.console import STDERR, Problem, clean_environment, run, say
+from latent_addon.environments.children import clean_environment
+from tools.console import STDERR, Problem, run, say
 
 DEBIAN_PACKAGES = {
     "libX11.so.6": "libx11-6",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.console import clean_environment
+from .children import clean_environment
 
 KNOWN = ("3.11", "3.12", "3.13", "3.14")
 # The base executable, because an environment made from another environment's Python breaks when that one is deleted.
