@@ -85,7 +85,9 @@ def find_snapshots(folder: Path) -> list[Path]:
     except OSError as error:
         raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     if not checkpoints:
-        raise CheckpointError(f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}).")
+        raise CheckpointError(
+            f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}). Choose the folder they lie in."
+        )
     run = largest_run(checkpoints)
     if len(run) == 1:
         by_suffix: dict[str, list[Checkpoint]] = defaultdict(list)

@@ -133,7 +133,7 @@ class TrainingJob:
         if self.state is JobState.STOPPED:
             return f"Stopped {here}. {again}"
         if self.state is JobState.FAILED:
-            return self.problem or "It failed and did not say why."
+            return self.problem or "It failed and did not say why; output.log in its folder may."
         if self.state is JobState.FINISHED and self.kind == "training":
             return f"Finished: {status.done:,} {status.unit} in {duration(status.seconds)}."
         return status.message

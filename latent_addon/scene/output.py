@@ -79,7 +79,10 @@ def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
     render = output.render
     if render.resolution_x % 2 or render.resolution_y % 2:
         size = f"{render.resolution_x} x {render.resolution_y}"
-        raise ValueError(f"An H.264 movie needs an even width and height, and this one is {size} pixels.")
+        raise ValueError(
+            f"An H.264 movie needs an even width and height, and this one is {size} pixels. Change the resolution in "
+            "the Output properties."
+        )
     render.filepath = str(filepath)
     _set_movie_format(output)
     render.ffmpeg.audio_codec = "AAC" if _has_sound(output) else "NONE"
@@ -147,7 +150,9 @@ def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], N
         try:
             done = bpy.ops.render.render(animation=True, scene=output.name)
             if "FINISHED" not in done or (is_movie and not part.is_file()):
-                raise RuntimeError(f"Blender did not finish rendering {target}.")
+                raise RuntimeError(
+                    f"Blender did not finish rendering {target}. Look whether the disk has room, then try again."
+                )
             if is_movie:
                 os.replace(part, target)
         finally:

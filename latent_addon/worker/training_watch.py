@@ -56,5 +56,7 @@ class TrainingWatch:
             launches = {process.folder: process.launch() for process in processes}
             look = Look(folder, find_jobs(folder, launches, known))
         except OSError as error:
-            look = Look(folder, problem=f"The training folder {folder} cannot be read: {error.strerror or error}.")
+            reason = error.strerror or error
+            problem = f"The training folder {folder} cannot be read: {reason}. Choose another in the preferences."
+            look = Look(folder, problem=problem)
         self._found.put(look)
