@@ -8,7 +8,7 @@
                                             lint, core, server, blender; what follows goes to pytest
     python3 dev.py server ...               python -m inference_server ..., in its environment
     python3 dev.py blender FILE.py ...      run a script in Blender with the extension enabled
-    python3 dev.py build | setup | lint     the extension's zip into dist/; the environments; ruff
+    python3 dev.py build | setup | lint     the extension's zip and notes into dist/; the environments; ruff and types
 
 Needs Python 3.11 or later and nothing else. What it downloads lies in your cache folder and is used again.
 """
@@ -86,8 +86,10 @@ def setup(args: argparse.Namespace) -> int:
 
 
 def build(args: argparse.Namespace) -> int:
-    """Build the zip and print where it is."""
-    print(package.build(environments.ensure(environments.newest_blender(args.python), args.python)))
+    """Build the zip, write its notes, and print where the zip is."""
+    archive, notes = package.release(environments.ensure(environments.newest_blender(args.python), args.python))
+    say(f"{archive.stat().st_size:,} bytes; its notes are in dist/{notes.name}")
+    print(archive)
     return 0
 
 

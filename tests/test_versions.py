@@ -1,4 +1,4 @@
-"""Only `latent_addon/scene/versions.py` knows that Blenders differ: nothing else asks for a version, or probes for one."""
+"""Only `latent_addon/scene/versions.py` knows that Blenders differ: nothing else asks for a version or probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build the extension's zip with Blender's own packager, the same bytes for the same sources."""
+"""Build the extension's zip with Blender's own packager, the same bytes for the same sources, and its notes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,32 @@ def build(blender: Environment) -> Path:
             os.replace(final, target)
     say(f"built dist/{target.name}, {target.stat().st_size / 1e6:.1f} MB")
     return target
+
+
+def release(blender: Environment) -> tuple[Path, Path]:
+    """Build the zip and write this version's notes beside it; return both paths."""
+    archive = build(blender)
+    version = archive.stem.rpartition("-")[2]
+    notes = archive.with_suffix(".md")
+    text = release_notes((ROOT / "CHANGELOG.md").read_text("utf-8"), version, archive)
+    unfinished = notes.with_suffix(".md.part")
+    unfinished.write_text(text, "utf-8", newline="\n")
+    os.replace(unfinished, notes)
+    return archive, notes
+
+
+def release_notes(changelog: str, version: str, archive: Path) -> str:
+    """Return the notes of one version: what the changelog says of it, and how to know that the zip is the right one."""
+    _, found, rest = f"\n{changelog}".partition(f"\n## {version}\n")
+    if not found:
+        raise Problem(f"CHANGELOG.md says nothing about version {version}: add a section '## {version}'.")
+    changes = rest.partition("\n## ")[0].strip()
+    content = archive.read_bytes()
+    return (
+        f"# Latent Lantern {version}\n\n{changes}\n\n### The file\n\n"
+        f"`{archive.name}`, {len(content):,} bytes ({len(content) / 1e6:.1f} MB)\n\n"
+        f"SHA-256 `{hashlib.sha256(content).hexdigest()}`\n"
+    )
 
 
 def _packager(blender: Environment) -> list[str | Path]:
