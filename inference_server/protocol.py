@@ -49,6 +49,8 @@ import array
 import base64
 import binascii
 import json
+import math
+import reprlib
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -61,6 +63,9 @@ PIXEL_REVISION = 2
 
 MAX_HEADER_BYTES = 4096
 MAX_BODY_BYTES = 64 * 1024 * 1024
+MOST_DIMENSIONS = 8
+MOST_WORDS = 1000
+"""Characters of an error's text that are read; a person reads no more."""
 
 # JSON-RPC's own error codes, then ours.
 PARSE_ERROR = -32700
@@ -78,6 +83,8 @@ SOURCE_MISSING = -32007
 """A shadow was ordered from a colour frame that is not there or cannot be read."""
 NOT_A_PICTURE = -32008
 """The generator gave NaN or infinity for this frame."""
+TOO_LONG = -32009
+"""A request, or the answer to it, would be longer than a message may be."""
 SERVER_GONE = -32010
 """Never sent: the add-on's own answer to a request whose server stopped, or was not running."""
 
@@ -100,18 +107,43 @@ class ProtocolError(Exception):
     @classmethod
     def from_json(cls, error: Any) -> ProtocolError:
         """Read a JSON-RPC error object; anything else becomes an internal error that quotes it."""
-        if isinstance(error, dict) and isinstance(error.get("code"), int):
+        if isinstance(error, dict) and _is_int(error.get("code")) and isinstance(error.get("message"), str):
             data = error.get("data")
-            return cls(error["code"], str(error.get("message", "")), data if isinstance(data, dict) else None)
-        return cls(INTERNAL_ERROR, f"The other side sent an error that is not one: {str(error)[:200]}")
+            return cls(error["code"], readable(error["message"]), data if isinstance(data, dict) else None)
+        return cls(INTERNAL_ERROR, f"The other side sent an error that is not one: {quoted(error)}")
+
+
+# --- quoting ---------------------------------------------------------------------------------------------------------
+
+_shortened = reprlib.Repr()
+_shortened.maxlevel = 3
+_shortened.maxstring = _shortened.maxlong = _shortened.maxother = 60
+
+
+def quoted(value: Any) -> str:
+    """Return what `value` looks like, for an error's text: short, in ASCII, however large or deep the value is."""
+    return ascii(_shortened.repr(value))[1:-1][:200]
+
+
+def readable(text: str) -> str:
+    """Return text of the other side's as a person may see it: not endless, and without lone surrogates, which neither
+    Blender's interface nor a file takes."""
+    return text[:MOST_WORDS].encode("utf-8", "replace").decode("utf-8")
 
 
 # --- framing ---------------------------------------------------------------------------------------------------------
 
 
 def encode_message(message: dict[str, Any]) -> bytes:
-    """Return `message` as one frame: header, empty line, UTF-8 JSON without NaN or infinity."""
+    """Return `message` as one frame: header, empty line, UTF-8 JSON without NaN or infinity.
+
+    Raises ProtocolError TOO_LONG where the other side would not read it.
+    """
     body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    if len(body) > MAX_BODY_BYTES:
+        raise ProtocolError(
+            TOO_LONG, f"A message would be {len(body) >> 20} MiB long; {MAX_BODY_BYTES >> 20} MiB can be sent at once."
+        )
     return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -140,7 +172,8 @@ def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
 
     Whatever is not a message is yielded as a ProtocolError, once for each unbroken piece of rubbish, and reading goes
     on at the next header: a stray line printed by a library must not end the conversation. A message that the end of
-    the stream cuts off is dropped. Memory stays below MAX_BODY_BYTES: longer bodies are skipped, not held.
+    the stream cuts off is dropped. A header that announces more than MAX_BODY_BYTES is rubbish, for nobody sends so
+    much: to wait for what it announces might be to wait for ever.
     """
     in_rubbish = False
     while True:
@@ -149,7 +182,9 @@ def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
             return
         start = line.find(b"Content-Length:")
         if start > 0:  # rubbish without a line's end before a header
-            yield ProtocolError(PARSE_ERROR, f"Expected a Content-Length header, got {line[:80]!r}.")
+            if not in_rubbish:
+                in_rubbish = True
+                yield ProtocolError(PARSE_ERROR, f"Expected a Content-Length header, got {line[:80]!r}.")
             line = line[start:]
         length = _content_length(line)
         if length is None:
@@ -158,22 +193,21 @@ def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
                 yield ProtocolError(PARSE_ERROR, f"Expected a Content-Length header, got {line[:80]!r}.")
             continue
         in_rubbish = False
+        if length > MAX_BODY_BYTES:
+            yield ProtocolError(PARSE_ERROR, f"A message of {length} bytes is longer than {MAX_BODY_BYTES}.")
+            in_rubbish = True
+            continue
         if not _skip_other_headers(stream):
             yield ProtocolError(PARSE_ERROR, "The header of a message has no end.")
             in_rubbish = True
-            continue
-        if length > MAX_BODY_BYTES:
-            yield ProtocolError(PARSE_ERROR, f"A message of {length} bytes is longer than {MAX_BODY_BYTES}.")
-            if not _discard(stream, length):
-                return
             continue
         body = _read_exactly(stream, length)
         if body is None:
             return
         try:
             message = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            yield ProtocolError(PARSE_ERROR, f"A message is not JSON: {str(error)[:200]}")
+        except (ValueError, RecursionError, MemoryError) as error:
+            yield ProtocolError(PARSE_ERROR, f"A message is not JSON: {readable(str(error))[:200]}")
             continue
         if isinstance(message, dict):
             yield message
@@ -211,15 +245,6 @@ def _read_exactly(stream: BinaryIO, length: int) -> bytes | None:
     return b"".join(pieces)
 
 
-def _discard(stream: BinaryIO, length: int) -> bool:
-    while length > 0:
-        piece = stream.read(min(length, 1 << 20))
-        if not piece:
-            return False
-        length -= len(piece)
-    return True
-
-
 # --- vectors ---------------------------------------------------------------------------------------------------------
 
 
@@ -237,9 +262,12 @@ def unpack_floats(value: Any, what: str = "latents") -> tuple[bytes, tuple[int, 
     shape = value.get("shape") if isinstance(value, dict) else None
     if not isinstance(shape, list) or not all(_is_int(n) and n >= 0 for n in shape) or value.get("dtype") != "float32":
         raise ProtocolError(INVALID_PARAMS, f"'{what}' must hold dtype float32, shape and data.")
-    count = 1
-    for n in shape:
-        count *= n
+    # Numbers in a message may have thousands of digits: nothing is multiplied, or printed, before it is known small.
+    if len(shape) > MOST_DIMENSIONS or any(n > MAX_BODY_BYTES for n in shape):
+        raise ProtocolError(INVALID_PARAMS, f"'{what}' has a shape that no message holds: {quoted(shape)}.")
+    count = math.prod(shape)
+    if math.prod(max(n, 1) for n in shape) > MAX_BODY_BYTES:
+        raise ProtocolError(INVALID_PARAMS, f"'{what}' has a shape that no message holds: {quoted(shape)}.")
     try:
         data = base64.b64decode(value.get("data", ""), validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
@@ -313,9 +341,10 @@ class ShadowOrder:
     def from_json(cls, value: Any) -> ShadowOrder:
         """Read the order; raises ProtocolError naming the field that is wrong."""
         fields = _object(value, "shadow", {"name", "source", "settings"})
-        return cls(
-            _file_name(fields, "name"), _file_name(fields, "source"), ShadowSettings.from_json(fields.get("settings"))
-        )
+        name, source = _file_name(fields, "name"), _file_name(fields, "source")
+        if name.lower() == source.lower():  # nor on a disk that takes them for one
+            raise ProtocolError(INVALID_PARAMS, f"The shadow '{name}' would be written over its own source.")
+        return cls(name, source, ShadowSettings.from_json(fields.get("settings")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +416,7 @@ def noise_from_json(value: Any) -> str | int:
         return value
     if _is_int(value) and 0 <= value < 1 << 32:
         return value
-    raise ProtocolError(INVALID_PARAMS, f'\'noise\' must be "const", "none" or a seed, not {str(value)[:60]!r}.')
+    raise ProtocolError(INVALID_PARAMS, f'\'noise\' must be "const", "none" or a seed, not {quoted(value)}.')
 
 
 # --- reading fields --------------------------------------------------------------------------------------------------
@@ -407,17 +436,17 @@ def _is_int(value: Any) -> bool:
 
 def _object(value: Any, what: str, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ProtocolError(INVALID_PARAMS, f"The {what} must be an object, not {str(value)[:60]!r}.")
+        raise ProtocolError(INVALID_PARAMS, f"The {what} must be an object, not {quoted(value)}.")
     unknown = sorted(set(value) - known)
     if unknown:
-        raise ProtocolError(INVALID_PARAMS, f"The {what} has no field {unknown[0]!r}.")
+        raise ProtocolError(INVALID_PARAMS, f"The {what} has no field {quoted(unknown[0])}.")
     return value
 
 
 def _number(fields: dict[str, Any], key: str, default: float | None, low: float, high: float) -> float:
     value = fields.get(key, default)
     if not (_is_int(value) or isinstance(value, float)) or not low <= value <= high:
-        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a number from {low} to {high}, not {str(value)[:60]!r}.")
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a number from {low} to {high}, not {quoted(value)}.")
     return float(value)
 
 
@@ -450,5 +479,5 @@ def _file_name(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
     allowed = isinstance(value, str) and 0 < len(value) <= 120 and not value.startswith(".")
     if not allowed or not all(c.isascii() and (c.isalnum() or c in "._-") for c in value):
-        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a plain file name, not {str(value)[:60]!r}.")
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a plain file name, not {quoted(value)}.")
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ from .protocol import (
     ProtocolError,
     ShadowOrder,
     list_of,
+    quoted,
     unpack_floats,
 )
 from .scheduler import Reply, Ticket
 
 MOST_SEEDS = 1 << 16
+MOST_ORDERS = 1 << 16
+"""Frames or shadows of one request. The add-on orders 64."""
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,9 @@ def check_versions(params: dict[str, Any]) -> None:
     if theirs != (PROTOCOL_VERSION, PIXEL_REVISION):
         raise ProtocolError(
             VERSION_MISMATCH,
-            f"The add-on (protocol {theirs[0]!r}, pixels {theirs[1]!r}) and the inference server {SERVER_VERSION} "
-            f"(protocol {PROTOCOL_VERSION}, pixels {PIXEL_REVISION}) are of different versions. Install the add-on "
-            "again and restart Blender.",
+            f"The add-on (protocol {quoted(theirs[0])}, pixels {quoted(theirs[1])}) and the inference server "
+            f"{SERVER_VERSION} (protocol {PROTOCOL_VERSION}, pixels {PIXEL_REVISION}) are of different versions. "
+            "Install the add-on again and restart Blender.",
             {"protocol": PROTOCOL_VERSION, "pixel_revision": PIXEL_REVISION, "server": SERVER_VERSION},
         )
 
@@ -70,7 +76,7 @@ def read_generate(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[Fr
         raise ProtocolError(INVALID_PARAMS, '\'space\' must be "z" or "w".')
     latents = read_floats(params, "latents")
     toward = read_generator(params, "toward") if params.get("toward") is not None else None
-    orders = [FrameOrder.from_json(item) for item in list_of(params, "frames")]
+    orders = [FrameOrder.from_json(item) for item in _orders(params, "frames")]
     rows = latents.shape[0] if latents.shape else 0
     for order in orders:
         if order.row >= rows:
@@ -78,13 +84,13 @@ def read_generate(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[Fr
         if order.mix and toward is None:
             raise ProtocolError(INVALID_PARAMS, f"Frame '{order.name}' has a 'mix' and the request no 'toward'.")
     source = FrameSource(read_generator(params), toward, space, latents)
-    return Ticket(read_job(params), _folder(params), len(orders), reply, source), orders, read_flag(params, "append")
+    return _ticket(params, len(orders), reply, source), orders, read_flag(params, "append")
 
 
 def read_derive(params: dict[str, Any], reply: Reply) -> tuple[Ticket, list[ShadowOrder], bool]:
     """Read shadows/derive: its ticket, its orders, and whether they join the job's queue."""
-    orders = [ShadowOrder.from_json(item) for item in list_of(params, "shadows")]
-    return Ticket(read_job(params), _folder(params), len(orders), reply), orders, read_flag(params, "append")
+    orders = [ShadowOrder.from_json(item) for item in _orders(params, "shadows")]
+    return _ticket(params, len(orders), reply), orders, read_flag(params, "append")
 
 
 def read_job(params: dict[str, Any]) -> int:
@@ -101,7 +107,7 @@ def read_generator(params: dict[str, Any], key: str = "generator") -> Which:
     if not isinstance(value, dict):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must hold path and sha256.")
     sha256 = value.get("sha256")
-    if sha256 is not None and not (isinstance(sha256, str) and len(sha256) == 64):
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise ProtocolError(INVALID_PARAMS, "'sha256' must be 64 hexadecimal digits.")
     return Which(read_path(value), sha256)
 
@@ -109,7 +115,7 @@ def read_generator(params: dict[str, Any], key: str = "generator") -> Which:
 def read_path(params: dict[str, Any]) -> str | None:
     """Return a checkpoint's path, None for the built-in generator."""
     path = params.get("path")
-    if path is not None and not (isinstance(path, str) and path and "\0" not in path):
+    if path is not None and not _is_path(path):
         raise ProtocolError(INVALID_PARAMS, "'path' must name a file, or be null for the built-in generator.")
     return path
 
@@ -125,7 +131,7 @@ def read_file(params: dict[str, Any]) -> str:
 def read_folders(params: dict[str, Any]) -> list[str]:
     """Return the folders of library/list."""
     folders = list_of(params, "folders")
-    if not all(isinstance(folder, str) and folder and "\0" not in folder for folder in folders):
+    if not all(map(_is_path, folders)):
         raise ProtocolError(INVALID_PARAMS, "'folders' must be a list of paths.")
     return folders
 
@@ -153,8 +159,31 @@ def read_floats(params: dict[str, Any], key: str) -> Floats:
     return Floats(*unpack_floats(params.get(key), key))
 
 
+def _ticket(params: dict[str, Any], count: int, reply: Reply, source: FrameSource | None = None) -> Ticket:
+    read_flag(params, "append")  # an empty ticket answers at once: whatever may be wrong is found before
+    return Ticket(read_job(params), _folder(params), count, reply, source)
+
+
+def _orders(params: dict[str, Any], key: str) -> list[Any]:
+    orders = list_of(params, key)
+    if len(orders) > MOST_ORDERS:
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' has {len(orders)} orders; at most {MOST_ORDERS} are taken.")
+    return orders
+
+
 def _folder(params: dict[str, Any]) -> Path:
     folder = params.get("folder")
-    if not isinstance(folder, str) or "\0" in folder or not os.path.isabs(folder):
+    if not _is_path(folder) or not os.path.isabs(folder):
         raise ProtocolError(INVALID_PARAMS, "'folder' must be an absolute path.")
     return Path(folder)
+
+
+def _is_path(value: Any) -> bool:
+    """Whether a value can be the name of a file here at all, there or not."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return False
+    return True

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .protocol import FrameOrder, ProtocolError, ShadowOrder
+from .protocol import INVALID_REQUEST, FrameOrder, ProtocolError, ShadowOrder
+
+MOST_CALLS = 4096
+MOST_WAITING = 1 << 17
+"""Requests, and orders, that wait at most: whoever sends on without hearing answers must not fill the memory."""
 
 Reply = Callable[[dict[str, Any] | ProtocolError], None]
 """Answers one request, with its result or an error."""
@@ -106,27 +110,40 @@ class Scheduler:
         self._wake = threading.Condition()
         self._job = -1
         self._orders: deque[Order] = deque()
+        self._waiting = 0
+        """Orders in the queue, those that have joined another one's file too."""
         self._by_key: dict[Hashable, Order] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._later: deque[Callable[[], None]] = deque()
         self._stopped = False
 
     def call(self, function: Callable[[], None], patient: bool = False) -> None:
-        """Have the device thread run `function` before its next batch; a patient one once no frame is wanted."""
+        """Have the device thread run `function` before its next batch; a patient one once no frame is wanted.
+
+        Raises ProtocolError when too much is waiting.
+        """
         with self._wake:
+            if len(self._calls) + len(self._later) >= MOST_CALLS and not self._stopped:
+                raise too_much()
             (self._later if patient else self._calls).append(function)
             self._wake.notify()
 
     def submit(self, ticket: Ticket, specs: Sequence[FrameOrder | ShadowOrder], append: bool) -> None:
-        """Queue a ticket's orders. A newer job drops what is left of older ones; an older job is dropped itself."""
+        """Queue a ticket's orders. A newer job drops what is left of older ones; an older job is dropped itself.
+
+        Raises ProtocolError when too many are waiting.
+        """
         dropped: list[Order] = []
         with self._wake:
             late = self._stopped or ticket.job < self._job
             if not late:
                 joins = append and ticket.job == self._job
+                if joins and specs and self._waiting + len(specs) > MOST_WAITING:
+                    raise too_much()
                 if not joins:
                     dropped = self._take_all()
                     self._job = ticket.job
+                self._waiting += len(specs)
                 for spec in specs:
                     order = Order(ticket, spec, alone=not joins)
                     joins = True
@@ -157,6 +174,7 @@ class Scheduler:
             self._orders = deque(order for order in self._orders if order.ticket is not ticket)
             for order in fallen:
                 del self._by_key[order.key]
+                self._waiting -= 1 + len(order.twins)
         for order in fallen:
             order.settle("dropped")
 
@@ -180,6 +198,7 @@ class Scheduler:
                 return None
             order = self._orders.popleft()
             del self._by_key[order.key]
+            self._waiting -= 1 + len(order.twins)
             return order
 
     def stop(self) -> None:
@@ -202,4 +221,10 @@ class Scheduler:
         orders = list(self._orders)
         self._orders.clear()
         self._by_key.clear()
+        self._waiting = 0
         return orders
+
+
+def too_much() -> ProtocolError:
+    """The error for a request that would wait behind too many others."""
+    return ProtocolError(INVALID_REQUEST, "Too many requests are waiting for the device. Wait for their answers first.")

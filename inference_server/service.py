@@ -7,6 +7,7 @@ in them, which may take a minute and holds up no frame. The reader starts before
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import protocol, requests
 from .protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
-from .scheduler import Reply, Scheduler
+from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
 
 if TYPE_CHECKING:
     from .worker import Worker
 
 IDLE_SECONDS = 300.0
 """Without work for this long, generators leave the device."""
+
+LONGEST_IDENTITY = 256
 
 LAST_WRITE_SECONDS = 2.0
 """How long the file being written may take once the add-on has gone."""
@@ -54,7 +57,8 @@ class Connection:
 
     def log(self, level: str, text: str) -> None:
         """Send a line for the add-on's log, and keep it on stderr."""
-        print(f"{level}: {text}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # nobody reads stderr any more
+            print(f"{level}: {text}", file=sys.stderr, flush=True)
         self.notify("log", level=level, text=text)
 
 
@@ -105,10 +109,7 @@ class Service:
     def _read(self) -> None:
         try:
             for message in protocol.read_messages(self._messages):
-                if isinstance(message, ProtocolError):
-                    self.connection.send(protocol.failure(None, message))
-                else:
-                    self._dispatch(message)
+                self.take(message)
         except OSError:
             pass  # a broken pipe is the end of the conversation too
         self._parent_gone()
@@ -129,9 +130,15 @@ class Service:
         deadline.daemon = True
         deadline.start()
 
+    def take(self, message: dict[str, Any] | ProtocolError) -> None:
+        """Answer a message, now or later; what was none is answered without a number. Never raises."""
+        if isinstance(message, ProtocolError):
+            self.connection.send(protocol.failure(None, message))
+        else:
+            self._dispatch(message)
+
     def _dispatch(self, message: dict[str, Any]) -> None:
-        identity = message.get("id")
-        reply = self._reply_to(identity if isinstance(identity, (int, str)) else None, "id" in message)
+        reply = self._reply_to(_identity(message.get("id")), "id" in message)
         try:
             method, params = message.get("method"), message.get("params", {})
             if message.get("jsonrpc") != "2.0" or not isinstance(method, str):
@@ -148,10 +155,14 @@ class Service:
         def reply(outcome: dict[str, Any] | ProtocolError) -> None:
             if not wanted:
                 return
-            if isinstance(outcome, ProtocolError):
-                self.connection.send(protocol.failure(identity, outcome))
-            else:
-                self.connection.send(protocol.result(identity, outcome))
+            try:
+                answer = protocol.failure if isinstance(outcome, ProtocolError) else protocol.result
+                self.connection.send(answer(identity, outcome))
+            except ProtocolError as error:
+                self.connection.send(protocol.failure(identity, error))
+            except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
+                text = f"The answer cannot be sent: {error}"
+                self.connection.send(protocol.failure(identity, ProtocolError(INTERNAL_ERROR, text)))
 
         return reply
 
@@ -230,11 +241,19 @@ class Service:
             if answer is not None:
                 reply(answer)
 
+        if self._file_work.qsize() >= MOST_CALLS:
+            raise too_much()
         self._file_work.put(call)
 
     def _work_on_files(self) -> None:
         while True:
             self._file_work.get()()
+
+
+def _identity(value: Any) -> int | str | None:
+    """What an answer names its request by. A number or a word is given back, anything else, and a book, is not."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    return value if number or (isinstance(value, str) and len(value) <= LONGEST_IDENTITY) else None
 
 
 def _library(folders: list[str]) -> dict[str, Any]:
