@@ -161,7 +161,11 @@ class InferenceClient:
             return self._next_identity()
         if self.state is ServerState.READY and not self.pending:
             self._heard = self._pinged = self._clock()  # A server that was asked nothing has not been silent.
-        data = self._encode(method, params, _Request(on_result, on_error))
+        try:
+            data = self._encode(method, params, _Request(on_result, on_error))
+        except protocol.ProtocolError as error:  # longer than a message may be
+            self._lost.append((on_error, error))
+            return self._last_identity
         if self.state is ServerState.READY:
             self._server.send(data)
         else:
@@ -235,21 +239,22 @@ class InferenceClient:
     def _notified(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message.get("params", {})
         if not isinstance(method, str) or not isinstance(params, dict) or "id" in message:
-            self._remark(f"Not understood: {str(message)[:200]}")
+            self._remark(f"Not understood: {protocol.quoted(message)}")
             return
         self._call(self._on_notification, method, params)
 
     def _answered(self, message: dict[str, Any]) -> None:
         identity = message.get("id")
-        request = self._requests.pop(identity, None) if isinstance(identity, int) else None
+        number = isinstance(identity, int) and not isinstance(identity, bool)
+        request = self._requests.pop(identity, None) if number else None
         if request is None:
-            self._remark(f"An answer to nothing that was asked: {str(message)[:200]}")
+            self._remark(f"An answer to nothing that was asked: {protocol.quoted(message)}")
         elif "error" in message:
             self._call(request.on_error, protocol.ProtocolError.from_json(message["error"]))
         elif isinstance(message.get("result"), dict):
             self._call(request.on_result, message["result"])
         else:
-            text = f"The inference server answered without a result: {str(message)[:200]}"
+            text = f"The inference server answered without a result: {protocol.quoted(message)}"
             self._call(request.on_error, protocol.ProtocolError(protocol.INTERNAL_ERROR, text))
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
@@ -257,7 +262,8 @@ class InferenceClient:
             callback(*arguments)
         except Exception:
             # One caller's mistake must not cost the others their answers.
-            self.log.extend(traceback.format_exc().rstrip().splitlines())
+            lines = traceback.format_exc().rstrip().splitlines()
+            self.log.extend(line[: protocol.MOST_WORDS] for line in lines)
 
     def _greeted(self, greeting: dict[str, Any]) -> None:
         wanted = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
