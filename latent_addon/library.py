@@ -12,6 +12,8 @@ from typing import Any
 
 import bpy.utils.previews
 
+from ..inference_server.protocol import readable
+from .describing import facts_of
 from .scene.library_properties import library_rows
 from .session import session
 
@@ -107,7 +109,8 @@ class Library:
             return
 
         def described(answer: dict[str, Any]) -> None:
-            card.about = answer
+            facts_of(answer)  # raises where anything is missing
+            card.about = {key: readable(value) if isinstance(value, str) else value for key, value in answer.items()}
             card.bytes = card.bytes or int(answer["bytes"])
             card.icon = _icon(str(answer["sha256"]), str(answer.get("thumbnail", "")))
             self.show()

@@ -9,6 +9,7 @@ interpreter, checkpoint or folder is touched.
 from __future__ import annotations
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -237,12 +238,24 @@ class Session:
     def ask(
         self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], failed: Callable[[str], None]
     ) -> None:
-        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick."""
+        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
+
+        An answer that `then` cannot make anything of is a failure: whoever waits must not wait for ever.
+        """
+
+        def answered(answer: dict[str, Any]) -> None:
+            try:
+                then(answer)
+            except (protocol.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
+                self.client.log.append(protocol.readable(traceback.format_exc()))
+                text = protocol.readable(str(error))[:200]
+                failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
+
         self.start_server()
         if self.halted:
             failed(self.halted)
         else:
-            self.client.request(method, params, then, lambda error: failed(str(error)))
+            self.client.request(method, params, answered, lambda error: failed(str(error)))
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, empty for the built-in one."""

@@ -271,7 +271,9 @@ class InferenceClient:
             self._finish(ServerState.FAILED, sentences.mismatched(greeting.get("server")))
             return
         assert self._server is not None
-        self.greeting = greeting
+        device = greeting.get("device")
+        device = device if isinstance(device, dict) else {}
+        self.greeting = greeting | {"device": {key: protocol.readable(str(value)) for key, value in device.items()}}
         for data in self._held:
             self._server.send(data)
         self._held.clear()
