@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +132,9 @@ class _Reader:
         for node in ast.walk(self._tree):
             for shown in self._shown_by(node):
                 yield from self._texts(shown)
+            if isinstance(node, ast.FunctionDef):
+                for shown in _shown_later(node, self._shown_by):
+                    yield from self._texts(shown)
         for node in ast.walk(self._tree):
             shape = _PREDICATE if isinstance(node, ast.Return) else _SENTENCE
             text_node = node.value if isinstance(node, ast.Return) else node
@@ -148,7 +151,9 @@ class _Reader:
                 self._silent.update(ast.walk(node.value))
             elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 self._silent.add(node.value)  # docstrings, also those of constants
-            elif isinstance(node, ast.FunctionDef) and node.name in _EXPLAINING:
+            elif (isinstance(node, ast.FunctionDef) and node.name in _EXPLAINING) or (
+                isinstance(node, ast.Call) and _name(node.func) in _SILENT
+            ):
                 self._silent.update(ast.walk(node))
         for node in ast.walk(self._tree):
             if isinstance(node, ast.Assign) and any(_name(target) in explaining for target in node.targets):
@@ -162,7 +167,7 @@ class _Reader:
                 yield node.args[_PLACE[name]]
             elif name == "print" and any(_name(keyword.value) == "stderr" for keyword in node.keywords):
                 yield from (text for text in node.args if not _counts(text))
-            elif _is_error(name) and name not in _SILENT:
+            elif _is_error(name) and node not in self._silent:
                 yield from node.args[:2]
         elif isinstance(node, ast.Assign) and any(_name(target) in _KEPT_IN for target in node.targets):
             yield from node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
@@ -207,6 +212,20 @@ class _Reader:
         for part in parts:
             forms = [form + more for form in forms for more in self._forms(part)]
         return forms
+
+
+def _shown_later(function: ast.FunctionDef, shown_by: Callable[[ast.AST], Iterator[ast.expr]]) -> Iterator[ast.expr]:
+    """The texts that a function keeps under a name before it shows them, and the reasons that a `poll` keeps in a
+    dictionary."""
+    names = {_name(shown) for node in ast.walk(function) for shown in shown_by(node)} - {""}
+    says_why = function.name == "poll"
+    for node in ast.walk(function):
+        if isinstance(node, ast.Dict) and says_why:
+            yield from node.values
+        elif isinstance(node, (ast.Assign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(_name(target) in names or (says_why and isinstance(target, ast.Subscript)) for target in targets):
+                yield node.value
 
 
 def _sum(node: ast.expr) -> list[ast.expr]:
