@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
+from .inference import inference
 from .library import library
 from .scene import changes, curves, drawing
 from .session import session
@@ -30,6 +31,13 @@ def timer() -> float:
     except Exception:
         session.client.log.append(traceback.format_exc())
         training.problem = "Something in the Lantern itself went wrong. Its log, in the Server panel, has the details."
+    try:
+        if inference.tick():
+            session.inference_changed()
+            training.inference_changed()
+    except Exception:
+        session.client.log.append(traceback.format_exc())
+        inference.close()
     return _SOON if session.working else _LATER
 
 
@@ -119,7 +127,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Stop the timer, take the handlers off, end the server."""
+    """Stop the timer, take the handlers off, end the server and a set-up that runs."""
     if bpy.app.timers.is_registered(timer):
         bpy.app.timers.unregister(timer)
     for name, handler in reversed(_HANDLERS):
@@ -127,3 +135,4 @@ def unregister() -> None:
         if handler in handlers:
             handlers.remove(handler)
     session.shut_down()
+    inference.close()

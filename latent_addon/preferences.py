@@ -1,17 +1,27 @@
-"""The add-on's preferences: the server's Python, where frames lie and how much room they take, where generators lie,
-where trainings go."""
+"""The add-on's preferences: what inference runs on, where frames lie and how much room they take, where generators
+lie, where trainings go."""
 
 import os
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, IntProperty, StringProperty
 from bpy.types import AddonPreferences, Context, PropertyGroup
 
 from .scene import changes
 
 ROOT_PACKAGE = __package__.rpartition(".")[0]
 DEFAULT_FOLDER = "//latent_lantern/frames"
+
+AUTOMATIC = "AUTOMATIC"
+BUILDS = (
+    (AUTOMATIC, "Automatic", "What fits this machine best"),
+    ("cpu", "Processors", "Runs on every machine, slowly"),
+    ("cu126", "NVIDIA, CUDA 12.6", "For NVIDIA GPUs, older ones too"),
+    ("cu130", "NVIDIA, CUDA 13.0", "For NVIDIA GPUs with a new driver"),
+    ("rocm", "AMD, ROCm", "For AMD GPUs, on Linux"),
+    ("mps", "Apple", "For Macs with Apple's own chips"),
+)
 
 DEFAULT_TRAINING_FOLDER = os.path.join(os.path.expanduser("~"), "Latent Lantern")
 """Not among the documents: those are often copied to a cloud, and trainings take gigabytes."""
@@ -38,11 +48,29 @@ class LanternPreferences(AddonPreferences):
     bl_idname = ROOT_PACKAGE
 
     server_python: StringProperty(
-        name="Python of the Server",
-        description="A Python 3.11 or later that has torch, numpy, safetensors, pillow and scipy; "
-        "python3 dev.py setup makes one and prints its path",
+        name="Own Python",
+        description="A Python 3.11 or later that has torch, numpy, safetensors, pillow and scipy, to use instead of "
+        "what Set Up Inference installs. Empty: use what Set Up Inference installs",
         subtype="FILE_PATH",
     )
+    setup_build: EnumProperty(
+        name="PyTorch",
+        description="Which PyTorch to install",
+        items=BUILDS,
+    )
+    setup_python: StringProperty(
+        name="Made From",
+        description="The Python, 3.11 to 3.14, that the folder of inference is made from. Empty: the best that is "
+        "found on this machine, or else Blender's own",
+        subtype="FILE_PATH",
+    )
+    wheels_folder: StringProperty(
+        name="Folder of Wheels",
+        description="Install from the wheels in this folder, without a network. Empty: download them",
+        subtype="DIR_PATH",
+    )
+    show_choices: BoolProperty(name="Choices", description="Show what can be chosen before setting up")
+    show_setup_log: BoolProperty(name="Log", description="Show what the set-up has printed last")
     frame_folder: StringProperty(
         name="Frame Folder",
         description="Where frames are kept. // is the folder of the .blend; until it is first saved, "
@@ -88,11 +116,13 @@ class LanternPreferences(AddonPreferences):
         """Where data sets and trainings are kept, as an absolute path; it need not be there."""
         return Path(os.path.abspath(bpy.path.abspath(self.training_folder or DEFAULT_TRAINING_FOLDER)))
 
-    def draw(self, _context: Context) -> None:
+    def draw(self, context: Context) -> None:
         """Draw the preferences."""
+        from .ui.inference import draw_inference  # which reads the preferences
+
         layout = self.layout
         layout.use_property_split = True
-        layout.prop(self, "server_python")
+        draw_inference(layout, context)
         layout.prop(self, "frame_folder")
         layout.prop(self, "budget")
         layout.prop(self, "make_automatically")

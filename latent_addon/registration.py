@@ -4,6 +4,7 @@ import bpy
 
 from . import handlers, library, training
 from .operators import classes, drawing, dropping, frames, generators, importing, keys, latents, strip
+from .operators import inference as inference_operators
 from .operators import library as library_operators
 from .operators import training as training_operators
 from .preferences import LanternPreferences, LibraryFolder
@@ -28,6 +29,7 @@ CLASSES = (
     *dropping.CLASSES,
     *library_operators.CLASSES,
     *training_operators.CLASSES,
+    *inference_operators.CLASSES,
     *keys.CLASSES,
     *frames.CLASSES,
     *drawing.CLASSES,

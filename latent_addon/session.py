@@ -12,7 +12,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -24,16 +23,14 @@ from .core.frame_request import GeneratorFacts
 from .core.frame_store import FrameStore, StoreError
 from .describing import facts_of, location_of
 from .feeding import Feeder
+from .inference import SERVER_ROOT, inference
 from .preferences import preferences
 from .scene import changes
 from .scene.frame_folder import frame_folder, frame_folder_for
 from .scene.plans import Plans
 from .scene.properties import settings_of
 from .worker.client import InferenceClient, ServerState
-from .worker.launch import check_python, server_command
-
-SERVER_ROOT = Path(__file__).resolve().parent.parent
-"""The folder that holds the package `inference_server`."""
+from .worker.launch import server_command
 
 GIGABYTE = 1e9
 
@@ -59,6 +56,8 @@ class Session:
         self.armed = False
         self.halted = ""
         """Why no frames are being made although some are missing, for the panel; empty while all is well."""
+        self.without_python = False
+        """Whether frames wait for a Python that can run the server."""
         self.busy_rendering = False
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
         self._previews: dict[str, tuple[str, str, int]] = {}
@@ -213,16 +212,31 @@ class Session:
         """Start the server unless it runs. A Python that cannot be is a problem shown in the panel."""
         if self.client.state in (ServerState.STARTING, ServerState.READY):
             return
-        python = preferences().server_python
-        problem = check_python(python)
-        if problem:
-            self.halt(problem)
+        if inference.problem:
+            inference.look()  # another Blender may have set it up
+        if inference.problem:
+            self.halt(inference.problem)
+            self.without_python = True
             return
-        self._was_ready = False
-        self.client.start(*server_command(bpy.path.abspath(python), SERVER_ROOT))
+        self._was_ready = self.without_python = False
+        self.client.start(*server_command(inference.python, SERVER_ROOT))
+
+    def leave_python(self) -> None:
+        """What inference runs on is about to change: end the server that uses it."""
+        self.feeder.cancel()
+        self.client.stop()
+
+    def inference_changed(self) -> None:
+        """What inference runs on has changed: go on with what had to wait for that."""
+        if self.without_python and not inference.problem and not self.client.unfit:
+            self.without_python = False
+            if self.armed:
+                self.arm()
+        self.redraw()
 
     def _on_server_change(self) -> None:
         self._was_ready |= self.client.state is ServerState.READY
+        self.without_python |= self.client.unfit
         self.redraw()
 
     def _watch_server(self) -> None:
@@ -373,10 +387,10 @@ class Session:
         self.halt(str(error))
 
     def redraw(self) -> None:
-        """Let the editors with our tab draw themselves again."""
+        """Let the editors with our tab, and the preferences, draw themselves again."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
-                if area.type in {"SEQUENCE_EDITOR", "VIEW_3D"}:
+                if area.type in {"SEQUENCE_EDITOR", "VIEW_3D", "PREFERENCES"}:
                     area.tag_redraw()
 
 

@@ -17,10 +17,11 @@ import bpy.utils.previews
 from ..inference_server.job_folder import ask_to_stop, is_running
 from .core.training_commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
 from .core.training_jobs import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
+from .inference import SERVER_ROOT, inference
 from .preferences import preferences
 from .scene.training_properties import training_rows
-from .session import SERVER_ROOT, session
-from .worker.launch import check_python, module_command
+from .session import session
+from .worker.launch import module_command
 from .worker.sentences import not_startable
 from .worker.training_process import TrainingProcess
 from .worker.training_watch import Look, TrainingWatch
@@ -40,6 +41,7 @@ class Training:
     """What the training folder holds, the newest first, and what this Blender has started in it.
 
     problem: what stands in the way of what the user has last asked for, for the panel; empty while nothing does.
+    without_python: whether that is a Python that can train.
     unreadable: why the training folder cannot be read.
     """
 
@@ -50,6 +52,7 @@ class Training:
     def _forget(self) -> None:
         self.jobs: list[TrainingJob] = []
         self.problem = self.unreadable = ""
+        self.without_python = False
         self._watch = TrainingWatch()
         self._processes: dict[Path, TrainingProcess] = {}
         self._seen = self._looked = float("-inf")
@@ -62,6 +65,11 @@ class Training:
     def seen(self) -> None:
         """The panel is drawn: somebody wants to know how things are."""
         self._seen = time.monotonic()
+
+    def inference_changed(self) -> None:
+        """What inference runs on has changed: perhaps it stands in the way no more."""
+        if self.without_python and not inference.problem:
+            self.without_python, self.problem = False, ""
 
     def tick(self) -> None:
         """Take in what was found, and look again when it is time. Never waits."""
@@ -173,11 +181,11 @@ class Training:
         self._looked = float("-inf")
 
     def _start(self, arguments: list[str], folder: Path) -> bool:
-        python = preferences().server_python
-        self.problem = check_python(python)
+        self.problem = inference.problem
+        self.without_python = bool(self.problem)
         if self.problem:
             return False
-        python = bpy.path.abspath(python)
+        python = inference.python
         try:
             folder.mkdir(parents=True, exist_ok=True)
             log = (folder / LOG_FILE).open("ab")
@@ -199,6 +207,16 @@ class Training:
             self._wanted = folder
         self._looked = float("-inf")
         return True
+
+    def at_work(self) -> Path | None:
+        """The folder of a job that runs, whoever has started it, None without one. Reads the disk: for a click."""
+        root = preferences().training_path()
+        for kind in (DATA_SETS, RUNS):
+            with contextlib.suppress(OSError):
+                for folder in (root / kind).iterdir():
+                    if is_running(folder):
+                        return folder
+        return next((folder for folder, process in self._processes.items() if process.alive), None)
 
     def _stop(self, folder: Path) -> None:
         if is_running(folder):

@@ -8,6 +8,7 @@ from ..operators.context import current_strip
 from ..scene.properties import LatentStripSettings, settings_of
 from ..session import session
 from ..worker.client import ServerState
+from .inference import draw_inference_in_tab
 from .parts import draw_problem, wrapped
 
 
@@ -19,11 +20,12 @@ class StripPanel:
     def draw(self, context: Context) -> None:
         layout = self.layout
         strip = current_strip(context)
+        explained = draw_inference_in_tab(layout, context) and session.without_python
         if strip is None:
             self._draw_adding()
             if session.client.state is ServerState.STARTING:
                 layout.label(text="The server is starting ...", icon="SORTTIME")
-            if session.halted:
+            if session.halted and not explained:
                 draw_problem(layout, context, session.halted)
             return
         settings = settings_of(strip)
@@ -34,7 +36,7 @@ class StripPanel:
         row.operator("lantern.reload_generator", text="", icon="FILE_REFRESH")
         if settings.snapshots:
             self._draw_snapshots(context, settings)
-        self._draw_progress(context, strip)
+        self._draw_progress(context, strip, explained)
         self._draw_keys(strip)
         self._draw_adding()
 
@@ -53,7 +55,7 @@ class StripPanel:
         for line in wrapped(context, f"{settings.snapshot_name()} (of {len(settings.snapshots)})"):
             column.label(text=line)
 
-    def _draw_progress(self, context: Context, strip: ImageStrip) -> None:
+    def _draw_progress(self, context: Context, strip: ImageStrip, explained: bool) -> None:
         layout = self.layout
         done, total = session.plans.progress(strip)
         state = session.plans.state_of(strip)
@@ -71,7 +73,7 @@ class StripPanel:
         elif total:
             layout.label(text=f"All {total} frames are there", icon="CHECKMARK")
         problem = session.problem(strip)
-        if problem:
+        if problem and not (explained and problem == session.halted):
             draw_problem(layout, context, problem)
             row = layout.row(align=True)
             row.operator("lantern.make_frames", text="Try Again", icon="FILE_REFRESH")

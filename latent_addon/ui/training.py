@@ -15,6 +15,7 @@ from ..scene.properties import settings_of
 from ..scene.strip_pictures import has_pictures
 from ..scene.training_properties import OTHER_SIZE, TrainingForm, TrainingRow, training_form, training_rows
 from ..training import icon_of, training
+from .inference import draw_inference_in_tab
 from .parts import draw_message, draw_problem, heading, wrapped
 
 _ICONS = {
@@ -37,7 +38,8 @@ class TrainingPanel:
     def draw(self, context: Context) -> None:
         layout = self.layout
         training.seen()
-        for problem in filter(None, (training.problem, training.unreadable)):
+        explained = training.without_python and draw_inference_in_tab(layout, context)
+        for problem in filter(None, ("" if explained else training.problem, training.unreadable)):
             draw_problem(layout, context, problem)
 
 

@@ -50,8 +50,10 @@ class InferenceClient:
     """Starts, guards and talks to one inference server.
 
     state, message: for the panel; the message is one or two sentences, "" when all is well. greeting: the server's
-    answer to `initialize`, {} until it is READY. log: the newest lines of the server's stderr, and remarks of our own.
-    `on_notification(method, params)` receives the server's notifications, `on_change()` follows a change of `state`.
+    answer to `initialize`, {} until it is READY. unfit: whether the last server failed because its Python cannot run
+    it: it could not be started, or ended by itself while starting. log: the newest lines of the server's stderr, and
+    remarks of our own. `on_notification(method, params)` receives the server's notifications, `on_change()` follows a
+    change of `state`.
     patience, start_patience: seconds without a word, while an answer is due, after which a server is given up.
     """
 
@@ -66,6 +68,7 @@ class InferenceClient:
     ):
         self.state = ServerState.STOPPED
         self.message = ""
+        self.unfit = False
         self.greeting: dict[str, Any] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._on_notification = on_notification
@@ -109,7 +112,7 @@ class InferenceClient:
         try:
             server = ServerProcess(command, environment)
         except (OSError, ValueError) as error:
-            self._finish(ServerState.FAILED, sentences.not_startable(command[0], error))
+            self._finish(ServerState.FAILED, sentences.not_startable(command[0], error), unfit=True)
             return
         self._server = server
         # Blender may quit, or forget the client, without a word. The server also ends by itself when its stdin closes.
@@ -283,7 +286,7 @@ class InferenceClient:
         if error.code == protocol.VERSION_MISMATCH:
             self._finish(ServerState.FAILED, sentences.mismatched((error.data or {}).get("server")))
         else:
-            self._finish(ServerState.FAILED, sentences.not_greeted(error))
+            self._finish(ServerState.FAILED, sentences.not_greeted(error), unfit=True)
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
@@ -310,9 +313,10 @@ class InferenceClient:
 
     def _ended(self, server: ServerProcess) -> None:
         starting = self.state is ServerState.STARTING
-        self._finish(ServerState.FAILED, sentences.ended(starting, server.returncode, server.last_line))
+        message = sentences.ended(starting, server.returncode, server.last_line)
+        self._finish(ServerState.FAILED, message, unfit=starting and (server.returncode or 0) > 0)
 
-    def _finish(self, state: ServerState, message: str) -> None:
+    def _finish(self, state: ServerState, message: str, unfit: bool = False) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.kill()
@@ -329,6 +333,7 @@ class InferenceClient:
         self._held.clear()
         self._ahead.clear()
         self.greeting = {}
+        self.unfit = unfit
         self._set_state(state, message)
 
     # --- small things -------------------------------------------------------------------------------------------------

@@ -8,8 +8,6 @@ from pathlib import Path
 
 def check_python(python: str) -> str:
     """Return "" if `python` is the path of a file that can be executed, else a sentence that says what is wrong."""
-    if not python.strip():
-        return "No Python is chosen for inference. Choose one that has torch, in the preferences."
     path = Path(python)
     if path.is_dir():
         return f"'{python}' is a folder. Choose the Python inside it, in the preferences."

@@ -9,7 +9,7 @@ from ...inference_server import protocol
 NOT_RUNNING = "The inference server is not running."
 STOPPED = "The inference server was stopped."
 _NEXT_CLICK = "The next click starts it again."
-_OTHER_PYTHON = "Choose another Python in the preferences."
+_OTHER_PYTHON = "Repair inference, or choose another Python, in the preferences."
 _MISSING_PART = 3
 """The server's exit code when its last line on stderr is already a sentence for the person, e.g. without torch."""
 

@@ -65,7 +65,7 @@ def works_again(stage):
 @pytest.mark.parametrize(
     ("python", "words"),
     [
-        ("", "No Python is chosen"),
+        ("", "not set up"),
         ("/nowhere/bin/python", "no Python at '/nowhere/bin/python'"),
         ("{folder}", "is a folder"),
         ("{file}", "not a program"),

@@ -371,7 +371,7 @@ def test_a_resumed_training_that_cannot_start_says_why(studio):
 
 def test_without_a_python_the_button_to_the_preferences_is_shown(studio):
     studio.stage.preferences.server_python = ""
-    with pytest.raises(RuntimeError, match="No Python is chosen"):
+    with pytest.raises(RuntimeError, match="not set up"):
         bpy.ops.lantern.make_data_set()
     assert "preferences.addon_show" in {name for name, _ in drawn(ui.TrainingPanel).operators}
     assert not studio.folder.exists()

@@ -1,0 +1,225 @@
+"""What inference runs on: the private environment, or a Python of the user's own. Joins both to Blender.
+
+The environment lies in the extension's user folder, which outlives an upgrade. It is looked at when somebody wants to
+know; it is planned, made and removed only on a click. Blender's clock calls `tick`; operators without a window `wait`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from .environments.installation import Checked, Setup, SetupPlan, SetupState, SetupStatus
+from .preferences import AUTOMATIC, ROOT_PACKAGE, preferences
+from .worker.launch import check_python
+
+SERVER_ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds the package `inference_server`."""
+
+OFFLINE = (
+    "Blender may not go online, and this has to be downloaded. Allow Online Access in the preferences, under System, "
+    "or install from a folder of wheels."
+)
+NEEDS_PLAN = "First look at what would be installed: press Set Up Inference"
+
+_SEEN = 5.0
+"""Seconds after the state was last drawn in which somebody wants to know it."""
+
+_LOOK_AGAIN = 2.0
+"""Seconds between looks at the disk meanwhile; another Blender may have set up the environment."""
+
+
+class Inference:
+    """The environment and the own Python. One for each Blender; for the main thread only.
+
+    plan: what a set-up would do, while the user is asked about it.
+    """
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._setup: Setup | None = None
+        self.plan: SetupPlan | None = None
+        self._asked: tuple[object, ...] | None = None
+        """With which choices it was asked what a set-up would do; None while nobody asks."""
+        self._seen = self._looked = float("-inf")
+        self._known: tuple[object, ...] = ()
+
+    # --- what there is ------------------------------------------------------------------------------------------------
+
+    @property
+    def setup(self) -> Setup:
+        """The private environment. Asking for it reads its marker, and no more."""
+        if self._setup is None:
+            folder = Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path="inference"))
+            self._setup = Setup(folder, SERVER_ROOT, Path(sys.executable))
+            self.look()
+        return self._setup
+
+    @property
+    def status(self) -> SetupStatus:
+        """How the private environment stands."""
+        return self.setup.status
+
+    @property
+    def own(self) -> str:
+        """The user's own Python as a path, "" if the private environment is used."""
+        chosen = preferences().server_python.strip()
+        return bpy.path.abspath(chosen) if chosen else ""
+
+    @property
+    def checked(self) -> Checked | None:
+        """What trying the own Python has found out; None while it was not tried."""
+        checked = self._setup.checked if self._setup else None
+        return checked if checked and str(checked.python) == self.own else None
+
+    @property
+    def checking(self) -> bool:
+        """Whether the own Python is being tried."""
+        return self._setup is not None and self._setup.checking
+
+    @property
+    def planning(self) -> bool:
+        """Whether it is being found out what a set-up would do."""
+        return self._asked is not None and self.plan is None
+
+    @property
+    def changing(self) -> bool:
+        """Whether the private environment is being made or removed."""
+        return self.status.state in (SetupState.INSTALLING, SetupState.REMOVING)
+
+    @property
+    def python(self) -> str:
+        """The Python to run the server and trainings with, "" while there is none."""
+        if self.own:
+            return "" if check_python(self.own) else self.own
+        ready = self.status.state is SetupState.READY and self.status.python is not None
+        return str(self.status.python) if ready else ""
+
+    @property
+    def problem(self) -> str:
+        """Why there is no Python to run anything with, a sentence that names the way out; "" if there is one."""
+        if self.own:
+            return check_python(self.own)
+        status = self.status
+        if status.state is SetupState.READY:
+            return ""
+        if status.state is SetupState.INSTALLING:
+            return "Inference is being set up. What waits for it begins when it is ready."
+        if status.state is SetupState.REMOVING:
+            return "Inference is being removed."
+        if status.state is SetupState.OUTDATED:
+            return "Inference was set up for another version of Latent Lantern. Press Set Up Again in the preferences."
+        if status.state is SetupState.BROKEN:
+            return f"{status.message or 'Inference is broken.'} Press Repair in the preferences."
+        return "Inference is not set up. Press Set Up Inference in the preferences."
+
+    # --- the clock ----------------------------------------------------------------------------------------------------
+
+    def seen(self) -> None:
+        """The state is being drawn: somebody wants to know how things are."""
+        self._seen = time.monotonic()
+
+    def look(self) -> None:
+        """Read the disk again, unless the environment is being changed by us."""
+        self._looked = time.monotonic()
+        if self._setup is not None:
+            self._setup.look()
+
+    def tick(self) -> bool:
+        """Take in what has come of planning, making and trying; return whether anything is other than it was."""
+        now = time.monotonic()
+        if now - self._seen < _SEEN and now - self._looked > _LOOK_AGAIN:
+            self.look()
+        setup = self._setup
+        if setup is None:
+            return False
+        if self._asked is not None and self._asked != _choices():
+            self.ask()  # what was found out with other choices is no longer true
+        if self.planning and not setup.planning:
+            self.plan = setup.planned
+        known = (setup.status, self.plan, setup.planning, setup.checking, setup.checked, self.own)
+        changed, self._known = known != self._known, known
+        return changed
+
+    def wait(self, timeout: float, told: Callable[[str], None] = lambda _: None) -> bool:
+        """Wait until nothing is under way; return whether that came within `timeout` seconds.
+
+        `told` receives each step's words as it begins. For operators without a window.
+        """
+        end = time.monotonic() + timeout
+        doing = ""
+        while not self.setup.wait(0.2):
+            status = self.status
+            if status.doing and status.doing != doing:
+                doing = status.doing
+                told(f"Step {status.step} of {status.steps}: {doing}")
+            if time.monotonic() > end:
+                return False
+        self.tick()
+        return True
+
+    # --- what the user asks for ---------------------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Begin to find out what a set-up would do; `plan` has it when it is known."""
+        self.plan = None
+        self._asked = _choices()
+        self.setup.begin_planning(*self._asked)
+
+    @property
+    def hindrance(self) -> str:
+        """Why what was planned cannot be begun, a sentence; "" if it can."""
+        if self.plan is None:
+            return NEEDS_PLAN
+        if self.plan.problem:
+            return self.plan.problem
+        return OFFLINE if self.plan.needs_network and not bpy.app.online_access else ""
+
+    def install(self) -> None:
+        """Begin what was planned. Raises ValueError where `hindrance` says why not, or while something runs."""
+        if self.hindrance:
+            raise ValueError(self.hindrance)
+        self.setup.start(self.plan)
+        self.plan = self._asked = None
+
+    def cancel(self) -> None:
+        """Stop planning, or making; an environment that was ready before stays."""
+        self.plan = self._asked = None
+        if self.status.state is SetupState.INSTALLING:
+            self.setup.cancel()
+
+    def remove(self) -> None:
+        """Begin to delete the private environment. Raises ValueError while something runs."""
+        self.setup.remove()
+
+    def check_own(self) -> None:
+        """Begin to try the own Python."""
+        self.setup.check(Path(self.own))
+
+    def close(self) -> None:
+        """Blender ends, or the add-on is disabled: end what runs. The next set-up cleans up what is half made."""
+        if self._setup is not None:
+            self._setup.close()
+        self._forget()
+
+
+def _choices() -> tuple[str, Path | None, Path | None]:
+    """The build's key, the folder of wheels and the Python that are chosen in the preferences."""
+    chosen = preferences()
+    build = "" if chosen.setup_build == AUTOMATIC else chosen.setup_build
+    return build, _path(chosen.wheels_folder), _path(chosen.setup_python)
+
+
+def _path(text: str) -> Path | None:
+    return Path(os.path.abspath(bpy.path.abspath(text))) if text.strip() else None
+
+
+inference = Inference()
+"""What this Blender's server and trainings run on."""

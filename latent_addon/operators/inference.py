@@ -1,0 +1,268 @@
+"""Set Up Inference: planned, made, repaired, removed; or a Python of the user's own."""
+
+import bpy
+from bpy.props import StringProperty
+from bpy.types import Context, Event, Operator
+from bpy_extras.io_utils import ImportHelper
+
+from ..environments.installation import SetupState
+from ..inference import inference
+from ..preferences import preferences
+from ..session import session
+from ..training import training
+
+TIMEOUT = 4 * 3600.0
+"""Seconds that operators without a window wait for a set-up; gigabytes over a slow line take hours."""
+
+
+class SetUpOperator(Operator):
+    """An operator that changes the private environment, which nothing may use meanwhile."""
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if inference.own:
+            cls.poll_message_set("Your own Python is used. Clear it first")
+        elif inference.changing:
+            cls.poll_message_set("It is being changed already")
+        elif training.working:
+            cls.poll_message_set("A training uses it. Stop the training first")
+        else:
+            return True
+        return False
+
+    def _unused(self) -> bool:
+        """End the server; False, with an error, where a training goes on, which another Blender may have started."""
+        folder = training.at_work()
+        if folder is not None:
+            self.report(
+                {"ERROR"}, f"Something is at work in {folder}, and may need what would be replaced. Stop it first."
+            )
+            return False
+        session.leave_python()
+        return True
+
+    def _finish(self) -> set[str]:
+        """Wait for what was begun, in Blender without a window; say how it ended."""
+        done = inference.wait(TIMEOUT, print)
+        session.inference_changed()
+        status = inference.status
+        if not done:
+            inference.cancel()
+            self.report({"ERROR"}, "The set-up takes too long and was cancelled.")
+        elif status.state is not SetupState.READY:
+            self.report({"ERROR"}, status.message or inference.problem)
+        elif status.message:
+            self.report({"ERROR"}, status.message)
+        else:
+            self.report({"INFO"}, f"Inference is ready: {status.device}, PyTorch {status.torch}")
+            return {"FINISHED"}
+        return {"CANCELLED"}
+
+
+class LANTERN_OT_set_up_inference(SetUpOperator):
+    """Find out what has to be installed to make frames on this machine, and ask before anything is downloaded"""
+
+    bl_idname = "lantern.set_up_inference"
+    bl_label = "Set Up Inference"
+
+    def invoke(self, _context: Context, _event: Event) -> set[str]:
+        inference.ask()
+        return {"FINISHED"}
+
+    def execute(self, _context: Context) -> set[str]:
+        inference.ask()
+        inference.wait(TIMEOUT)
+        if inference.hindrance:
+            self.report({"ERROR"}, inference.hindrance)
+            inference.cancel()
+            return {"CANCELLED"}
+        if not self._unused():
+            inference.cancel()
+            return {"CANCELLED"}
+        inference.install()
+        return self._finish()
+
+
+class LANTERN_OT_install_inference(SetUpOperator):
+    """Install what is shown above. You can go on working meanwhile, and cancel"""
+
+    bl_idname = "lantern.install_inference"
+    bl_label = "Install"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not super().poll(context):
+            return False
+        if inference.hindrance:
+            cls.poll_message_set(inference.hindrance.rstrip("."))
+            return False
+        return True
+
+    def invoke(self, _context: Context, _event: Event | None) -> set[str]:
+        if not self._unused():
+            return {"CANCELLED"}
+        inference.install()
+        return {"FINISHED"}
+
+    def execute(self, context: Context) -> set[str]:
+        return self._finish() if self.invoke(context, None) == {"FINISHED"} else {"CANCELLED"}
+
+
+class LANTERN_OT_cancel_set_up(Operator):
+    """Stop, and take back what was begun. What was ready before stays"""
+
+    bl_idname = "lantern.cancel_set_up"
+    bl_label = "Cancel Set-Up"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        status = inference.status
+        if inference.planning or inference.plan or (status.state is SetupState.INSTALLING and not status.elsewhere):
+            return True
+        cls.poll_message_set("Nothing is being set up here")
+        return False
+
+    def execute(self, _context: Context) -> set[str]:
+        inference.cancel()
+        return {"FINISHED"}
+
+
+class LANTERN_OT_remove_inference(SetUpOperator):
+    """Delete what Set Up Inference has installed. Frames, generators and trainings stay"""
+
+    bl_idname = "lantern.remove_inference"
+    bl_label = "Remove"
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if not super().poll(context):
+            return False
+        if inference.status.state is SetupState.NOT_SET_UP:
+            cls.poll_message_set("Nothing is set up")
+            return False
+        return True
+
+    def invoke(self, context: Context, event: Event) -> set[str]:
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, _context: Context) -> set[str]:
+        if not self._unused():
+            return {"CANCELLED"}
+        inference.remove()
+        if bpy.app.background:
+            inference.wait(TIMEOUT)
+            if inference.status.state is not SetupState.NOT_SET_UP:
+                self.report({"ERROR"}, inference.status.message or inference.problem)
+                return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class LANTERN_OT_copy_set_up_log(Operator):
+    """Copy what the set-up has printed to the clipboard"""
+
+    bl_idname = "lantern.copy_set_up_log"
+    bl_label = "Copy Log"
+
+    def execute(self, context: Context) -> set[str]:
+        log = list(inference.setup.log)
+        context.window_manager.clipboard = "\n".join(log)
+        self.report({"INFO"}, f"{len(log)} lines copied")
+        return {"FINISHED"}
+
+
+class LANTERN_OT_show_network_settings(Operator):
+    """Show where the preferences say whether Blender may go online"""
+
+    bl_idname = "lantern.show_network_settings"
+    bl_label = "Network Settings"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if bpy.app.online_access_override and not bpy.app.online_access:
+            cls.poll_message_set("Blender was started with --offline-mode, which only another start can change")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        return bpy.ops.screen.userpref_show("INVOKE_DEFAULT", section="SYSTEM")
+
+
+class TryingOperator(Operator):
+    """An operator that tries the user's own Python."""
+
+    def _try(self) -> set[str]:
+        problem = inference.problem
+        if not problem:
+            inference.check_own()
+            if not bpy.app.background:
+                return {"FINISHED"}
+            inference.wait(TIMEOUT)
+            problem = inference.checked.problem if inference.checked else "The Python was not tried."
+        if problem:
+            self.report({"ERROR"}, problem)
+            return {"CANCELLED"}
+        checked = inference.checked
+        self.report(
+            {"INFO"}, f"It can be used: {checked.device_name}, PyTorch {checked.torch}, Python {checked.version}"
+        )
+        session.inference_changed()
+        return {"FINISHED"}
+
+
+class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
+    """Choose a Python that has torch, instead of what Set Up Inference installs. It is tried at once"""
+
+    bl_idname = "lantern.use_own_python"
+    bl_label = "Use My Own Python"
+
+    filter_glob: StringProperty(default="*", options={"HIDDEN"})
+
+    def execute(self, _context: Context) -> set[str]:
+        session.leave_python()
+        preferences().server_python = self.filepath
+        return self._try()
+
+
+class LANTERN_OT_try_own_python(TryingOperator):
+    """Run your own Python: which versions it has, on which device it runs, and whether it can make a picture"""
+
+    bl_idname = "lantern.try_own_python"
+    bl_label = "Try It"
+
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if not inference.own:
+            cls.poll_message_set("No Python of your own is chosen")
+            return False
+        if inference.checking:
+            cls.poll_message_set("It is being tried")
+            return False
+        return True
+
+    def execute(self, _context: Context) -> set[str]:
+        return self._try()
+
+
+class LANTERN_OT_stop_using_own_python(Operator):
+    """Go back to what Set Up Inference installs"""
+
+    bl_idname = "lantern.stop_using_own_python"
+    bl_label = "Stop Using My Own Python"
+
+    def execute(self, _context: Context) -> set[str]:
+        session.leave_python()
+        preferences().server_python = ""
+        return {"FINISHED"}
+
+
+CLASSES = (
+    LANTERN_OT_set_up_inference,
+    LANTERN_OT_install_inference,
+    LANTERN_OT_cancel_set_up,
+    LANTERN_OT_remove_inference,
+    LANTERN_OT_copy_set_up_log,
+    LANTERN_OT_show_network_settings,
+    LANTERN_OT_use_own_python,
+    LANTERN_OT_try_own_python,
+    LANTERN_OT_stop_using_own_python,
+)

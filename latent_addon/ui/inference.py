@@ -1,0 +1,228 @@
+"""Set Up Inference, as the preferences and the Lantern tab show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bpy.types import Context, UILayout
+
+from ..environments.installation import SetupPlan, SetupState, SetupStatus
+from ..inference import inference
+from ..preferences import ROOT_PACKAGE, preferences
+from ..session import session
+from .parts import draw_facts, draw_message, wrapped
+
+_INTRODUCTION = (
+    "Frames are made by PyTorch, in a program of its own beside Blender. It is installed once, into a folder of its "
+    "own, and can be removed again. Blender itself is not changed."
+)
+_LOG_LINES = 8
+_FACTS = 0.22
+"""The part of the preferences' width that the names of facts take."""
+
+
+def draw_inference(layout: UILayout, context: Context) -> None:
+    """Draw the box in the preferences: how things stand, the next thing to do, choices, the log."""
+    inference.seen()
+    box = layout.box()
+    column = box.column()
+    column.label(text="Inference", icon="NETWORK_DRIVE")
+    if inference.own:
+        _draw_own(column, context)
+    else:
+        _draw_state(column, context, _FACTS)
+        _draw_choices(column)
+    _draw_log(column, context)
+
+
+def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
+    """Draw the same as far as the Lantern tab needs it; return whether there was anything to draw.
+
+    There is nothing where inference is ready, and where the user has a Python of their own.
+    """
+    if inference.own or not (inference.problem or _unfit() or inference.planning or inference.plan):
+        return False
+    inference.seen()
+    column = layout.box().column()
+    _draw_state(column, context, 0.36)
+    column.operator("preferences.addon_show", text="Details", icon="PREFERENCES").module = ROOT_PACKAGE
+    return True
+
+
+# --- the private environment ------------------------------------------------------------------------------------------
+
+
+def _draw_state(column: UILayout, context: Context, factor: float) -> None:
+    status = inference.status
+    if status.state is SetupState.INSTALLING:
+        _draw_installing(column, context, status)
+    elif status.state is SetupState.REMOVING:
+        column.label(text="Being removed ...", icon="SORTTIME")
+    elif inference.planning:
+        column.label(text="Looking at this machine ...", icon="SORTTIME")
+        column.operator("lantern.cancel_set_up", text="Cancel", icon="X")
+    elif inference.plan is not None:
+        _draw_plan(column, context, inference.plan, factor)
+    elif status.state is SetupState.READY and not _unfit():
+        _draw_ready(column, context, status, factor)
+    elif status.state is SetupState.NOT_SET_UP and not _unfit():
+        column.label(text="Not set up", icon="INFO")
+        _draw_text(column, context, status.message or _INTRODUCTION)
+        _main_button(column, "Set Up Inference")
+    else:
+        outdated = status.state is SetupState.OUTDATED and not _unfit()
+        column.label(text="Set up for another version" if outdated else "Broken", icon="ERROR")
+        _draw_text(column, context, _unfit() or status.message or inference.problem)
+        _main_button(column, "Set Up Again" if outdated else "Repair")
+        column.operator("lantern.remove_inference", icon="TRASH")
+
+
+def _main_button(column: UILayout, text: str) -> None:
+    row = column.row()
+    row.scale_y = 1.4
+    row.operator("lantern.set_up_inference", text=text, icon="IMPORT")
+
+
+def _unfit() -> str:
+    """Why the server could not run on an environment that looked whole, "" if it could."""
+    return session.client.message if session.client.unfit else ""
+
+
+def _draw_installing(column: UILayout, context: Context, status: SetupStatus) -> None:
+    if status.elsewhere:
+        column.label(text="Another Blender is setting it up ...", icon="SORTTIME")
+        return
+    column.label(text=f"Installing, step {max(1, status.step)} of {max(1, status.steps)}", icon="SORTTIME")
+    row = column.row(align=True)
+    row.scale_y = 1.2
+    row.progress(factor=status.fraction, text=f"{status.doing or 'Beginning'}, {status.fraction:.0%}")
+    row.operator("lantern.cancel_set_up", text="", icon="CANCEL")
+    _draw_text(column, context, "You can go on working meanwhile.")
+
+
+def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, factor: float) -> None:
+    facts = [("Install", f"PyTorch for {plan.build.name}"), ("", plan.why)]
+    if plan.python is not None:
+        facts.append(("Made From", f"Python {plan.python.version}, {_short(plan.python.executable)}"))
+    if plan.needs_network:
+        facts.append(("Download", f"About {size_text(plan.download)}, from {plan.source}"))
+    else:
+        facts.append(("From", plan.source))
+    facts.append(("On Disk", f"About {size_text(plan.disk)}; {size_text(plan.free)} are free"))
+    facts.append(("Folder", _short(inference.setup.folder)))
+    column.label(text="This will be installed:", icon="INFO")
+    draw_facts(column, context, facts, factor)
+    hindrance = inference.hindrance
+    if hindrance:
+        draw_message(column, context, hindrance)
+        if not plan.problem:
+            column.operator("lantern.show_network_settings", icon="PREFERENCES")
+    row = column.row(align=True)
+    row.scale_y = 1.4
+    row.operator(
+        "lantern.install_inference", text="Download and Install" if plan.needs_network else "Install", icon="IMPORT"
+    )
+    row.operator("lantern.cancel_set_up", text="Not Now", icon="X")
+
+
+def _draw_ready(column: UILayout, context: Context, status: SetupStatus, factor: float) -> None:
+    column.label(text=f"Ready: {status.device or 'this machine'}", icon="CHECKMARK")
+    if status.message:
+        draw_message(column, context, status.message, icon="INFO")
+    facts = [
+        ("PyTorch", f"{status.torch} ({status.build})" if status.build else status.torch),
+        ("Made From", status.base),
+        ("On Disk", f"{size_text(status.size)}; {size_text(status.free)} are free"),
+        ("Folder", _short(inference.setup.folder)),
+    ]
+    draw_facts(column, context, facts, factor)
+    row = column.row(align=True)
+    row.operator("lantern.set_up_inference", text="Set Up Again", icon="FILE_REFRESH")
+    row.operator("lantern.remove_inference", icon="TRASH")
+
+
+# --- the user's own Python --------------------------------------------------------------------------------------------
+
+
+def _draw_own(column: UILayout, context: Context) -> None:
+    problem, checked = inference.problem, inference.checked
+    if problem:
+        column.label(text="Your own Python cannot be used", icon="ERROR")
+        _draw_text(column, context, problem)
+    elif inference.checking:
+        column.label(text="Trying your own Python ...", icon="SORTTIME")
+    elif checked is None:
+        column.label(text="Your own Python, not tried yet", icon="QUESTION")
+    elif checked.problem:
+        column.label(text="Your own Python cannot be used", icon="ERROR")
+        _draw_text(column, context, checked.problem)
+    else:
+        column.label(text=f"Ready: {checked.device_name or checked.device}, your own Python", icon="CHECKMARK")
+        facts = [("PyTorch", checked.torch), ("Python", checked.version)]
+        if checked.forward_ms:
+            facts.append(("One Picture", f"{checked.forward_ms:.0f} ms, by a small generator"))
+        facts += [("Note" if i == 0 else "", remark) for i, remark in enumerate(checked.remarks)]
+        draw_facts(column, context, facts, _FACTS)
+    row = column.row(align=True)
+    row.prop(preferences(), "server_python", text="")
+    row.operator("lantern.stop_using_own_python", text="", icon="X")
+    column.operator("lantern.try_own_python", icon="PLAY")
+
+
+# --- choices and the log ----------------------------------------------------------------------------------------------
+
+
+def _draw_choices(column: UILayout) -> None:
+    chosen = preferences()
+    if not _fold(column, "show_choices"):
+        return
+    inner = column.column()
+    inner.use_property_split = True
+    inner.use_property_decorate = False
+    inner.enabled = not inference.changing
+    inner.prop(chosen, "setup_build")
+    inner.prop(chosen, "setup_python")
+    inner.prop(chosen, "wheels_folder")
+    inner.operator("lantern.use_own_python", icon="FILE_SCRIPT")
+
+
+def _draw_log(column: UILayout, context: Context) -> None:
+    log = inference.setup.log if not inference.own or inference.checked or inference.checking else ()
+    if not log or not _fold(column, "show_setup_log"):
+        return
+    box = column.box().column(align=True)
+    box.scale_y = 0.8
+    lines = [part for line in list(log)[-_LOG_LINES:] for part in wrapped(context, line[:400])]
+    for line in lines[-_LOG_LINES:]:
+        box.label(text=line)
+    column.operator("lantern.copy_set_up_log", icon="COPYDOWN")
+
+
+def _fold(column: UILayout, name: str) -> bool:
+    chosen = preferences()
+    shown = getattr(chosen, name)
+    row = column.row()
+    row.alignment = "LEFT"
+    row.prop(chosen, name, icon="TRIA_DOWN" if shown else "TRIA_RIGHT", emboss=False)
+    return shown
+
+
+def _draw_text(column: UILayout, context: Context, text: str) -> None:
+    lines = column.column(align=True)
+    for line in wrapped(context, text):
+        lines.label(text=line)
+
+
+def size_text(size: int) -> str:
+    """Bytes in words: "210 MB", "2.9 GB"."""
+    if size < 1e9:
+        return f"{size / 1e6:.0f} MB"
+    return f"{size / 1e9:.1f} GB" if size < 1e11 else f"{size / 1e9:.0f} GB"
+
+
+def _short(path: Path) -> str:
+    """The path with ~ for the home folder."""
+    try:
+        return str(Path("~", path.relative_to(Path.home())))
+    except (ValueError, RuntimeError):
+        return str(path)
