@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import dev
-from latent_addon.environments import children, pythons
+from latent_addon.environments import children, making, pythons
 from tools import console, environments, system_libraries
 
 BLENDERS = [f"blender {version}" for version in environments.TESTED_BLENDERS]
@@ -22,7 +22,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> environments.Env
     monkeypatch.setattr(environments, "cache_folder", lambda: tmp_path / "cache")
     pins = tmp_path / "scratch.txt"
     pins.write_text("# nothing\n")
-    return environments.Environment("scratch", CURRENT, pins)
+    return environments.Environment("scratch", CURRENT, (pins,))
 
 
 def test_an_unfinished_environment_is_made_again_and_a_finished_one_reused(
@@ -41,7 +41,7 @@ def test_an_unfinished_environment_is_made_again_and_a_finished_one_reused(
 
 
 def test_a_failed_set_up_is_not_finished(scratch: environments.Environment) -> None:
-    scratch.pins.write_text("./there-is-no-such-package\n")
+    scratch.pins[0].write_text("./there-is-no-such-package\n")
     with pytest.raises(console.Problem, match="Installing"):
         environments.ensure(scratch, ())
     assert not scratch.ready
@@ -49,9 +49,9 @@ def test_a_failed_set_up_is_not_finished(scratch: environments.Environment) -> N
 
 def test_changed_pins_name_another_environment_and_comments_do_not(scratch: environments.Environment) -> None:
     before = scratch.folder
-    scratch.pins.write_text("# other words\n\n")
+    scratch.pins[0].write_text("# other words\n\n")
     assert scratch.folder == before
-    scratch.pins.write_text("numpy==1.0\n")
+    scratch.pins[0].write_text("numpy==1.0\n")
     assert scratch.folder != before
 
 
@@ -60,7 +60,8 @@ def test_every_blender_has_pins_and_the_tested_ones_are_known(root: Path) -> Non
     assert pinned == set(environments.BLENDER_PYTHONS)
     assert set(environments.TESTED_BLENDERS) <= pinned
     # A local version or a range here would make pip fetch gigabytes for a GPU that is not there.
-    assert "torch==2.13.0" in (root / "requirements" / "server.txt").read_text().splitlines()
+    for pins in (root / "inference_server" / "requirements").glob("torch-*.txt"):
+        assert making.pinned(pins) == ["torch==2.13.0"]
 
 
 def test_a_lock_waits_for_the_other_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent_addon.environments import pythons
+from latent_addon.environments import making, pythons
 from latent_addon.environments.pythons import Python
 from tools import system_libraries
 from tools.console import Problem, lock, run_step, say
@@ -53,17 +53,17 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: what it is for, which Python it is made from, and the pin file it is filled from."""
+    """One environment: what it is for, which Python it is made from, and the pin files it is filled from."""
 
     label: str
     version: str
-    pins: Path
+    pins: tuple[Path, ...]
     on_top_of: Environment | None = None
 
     @property
     def folder(self) -> Path:
         """Where it lies, made or not."""
-        pins = "\n".join(line for line in self.pins.read_text("utf-8").splitlines() if line and line[0] != "#")
+        pins = "\n".join(line for path in self.pins for line in making.pinned(path))
         base = self.on_top_of.folder.name if self.on_top_of else ""
         digest = hashlib.sha256("\n".join([pins, self.version, platform.machine(), base]).encode()).hexdigest()
         return cache_folder() / "environments" / f"{self.label}-py{self.version}-{digest[:10]}"
@@ -92,7 +92,7 @@ class Environment:
 
 def blender(version: str) -> Environment:
     """Return the environment of a Blender version ("5.2")."""
-    return Environment(f"blender-{version}", BLENDER_PYTHONS[version], _pins(f"blender-{version}"))
+    return Environment(f"blender-{version}", BLENDER_PYTHONS[version], (_pins(f"blender-{version}"),))
 
 
 def newest_blender(named: tuple[str, ...]) -> Environment:
@@ -116,7 +116,7 @@ def server(named: tuple[str, ...]) -> Environment:
     """Return the inference server's environment: one that is ready, or else one for the first Python found."""
     current = "{}.{}".format(*sys.version_info[:2])
     versions = [current, *(version for version in pythons.KNOWN if version != current)]
-    choices = [Environment("server", version, _pins("server")) for version in versions if version in pythons.KNOWN]
+    choices = [Environment("server", version, _server_pins()) for version in versions if version in pythons.KNOWN]
     ready = next((choice for choice in choices if choice.ready), None)
     return ready or next(choice for choice in choices if pythons.find(choice.version, named))
 
@@ -124,7 +124,7 @@ def server(named: tuple[str, ...]) -> Environment:
 def checks(named: tuple[str, ...]) -> Environment:
     """Return the environment of lint and the plain tests, which sees the server's packages too."""
     base = server(named)
-    return Environment("checks", base.version, _pins("checks"), on_top_of=base)
+    return Environment("checks", base.version, (_pins("checks"),), on_top_of=base)
 
 
 def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
@@ -151,7 +151,8 @@ def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
         if is_blender:
             say(f"trying {environment.label}: a first picture of 16 by 16 pixels")
             run_step([environment.python, "-c", RENDER_PROBE], f"Rendering in {environment.label}", quietly=True)
-        environment.finished_mark.write_text(environment.pins.read_text("utf-8"), "utf-8")
+        pins = "".join(path.read_text("utf-8") for path in environment.pins)
+        environment.finished_mark.write_text(pins, "utf-8")
     return environment
 
 
@@ -171,11 +172,17 @@ def _make(environment: Environment, python: Python) -> None:
         link = environment.site_packages / "server_packages.pth"
         link.write_text(f"{environment.on_top_of.site_packages}\n", "utf-8")
     pip = [environment.python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    run_step([*pip, "-r", environment.pins], f"Installing {environment.pins.name}")
+    for pins in environment.pins:
+        run_step([*pip, "-r", pins], f"Installing {pins.name}")
 
 
 def _pins(name: str) -> Path:
     return ROOT / "requirements" / f"{name}.txt"
+
+
+def _server_pins() -> tuple[Path, ...]:
+    folder = ROOT / "inference_server" / "requirements"
+    return folder / "torch-cpu.txt", folder / "common.txt"
 
 
 def _no_python(versions: tuple[str, ...]) -> str:

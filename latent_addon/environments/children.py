@@ -1,20 +1,179 @@
-"""Other programs, started so that they cannot be led astray, and cannot outlive who started them."""
+"""Other Pythons, started so that they cannot be led astray, and cannot outlive who started them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-STRAY_VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_PYTHON")
-"""What would put packages elsewhere. PYTHON* and BLENDER_* are left out, too; pip's indexes and proxies are kept."""
+PIP_SETTINGS_KEPT = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "PIP_NO_INDEX",
+    "PIP_TRUSTED_HOST",
+    "PIP_CERT",
+    "PIP_CLIENT_CERT",
+    "PIP_PROXY",
+    "PIP_TIMEOUT",
+    "PIP_DEFAULT_TIMEOUT",
+    "PIP_RETRIES",
+    "PIP_CACHE_DIR",
+    "PIP_NO_CACHE_DIR",
+    "PIP_CONFIG_FILE",
+    "PIP_KEYRING_PROVIDER",
+    "PIP_USE_FEATURE",
+    "PIP_DISABLE_PIP_VERSION_CHECK",
+)
+"""From where and how packages come is the user's to set; where they go to is not."""
+
+GUARD = """
+import os, runpy, signal, sys, threading
+def watch():
+    try:
+        while os.read(0, 1):
+            pass
+    except OSError:
+        pass
+    if os.name == "posix":
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Runs a module as "python -m" does, and ends with its whole process group when stdin closes: with who started it."""
+
+IDLE_SECONDS = 0.25
+_END = object()
+
+
+class Stopped(Exception):
+    """`Children.stop` was called."""
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """Return this process's environment without what would lead another Python or Blender astray, and with `extra`."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name.upper() not in STRAY_VARIABLES
-        and not name.upper().startswith(("PYTHON", "BLENDER_"))
-        and name != "__PYVENV_LAUNCHER__"
-    }
+    kept = {name: value for name, value in os.environ.items() if not _is_stray(name.upper())}
     return kept | {"PYTHONNOUSERSITE": "1"} | extra
+
+
+def _is_stray(name: str) -> bool:
+    if name.startswith("PIP_"):
+        return name not in PIP_SETTINGS_KEPT
+    return name.startswith(("PYTHON", "BLENDER_")) or name in ("VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
+
+
+class Children:
+    """Starts modules of Pythons, one at a time, and ends what runs when told to stop. It is not used again then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self.stopped = False
+        """Whether `stop` was called."""
+
+    def run(
+        self,
+        python: Path,
+        module: Sequence[str | Path],
+        on_line: Callable[[str], None],
+        *,
+        flags: Sequence[str] = ("-I",),
+        on_idle: Callable[[], None] = lambda: None,
+        **extra: str,
+    ) -> int:
+        """Run ``python -m module ...`` to its end and return its exit status.
+
+        on_line gets every line of stdout and stderr, on_idle is called when there is none for a quarter of a second;
+        both in the calling thread. `extra` are variables for its environment.
+        Raises Stopped, at once or in the middle, and OSError if `python` cannot be started.
+        """
+        command = [str(python), *flags, "-u", "-X", "utf8", "-c", GUARD, *map(str, module)]
+        with self._lock:
+            if self.stopped:
+                raise Stopped
+            child = self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(**extra),
+                cwd=tempfile.gettempdir(),  # Windows locks the working folder of a process
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        lines: queue.SimpleQueue[object] = queue.SimpleQueue()
+        reader = threading.Thread(target=_read_lines, args=(child, lines), name="lantern-setup-reader", daemon=True)
+        reader.start()
+        try:
+            while True:
+                try:
+                    line = lines.get(timeout=IDLE_SECONDS)
+                except queue.Empty:
+                    on_idle()
+                    continue
+                if line is _END:
+                    break
+                on_line(str(line))
+        finally:
+            # Also when on_line has raised: nobody else will end it.
+            self._end(child)
+            reader.join()
+        if self.stopped:
+            raise Stopped
+        return child.returncode
+
+    def stop(self) -> None:
+        """End what runs, now; whatever is to be run from here on raises Stopped. Any thread may call it."""
+        with self._lock:
+            self.stopped = True
+            child = self._child
+        if child is not None:
+            _kill(child)
+
+    def check(self) -> None:
+        """Raise Stopped if `stop` was called."""
+        if self.stopped:
+            raise Stopped
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        # After the end of its output it has a moment to end by itself; its exit status is worth waiting for.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(2.0)
+        with self._lock:
+            self._child = None
+        _kill(child)
+        child.wait()
+        assert child.stdin is not None
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End a child and its children; the group may outlive its leader."""
+    if os.name != "posix":
+        child.kill()
+        return
+    # Nobody may be left in the group; macOS says "not permitted" when only a zombie is.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _read_lines(child: subprocess.Popen[bytes], lines: queue.SimpleQueue[object]) -> None:
+    assert child.stdout is not None
+    try:
+        with child.stdout as stream:
+            while line := stream.readline(8192):
+                # A progress bar returns to the start of its line; the last state is the one worth keeping.
+                text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
+                if text:
+                    lines.put(text)
+    finally:
+        lines.put(_END)

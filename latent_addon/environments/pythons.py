@@ -1,4 +1,4 @@
-"""Find the Pythons of this machine: named, running now, on PATH, known to the Windows launcher, or in pyenv."""
+"""Find the Pythons of this machine: named, running now, on PATH, where installers put them, or in pyenv."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +15,44 @@ from pathlib import Path
 from .children import clean_environment
 
 KNOWN = ("3.11", "3.12", "3.13", "3.14")
+"""The versions for which every pinned package has wheels."""
+
 # The base executable, because an environment made from another environment's Python breaks when that one is deleted.
+# Plain enough for a Python 2 to answer.
 PROBE = """
-import importlib.util, json, sys, sysconfig
-whole = sys.implementation.name == "cpython" and sys.maxsize > 2**32 and not sysconfig.get_config_var("Py_GIL_DISABLED")
-print(json.dumps([getattr(sys, "_base_executable", "") or sys.executable, "%d.%d" % sys.version_info[:2], whole,
-                  importlib.util.find_spec("ensurepip") is not None]))
+import json, sys, sysconfig
+unfit = ""
+if sys.version_info >= (3, 4):
+    import importlib.util
+    ensurepip = importlib.util.find_spec("ensurepip") is not None and importlib.util.find_spec("venv") is not None
+    if sys.implementation.name != "cpython":
+        unfit = "is " + sys.implementation.name + ", not CPython"
+    elif sysconfig.get_config_var("Py_GIL_DISABLED"):
+        unfit = "is the free-threaded kind"
+else:
+    ensurepip = False
+if sys.maxsize <= 2**32:
+    unfit = "is a 32-bit program"
+print(json.dumps([getattr(sys, "_base_executable", "") or sys.executable, sys.version.split()[0], ensurepip, unfit]))
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Python:
-    """An interpreter on this machine."""
+    """An interpreter on this machine.
+
+    executable: the base one, never that of an environment. version: "3.11". release: "3.11.9".
+    unfit: why it cannot be used, "is the free-threaded kind"; "" if it can.
+    """
 
     executable: Path
     version: str
     can_make_environments: bool
+    release: str = ""
+    unfit: str = ""
+
+    def __str__(self) -> str:
+        return f"Python {self.release or self.version}, {self.executable}"
 
 
 def find(version: str, named: tuple[str, ...]) -> Python | None:
@@ -38,26 +61,52 @@ def find(version: str, named: tuple[str, ...]) -> Python | None:
     return next((python for python in fitting if python.can_make_environments), fitting[0] if fitting else None)
 
 
-@functools.cache
 def search(named: tuple[str, ...]) -> tuple[Python, ...]:
     """Return every usable Python, the ones in `named` first, then the one running this program."""
+    return tuple(python for python in survey((*named, sys.executable)) if not python.unfit)
+
+
+@functools.cache
+def survey(named: tuple[str, ...]) -> tuple[Python, ...]:
+    """Return every Python there is, fit or not, the ones in `named` first. Runs each of them: up to some seconds."""
     found: dict[Path, Python] = {}
+    seen: set[str] = set()
     for path in _candidates(named):
-        python = _probe(path)
+        real = os.path.realpath(path)
+        if real in seen and str(path) not in named:
+            continue
+        seen.add(real)
+        python = probe(path)
         if python is not None:
             found.setdefault(python.executable, python)
     return tuple(found.values())
 
 
+def probe(path: Path) -> Python | None:
+    """Run the program at `path`; return what it says of itself, None if it is no Python."""
+    answer = _output([str(path), "-I", "-c", PROBE])
+    try:
+        executable, release, can_make_environments, unfit = json.loads(answer)
+    except ValueError:
+        # Python 2 and the first 3 know no -I.
+        try:
+            executable, release, can_make_environments, unfit = json.loads(_output([str(path), "-c", PROBE]))
+        except ValueError:
+            return None
+    version = ".".join(release.split(".")[:2])
+    if version not in KNOWN and not unfit:
+        unfit = f"is not one of {', '.join(KNOWN)}"
+    return Python(Path(executable), version, can_make_environments, release, unfit)
+
+
 def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
     yield from map(Path, named)
-    yield Path(sys.executable)
+    names = (*(f"python{version}" for version in reversed(KNOWN)), "python3", "python")
     suffix = ".exe" if sys.platform == "win32" else ""
-    for folder in map(Path, os.get_exec_path()):
-        for name in (*(f"python{version}" for version in reversed(KNOWN)), "python3", "python"):
-            if os.path.isfile(
-                folder / (name + suffix)
-            ):  # unlike Path.is_file, this bears a folder that may not be read
+    for folder in _program_folders():
+        for name in names:
+            # Unlike Path.is_file, os.path.isfile bears a folder that may not be read.
+            if os.path.isfile(folder / (name + suffix)):
                 yield folder / (name + suffix)
     if sys.platform == "win32":
         # "py -0p" prints lines such as " -V:3.13 *        C:\...\python.exe".
@@ -65,25 +114,43 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
             at = line.find(":\\")
             if at > 0:
                 yield Path(line[at - 1 :].strip())
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    home = Path.home()
+    root = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
     for version in reversed(KNOWN):
         yield from sorted(root.glob(f"versions/{version}.*/bin/python"), reverse=True)
         yield from sorted(root.glob(f"pyenv-win/versions/{version}.*/python.exe"), reverse=True)
+        yield from sorted(home.glob(f".local/share/uv/python/cpython-{version}.*/bin/python{version}"), reverse=True)
 
 
-def _probe(path: Path) -> Python | None:
-    answer = _output([str(path), "-I", "-c", PROBE])
-    try:
-        executable, version, whole, can_make_environments = json.loads(answer)
-    except ValueError:
-        return None
-    return Python(Path(executable), version, can_make_environments) if whole and version in KNOWN else None
+def _program_folders() -> Iterator[Path]:
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    if sys.platform == "darwin":
+        # Programs started from the Dock have a bare PATH. /usr/bin has only a stand-in, which asks to install Xcode.
+        folders = [folder for folder in folders if folder != Path("/usr/bin")]
+        folders += [Path("/opt/homebrew/bin"), Path("/usr/local/bin")]
+        framework = Path("/Library/Frameworks/Python.framework/Versions")
+        folders += [framework / version / "bin" for version in reversed(KNOWN)]
+    elif sys.platform == "win32":
+        names = [f"Python{version.replace('.', '')}" for version in reversed(KNOWN)]
+        local = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "Programs" / "Python"
+        everyone = Path(os.environ.get("PROGRAMFILES") or r"C:\Program Files")
+        folders += [base / name for base in (local, everyone) for name in names]
+    yield from dict.fromkeys(folders)
 
 
 def _output(command: list[str]) -> str:
     try:
         return subprocess.run(
-            command, env=clean_environment(), capture_output=True, text=True, timeout=30, check=True
+            command,
+            env=clean_environment(),
+            cwd=tempfile.gettempdir(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=30,
+            check=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         ).stdout
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""
