@@ -10,13 +10,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from .frame_files import is_frame, sign
 from .pixels.encoding import encode_png, read_png, write_atomically
 from .pixels.shadow import make_shadow
-from .protocol import INTERNAL_ERROR, FrameOrder, ProtocolError, ShadowOrder
+from .protocol import INTERNAL_ERROR, SOURCE_MISSING, FrameOrder, ProtocolError, ShadowOrder
 from .scheduler import Order
 
 
@@ -55,10 +57,18 @@ Report = Callable[[Flight, float], None]
 """Called with each finished flight and the seconds it took. Flights of one job come in the order they were added."""
 
 
+def is_there(folder: Path, name: str) -> bool:
+    """Return whether a frame needs not be made: its file is there, whole, and its own.
+
+    It is read to the end, for whoever orders a frame that is there may have found it damaged.
+    """
+    return is_frame(folder / name, name, thoroughly=True)
+
+
 def missing_shadows(order: Order) -> list[ShadowOrder]:
     """Return the shadows of an order whose files are not there yet."""
     shadows = order.spec.shadows if isinstance(order.spec, FrameOrder) else (order.spec,)
-    return [shadow for shadow in shadows if not os.path.exists(order.ticket.folder / shadow.name)]
+    return [shadow for shadow in shadows if not is_there(order.ticket.folder, shadow.name)]
 
 
 def write_order(order: Order, colour: np.ndarray | None) -> None:
@@ -68,11 +78,22 @@ def write_order(order: Order, colour: np.ndarray | None) -> None:
     """
     folder = order.ticket.folder
     if colour is not None:
-        write_atomically(folder / order.spec.name, encode_png(colour))
+        write_atomically(folder / order.spec.name, sign(encode_png(colour), order.spec.name))
     for shadow in missing_shadows(order):
         if colour is None:
-            colour = read_png(folder / shadow.source)
-        write_atomically(folder / shadow.name, encode_png(make_shadow(colour, shadow.settings)))
+            colour = _read_frame(folder, shadow.source)
+        picture = encode_png(make_shadow(colour, shadow.settings))
+        write_atomically(folder / shadow.name, sign(picture, shadow.name))
+
+
+def _read_frame(folder: Path, name: str) -> np.ndarray:
+    pixels = read_png(folder / name)
+    if not is_frame(folder / name, name):
+        message = (
+            f"The file {folder / name} is not the frame of that name. Delete the file and generate the frame again."
+        )
+        raise ProtocolError(SOURCE_MISSING, message)
+    return pixels
 
 
 class Pipeline:

@@ -19,7 +19,7 @@ from .checkpoints import BUILTIN_RUN, CheckpointError
 from .checkpoints.latents import read_latents
 from .generators.base import GeneratorInfo
 from .library import read_run
-from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, missing_shadows
+from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
 from .pixels.encoding import prepare_folder, remove_stale_parts
 from .protocol import (
     CHECKPOINT_CHANGED,
@@ -212,7 +212,7 @@ class Worker:
             order = self._scheduler.take(head.batch_key)
             if order is None:
                 break
-            if isinstance(order.spec, FrameOrder) and not os.path.exists(order.ticket.folder / order.spec.name):
+            if isinstance(order.spec, FrameOrder) and not is_there(order.ticket.folder, order.spec.name):
                 wanted.append(len(orders))
             orders.append(order)
             frames.append(None if missing_shadows(order) else THERE)

@@ -82,6 +82,8 @@ class Session:
         if self.busy_rendering:
             return
         self._watch_server()
+        if self.armed and self.plans.store.look_closer():
+            changes.mark()
         if changes.take(hints=not self.feeder.busy or time.monotonic() - self._planned > self._plan_again):
             self.replan()
         elif time.monotonic() - self._looked > _LOOK_AGAIN:
@@ -106,7 +108,7 @@ class Session:
         """Make what is missing although frames are not made automatically."""
         self.arm()
         changes.take(hints=True)
-        self.plans.store.refresh()
+        self.plans.store.doubt()
         self.replan()
         self._asked = self._moved = True
         self._feed()  # takes the place of orders that the edit has overtaken, and of what may go wrong with them
@@ -293,6 +295,8 @@ class Session:
         self.tick()
 
         def ended() -> bool:
+            if self.plans.store.unchecked:
+                return False
             scenes = [scene] if scene else list(bpy.data.scenes)
             # A file may be seen in the folder before the server's word of it arrives.
             return bool(self.halted) or not (self.feeder.busy or any(self.plans.missing(each) for each in scenes))

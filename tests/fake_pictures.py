@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_server import protocol
+from inference_server.frame_files import is_frame, sign
 
 
 def latent(seed: int, z_dim: int) -> list[float]:
@@ -77,21 +78,20 @@ def write_frame(
     folder: Path, frame: protocol.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
 ) -> list[str]:
     """Write a colour frame unless it is there, as the real server; return the names to report."""
-    if not (folder / frame.name).exists():
-        _replace(folder / frame.name, encode_png(picture(frame, row, width, height, weights), width, height))
+    if not is_frame(folder / frame.name, frame.name, thoroughly=True):
+        data = encode_png(picture(frame, row, width, height, weights), width, height)
+        _replace(folder / frame.name, sign(data, frame.name))
     return [frame.name]
 
 
 def write_shadow(folder: Path, order: protocol.ShadowOrder) -> list[str]:
     """Write a shadow frame from its source in the same folder unless it is there; return the names to report."""
-    if (folder / order.name).exists():
+    if is_frame(folder / order.name, order.name, thoroughly=True):
         return [order.name]
-    try:
-        colour, width, height = decode_png((folder / order.source).read_bytes())
-    except (OSError, ValueError, struct.error, zlib.error) as error:
-        text = f"'{order.source}' cannot be read: {error}"
-        raise protocol.ProtocolError(protocol.SOURCE_MISSING, text) from None
-    _replace(folder / order.name, encode_png(shadow(colour, order.settings), width, height))
+    if not is_frame(folder / order.source, order.source, thoroughly=True):
+        raise protocol.ProtocolError(protocol.SOURCE_MISSING, f"'{order.source}' is not there, or damaged.")
+    colour, width, height = decode_png((folder / order.source).read_bytes())
+    _replace(folder / order.name, sign(encode_png(shadow(colour, order.settings), width, height), order.name))
     return [order.name]
 
 
@@ -111,8 +111,9 @@ def decode_png(data: bytes) -> tuple[bytes, int, int]:
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError("not a PNG file")
     width, height, depth, kind, *_ = struct.unpack(">IIBBBBB", data[16:29])
-    (length,) = struct.unpack(">I", data[33:37])
-    rows = zlib.decompress(data[41 : 41 + length])
+    start = data.index(b"IDAT")
+    (length,) = struct.unpack(">I", data[start - 4 : start])
+    rows = zlib.decompress(data[start + 4 : start + 4 + length])
     stride = 1 + width * (3 if kind == 2 else 4)
     if depth != 8 or kind not in (2, 6) or len(rows) != stride * height or any(rows[::stride]):
         raise ValueError("not a PNG file of the fake generator")

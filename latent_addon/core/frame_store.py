@@ -11,10 +11,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...inference_server.frame_files import Stamp, is_frame, look, stamp_of
 from .png import encode_png, placeholder
 
-_TICK = 50_000_000
-"""Nanoseconds; longer than the clock ticks that file systems stamp folders with."""
+_TICK = 0.05
+"""Seconds; longer than the clock ticks that file systems stamp folders with."""
+
+_LONGEST_PAUSE = 60.0
+"""Seconds between looks at most, after one that took very long: a share that hung, a machine that slept meanwhile."""
 
 
 class StoreError(Exception):
@@ -34,13 +38,21 @@ class FrameStore:
     """Frames in one flat folder: `c_<hash>.png` colour frames, `s_<hash>.png` shadows, and placeholders.
 
     The folder is not made before something is written to it. `names` follows what others add or delete, by the folder's
-    modification time.
+    modification time. A name is believed until `look_closer`, which goes round and round, comes to its file.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._names: set[str] = set()
+        self._damaged: set[str] = set()
+        self._stamps: dict[str, Stamp] = {}
+        """Of the files that were looked into and found whole."""
+        self._unchecked: list[str] = []
+        self._round: list[str] = []
+        self._placeholders: dict[str, Stamp | None] = {}
         self._seen = -1
+        self._seen_at = 0.0
+        self._settled = False
         self._look_again = 0.0
 
     def names(self) -> set[str]:
@@ -58,34 +70,92 @@ class FrameStore:
         try:
             changed = self.folder.stat().st_mtime_ns
         except OSError:
-            self._names, self._seen = set(), -1
-        else:
-            if changed != self._seen:
-                # A folder's time has the resolution of a clock tick: a second change within it would not show.
-                settled = time.time_ns() - changed > _TICK
-                self._names = _frame_names(self.folder)
-                self._seen = changed if settled else -1
+            changed = -1
+        if changed != self._seen:
+            self._seen, self._seen_at, self._settled = changed, started, False
+        if not self._settled:
+            # A second change within one tick of the file system's clock, which need not be ours, would not show.
+            self._settled = started - self._seen_at > _TICK
+            self._list()
         now = time.monotonic()
-        self._look_again = now + 50.0 * (now - started)
+        self._look_again = now + min(_LONGEST_PAUSE, 50.0 * (now - started))
+
+    def _list(self) -> None:
+        listed = _frame_names(self.folder)
+        fresh = listed - self._names  # the damaged ones, too: someone may have put the right file there
+        self._damaged &= listed
+        self._names = listed - self._damaged
+        self._unchecked += fresh
+        for name in self._stamps.keys() - listed:
+            del self._stamps[name]
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether there are names whose files nobody has looked into yet."""
+        return bool(self._unchecked)
+
+    def doubt(self) -> None:
+        """Let every file be looked at again before anyone believes that nothing is missing."""
+        self.refresh()
+        self._unchecked = [*self._names, *self._damaged]
+
+    def look_closer(self, seconds: float = 0.002) -> bool:
+        """Look at one file after the other for about so long, round and round, new ones first.
+
+        Returns whether `names` is another now: a file was damaged, cut off or replaced, or has become whole again.
+        """
+        end = time.monotonic() + seconds
+        changed = False
+        while self._unchecked or self._round:
+            name = self._unchecked.pop() if self._unchecked else self._round.pop()
+            changed |= self._check(name)
+            if time.monotonic() >= end:
+                return changed
+        self._round = [*self._names, *self._damaged]
+        return changed
+
+    def _check(self, name: str) -> bool:
+        known = self._stamps.get(name)
+        if known is not None and stamp_of(self.folder / name) == known:
+            return False
+        # A file that has changed since it was whole, or was damaged before, is suspect.
+        return (name in self._names) != self._is_whole(name, known is not None or name in self._damaged)
+
+    def _is_whole(self, name: str, thoroughly: bool = False) -> bool:
+        stamp = look(self.folder / name, name, thoroughly)
+        self._forget(name)
+        if stamp is None:
+            self._damaged.add(name)
+            return False
+        self._names.add(name)
+        self._stamps[name] = stamp
+        return True
+
+    def _forget(self, name: str) -> None:
+        self._names.discard(name)
+        self._stamps.pop(name, None)
+        self._damaged.discard(name)
 
     def note_made(self, names: Iterable[str]) -> list[str]:
-        """Add frames that are said to be made, and return those that are truly there."""
-        there = [name for name in names if (self.folder / name).exists()]
-        self._names.update(there)
-        return there
+        """Add frames that are said to be made, and return those that are truly there, and whole."""
+        return [name for name in names if self._is_whole(name)]
 
     def discard(self, names: Iterable[str]) -> None:
         """Delete frames that turned out to be damaged."""
         for name in names:
-            self._names.discard(name)
+            self._forget(name)
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink()
 
     def placeholder(self, width: int, height: int) -> str:
         """Name of the picture shown for frames of this size that are not made yet; written at first need."""
         name = f"placeholder_{width}x{height}.png"
-        if not (self.folder / name).exists():
-            self.write(name, encode_png(placeholder(width, height)))
+        stamp = stamp_of(self.folder / name)
+        if stamp is None or self._placeholders.get(name) != stamp:
+            data = encode_png(placeholder(width, height))
+            if stamp is None or _content(self.folder / name) != data:
+                self.write(name, data)
+            self._placeholders[name] = stamp_of(self.folder / name)
         return name
 
     def write(self, name: str, data: bytes) -> None:
@@ -103,16 +173,16 @@ class FrameStore:
     def adopt(self, other: Path, names: Collection[str], move: bool) -> int:
         """Take files of another store's folder into this one; return how many came.
 
-        Files that are already here are left as they are (same name, same content), files that are not there are passed
-        over. `move` takes them away from `other`; else they are hard-linked where the disk can, copied where it cannot.
-        Raises StoreError; what had come by then stays, and nothing is lost from `other` before it is here.
+        Files that are whole here are left as they are (same name, same content), files that are not whole there are
+        passed over. `move` takes them away from `other`; else they are hard-linked where the disk can, copied where it
+        cannot. Raises StoreError; what had come by then stays, and nothing is lost from `other` before it is here.
         """
         came = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name in sorted(names):
                 source, target = other / name, self.folder / name
-                if target.exists() or not source.exists():
+                if is_frame(target, name) or not is_frame(source, name):
                     continue
                 self._bring(source, target, move)
                 came += 1
@@ -127,7 +197,7 @@ class FrameStore:
             else:
                 os.link(source, target)
             return
-        except OSError:  # another disk, or one without links
+        except OSError:  # another disk, or one without links; or a damaged file is in the way of the link
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
             try:
                 shutil.copyfile(source, temporary)
@@ -157,7 +227,7 @@ class FrameStore:
                 continue
             with contextlib.suppress(OSError):  # in use on Windows: the next run tries again
                 os.unlink(entry.path)
-                self._names.discard(entry.name)
+                self._forget(entry.name)
                 files += 1
                 freed += stat.st_size
         return Removed(files, freed, max(0, total - freed - budget))
@@ -168,6 +238,13 @@ def _frame_names(folder: Path) -> set[str]:
         return {name for name in os.listdir(folder) if _is_frame(name)}
     except OSError:
         return set()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _frames_in(folder: Path) -> Iterable[os.DirEntry[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frame_bytes import frame
 from latent_lantern.latent_addon.core import png
 from latent_lantern.latent_addon.core.frame_store import FrameStore, StoreError
 
@@ -18,8 +19,8 @@ def store(tmp_path: Path) -> FrameStore:
     return FrameStore(tmp_path / "latent_lantern" / "frames")
 
 
-def put(store: FrameStore, name: str, size: int = 10, age: float = 0.0) -> None:
-    store.write(name, b"x" * size)
+def put(store: FrameStore, name: str, size: int = 200, age: float = 0.0) -> None:
+    store.write(name, frame(name, size))
     stat = (store.folder / name).stat()
     os.utime(store.folder / name, (stat.st_atime - age, stat.st_mtime - age))
 
@@ -56,6 +57,7 @@ def test_a_full_folder_is_read_seldom(store, monkeypatch):
     def slow_look(folder):
         looks.append(now[0])
         now[0] += 1.0
+        os.utime(folder, (now[0], now[0]))  # and somebody changes it all the time
         return set()
 
     monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store.time.monotonic", lambda: now[0])
@@ -102,9 +104,12 @@ def test_note_made_believes_only_what_is_there(store):
 @pytest.mark.parametrize("move", [True, False])
 def test_adopting_brings_frames_and_keeps_what_is_here(store, tmp_path, monkeypatch, move, linkable):
     other = FrameStore(tmp_path / "other")
-    put(other, "c_1.png", 3)
-    put(other, "c_2.png", 4)
-    put(store, "c_2.png", 9)
+    put(other, "c_1.png", 203)
+    put(other, "c_2.png", 204)
+    put(other, "c_cut.png")
+    (other.folder / "c_cut.png").write_bytes(frame("c_cut.png")[:-1])
+    put(store, "c_2.png", 209)
+    (store.folder / "c_1.png").write_bytes(b"damaged")
     if not linkable:
         replace = os.replace
 
@@ -115,35 +120,35 @@ def test_adopting_brings_frames_and_keeps_what_is_here(store, tmp_path, monkeypa
 
         monkeypatch.setattr(os, "replace", other_disk)
         monkeypatch.setattr(os, "link", other_disk)
-    assert store.adopt(other.folder, {"c_1.png", "c_2.png", "c_gone.png"}, move=move) == 1
+    assert store.adopt(other.folder, {"c_1.png", "c_2.png", "c_gone.png", "c_cut.png"}, move=move) == 1
     store.refresh()
     assert store.names() == {"c_1.png", "c_2.png"}
-    assert (store.folder / "c_2.png").stat().st_size == 9
+    assert [(store.folder / f"c_{i}.png").stat().st_size for i in (1, 2)] == [203, 209]
     assert (other.folder / "c_1.png").exists() is not move
     assert not [name for name in os.listdir(store.folder) if name.endswith(".part")]
 
 
 def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
     for i in range(6):
-        put(store, f"c_{i}.png", 100, age=100.0 * (6 - i))
-    removed = store.enforce_budget(300, {"c_0.png", "c_1.png"})
+        put(store, f"c_{i}.png", 200, age=100.0 * (6 - i))
+    removed = store.enforce_budget(600, {"c_0.png", "c_1.png"})
     store.refresh()
     assert store.names() == {"c_0.png", "c_1.png", "c_5.png"}
-    assert (removed.files, removed.bytes, removed.over) == (3, 300, 0)
+    assert (removed.files, removed.bytes, removed.over) == (3, 600, 0)
 
 
 def test_a_budget_smaller_than_what_is_shown_says_so(store):
     for i in range(3):
-        put(store, f"s_{i}.png", 100)
-    removed = store.enforce_budget(100, {f"s_{i}.png" for i in range(3)})
-    assert (removed.files, removed.over) == (0, 200)
+        put(store, f"s_{i}.png", 200)
+    removed = store.enforce_budget(200, {f"s_{i}.png" for i in range(3)})
+    assert (removed.files, removed.over) == (0, 400)
     store.refresh()
     assert len(store.names()) == 3
 
 
 def test_within_the_budget_nothing_goes(store):
-    put(store, "c_0.png", 100)
-    assert store.enforce_budget(100, ()).files == 0
+    put(store, "c_0.png", 200)
+    assert store.enforce_budget(200, ()).files == 0
 
 
 def test_discarded_frames_are_gone(store):

@@ -103,20 +103,53 @@ def test_a_shadow_derived_later_equals_the_one_of_the_same_pass(server: Server, 
     assert server.made(job) == [order["name"] for order in derive]
     for frame in frames:
         for shadow in frame.shadows:
-            first, later = (folder / shadow.name).read_bytes(), (folder / f"later-{shadow.name}").read_bytes()
-            assert first == later
+            first, later = (np.asarray(Image.open(folder / f"{way}{shadow.name}")) for way in ("", "later-"))
+            assert np.array_equal(first, later)
     grey = np.asarray(Image.open(folder / "s0-f0000.png"))
     assert grey.ndim == 2 and set(np.unique(grey)) <= {0, 255}
 
 
 def test_what_is_there_is_reported_not_made_again(server: Server, tiny: dict, folder: Path) -> None:
     server.answer(server.generate(next(jobs), folder, tiny, latents(3), plain_frames(3)))
-    (folder / "f0001.png").write_bytes(b"left alone")
+    os.utime(folder / "f0001.png", ns=(1, 1))
     job = next(jobs)
     frames = [with_shadows(plain_frames(1)[0], MARROW), *plain_frames(5)[1:]]
     assert server.answer(server.generate(job, folder, tiny, latents(5), frames))["made"] == 5
     assert server.made(job) == ["f0000.png", "s0-f0000.png", *(f"f000{row}.png" for row in range(1, 5))]
-    assert (folder / "f0001.png").read_bytes() == b"left alone"
+    assert (folder / "f0001.png").stat().st_mtime_ns == 1  # left alone
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "another", "foreign", "link"])
+def test_what_is_damaged_is_made_again(server: Server, tiny: dict, folder: Path, damage: str) -> None:
+    frames = [with_shadows(frame, MARROW) for frame in plain_frames(3)]
+    assert server.answer(server.generate(next(jobs), folder, tiny, latents(3), frames))["made"] == 3
+    whole = {name: (folder / name).read_bytes() for name in ("f0001.png", "s0-f0001.png")}
+    for name, data in whole.items():
+        path = folder / name
+        path.unlink()
+        if damage == "link":
+            path.symlink_to(folder / "nowhere")
+            continue
+        middle = len(data) // 2
+        path.write_bytes(
+            {
+                "cut": data[:-1],
+                "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+                "another": (folder / name.replace("1", "2")).read_bytes(),
+                "foreign": b"GIF89a",
+            }[damage]
+        )
+    assert server.answer(server.generate(next(jobs), folder, tiny, latents(3), frames))["made"] == 3
+    assert {name: (folder / name).read_bytes() for name in whole} == whole
+    (folder / "s0-f0001.png").unlink()
+    (folder / "f0001.png").write_bytes((folder / "f0002.png").read_bytes())
+    derive = [ShadowOrder("s0-f0001.png", "f0001.png", MARROW).to_json()]
+    job = next(jobs)
+    server.ask("shadows/derive", job=job, folder=str(folder), shadows=derive)
+    failures = [note["params"] for note in server.notes if note["method"] == "frames/failed"]
+    (failure,) = (failure for failure in failures if failure["job"] == job)
+    assert failure["error"]["code"] == protocol.SOURCE_MISSING and "f0001.png" in failure["error"]["message"]
+    assert not (folder / "s0-f0001.png").exists()
 
 
 def test_a_name_is_made_and_told_once_in_a_job(server: Server, tiny: dict, folder: Path) -> None:

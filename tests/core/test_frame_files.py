@@ -1,0 +1,199 @@
+"""A frame's file says its own name, and that it is whole; nothing else is taken for a frame."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frame_bytes import frame
+from latent_lantern.inference_server.frame_files import is_frame, look, sign, stamp_of
+from latent_lantern.latent_addon.core import png
+from latent_lantern.latent_addon.core.frame_store import FrameStore
+
+NAME = "c_" + "0123456789" * 4 + ".png"
+OTHER = "c_" + "1234567890" * 4 + ".png"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FrameStore:
+    return FrameStore(tmp_path)
+
+
+def look_until_settled(store: FrameStore) -> bool:
+    """Look into every file, one a call; return whether any name came or went."""
+    store.refresh()
+    changed = [store.look_closer(0.0) for _ in range(2 * len(os.listdir(store.folder)) + 4)]
+    return any(changed)
+
+
+def test_a_signed_picture_is_the_same_picture() -> None:
+    pixels = np.random.RandomState(1).randint(0, 256, (9, 7, 3), dtype=np.uint8)
+    with Image.open(BytesIO(sign(png.encode_png(pixels), NAME))) as picture:
+        picture.load()
+        assert (np.asarray(picture) == pixels).all()
+        assert picture.text == {"Latent Lantern": NAME}
+
+
+def test_a_frame_cut_off_anywhere_is_none(tmp_path: Path) -> None:
+    path, whole = tmp_path / NAME, frame(NAME)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert not is_frame(path, NAME), length
+    path.write_bytes(whole)
+    assert is_frame(path, NAME)
+    path.write_bytes(whole + b"\0")
+    assert not is_frame(path, NAME)
+
+
+def test_every_changed_byte_is_found_by_a_thorough_look(tmp_path: Path) -> None:
+    path, whole = tmp_path / NAME, frame(NAME)
+    for place in range(len(whole)):
+        if 16 <= place < 33:
+            continue  # the header's size and colours: the pixels' length says the same
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert not is_frame(path, NAME, thoroughly=True), place
+
+
+@pytest.mark.parametrize("content", [b"", bytes(200), b"GIF89a" + bytes(200), frame(OTHER)], ids=str)
+def test_what_is_not_the_frame_of_that_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    assert not is_frame(tmp_path / NAME, NAME)
+
+
+def test_a_picture_without_a_name_is_no_frame(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(png.encode_png(np.zeros((4, 4, 3), np.uint8)))
+    assert not is_frame(tmp_path / NAME, NAME)
+
+
+def test_nothing_but_plain_files_is_opened(tmp_path: Path) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / NAME)  # opening it would wait for ever
+        assert not is_frame(tmp_path / NAME, NAME)
+        (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+    assert not is_frame(tmp_path / NAME, NAME)
+    (tmp_path / NAME).rmdir()
+    (tmp_path / NAME).symlink_to("/dev/zero")
+    assert stamp_of(tmp_path / NAME) is None and not is_frame(tmp_path / NAME, NAME)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).symlink_to(tmp_path / OTHER)
+    assert not is_frame(tmp_path / NAME, NAME)
+    (tmp_path / OTHER).write_bytes(frame(NAME))
+    assert is_frame(tmp_path / NAME, NAME)
+
+
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_file_in_the_folder_is_soon_no_frame(store: FrameStore) -> None:
+    for name in (NAME, OTHER):
+        store.write(name, frame(name))
+    (store.folder / OTHER).write_bytes(frame(OTHER)[:100])
+    store.refresh()
+    assert store.names() == {NAME, OTHER} and store.unchecked
+    assert look_until_settled(store)
+    assert store.names() == {NAME} and not store.unchecked
+    assert not look_until_settled(store)
+
+
+def damage_in_place(path: Path) -> None:
+    """Other pixels, and nothing else: neither the size nor the folder's time tells of it."""
+    with path.open("r+b") as file:
+        file.seek(-30, os.SEEK_END)
+        file.write(b"damage")
+
+
+@pytest.mark.parametrize("how", [damage_in_place, lambda path: os.truncate(path, 150), Path.unlink])
+def test_damage_to_a_known_frame_is_noticed_and_its_mending_too(store: FrameStore, how: object) -> None:
+    store.write(NAME, frame(NAME))
+    look_until_settled(store)
+    assert store.names() == {NAME}
+    os.utime(store.folder / NAME, ns=(1, 1))
+    look_until_settled(store)
+    assert store.names() == {NAME}  # touched, and the same to the last byte
+    how(store.folder / NAME)
+    look_until_settled(store)
+    assert store.names() == set()
+    store.write(NAME, frame(NAME))
+    look_until_settled(store)
+    assert store.names() == {NAME}
+
+
+def test_doubt_looks_at_every_file_again(store: FrameStore) -> None:
+    names = {f"c_{i:040}.png" for i in range(20)}
+    for name in names:
+        store.write(name, frame(name))
+    look_until_settled(store)
+    assert not store.unchecked
+    store.doubt()
+    assert store.unchecked
+    for _ in names:
+        assert store.unchecked
+        store.look_closer(0.0)  # one file a call, however short the time
+    assert not store.unchecked
+
+
+def test_the_server_is_not_believed_about_a_damaged_file(store: FrameStore) -> None:
+    store.write(NAME, frame(NAME)[:-1])
+    store.write(OTHER, frame(OTHER))
+    assert store.note_made([NAME, OTHER]) == [OTHER]
+    assert store.names() == {OTHER}
+
+
+def test_a_damaged_placeholder_is_written_again(store: FrameStore) -> None:
+    name = store.placeholder(8, 8)
+    whole = (store.folder / name).read_bytes()
+    (store.folder / name).write_bytes(whole[:40])
+    assert store.placeholder(8, 8) == name
+    assert (store.folder / name).read_bytes() == whole
+
+
+def test_a_change_within_a_tick_of_the_clock_is_seen(store: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a file system whose clock stands still for a while, and is another than ours."""
+    monkeypatch.setattr(store, "_look_again", 0.0)
+    store.write(NAME, frame(NAME))
+    os.utime(store.folder, ns=(5, 5))
+    store.refresh()
+    store.write(OTHER, frame(OTHER))
+    os.utime(store.folder, ns=(5, 5))
+    store.refresh()
+    assert store.names() == {NAME, OTHER}
+
+
+def test_a_look_that_took_hours_is_no_reason_to_look_away_for_days(
+    store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept in the middle of it."""
+    now = [1000.0]
+    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store.time.monotonic", lambda: now[0])
+
+    def asleep(folder: Path) -> set[str]:
+        now[0] += 8 * 3600
+        return set()
+
+    with monkeypatch.context() as sleeping:
+        sleeping.setattr("latent_lantern.latent_addon.core.frame_store._frame_names", asleep)
+        store.refresh()
+    store.write(NAME, frame(NAME))
+    now[0] += 61
+    assert store.names() == {NAME}
+
+
+def test_a_look_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / NAME
+    path.write_bytes(frame(NAME, 1_000_000))
+    read, sizes = os.read, []
+
+    def counted(file: int, size: int) -> bytes:
+        data = read(file, size)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr("latent_lantern.inference_server.frame_files.os.read", counted)
+    assert look(path, NAME) is not None
+    assert sum(sizes) < 200
