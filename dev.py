@@ -5,7 +5,7 @@
 
     python3 dev.py demo [...]               make the film in demo/ with the built extension in a clean Blender
     python3 dev.py test [LAYER ...] [...]   run everything that tests this project, or some layers:
-                                            lint, core, server, blender; what follows goes to pytest
+                                            lint, core, server, blender, versions; what follows goes to pytest
     python3 dev.py server ...               python -m inference_server ..., in its environment
     python3 dev.py blender FILE.py ...      run a script in Blender with the extension enabled
     python3 dev.py build | setup | lint     the extension's zip and notes into dist/; the environments; ruff and types
@@ -21,6 +21,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said in words, before the import
     sys.exit("dev.py: this is Python {}.{}; run dev.py with Python 3.11 or later.".format(*sys.version_info[:2]))
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -31,7 +32,7 @@ from tools import environments, package
 from tools.console import Problem, run, say
 from tools.environments import ROOT, Environment
 
-LAYERS = ("lint", "core", "server", "blender")
+LAYERS = ("lint", "core", "server", "blender", "versions")
 NOTHING_SELECTED = 5  # pytest's exit status when no test was collected
 
 
@@ -99,8 +100,8 @@ def lint(args: argparse.Namespace) -> int:
     return run([*ruff, "check", ROOT]) or run([*ruff, "format", "--check", ROOT])
 
 
-def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str]) -> int:
-    """Run the tests that need no Blender."""
+def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str], **variables: str) -> int:
+    """Run tests in plain Python, those that need no Blender or start it themselves."""
     checks = environments.ensure(environments.checks(args.python), args.python)
     archive = package.build(environments.ensure(environments.newest_blender(args.python), args.python))
     server = environments.server(args.python)
@@ -108,6 +109,7 @@ def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str
         [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *_with_paths(layer, pytest_arguments)],
         LANTERN_ZIP=str(archive),
         LANTERN_SERVER_PYTHON=str(server.python),
+        **variables,
     )
 
 
@@ -116,6 +118,14 @@ def blender_tests(args: argparse.Namespace, version: str, pytest_arguments: list
     blender, server = set_up(args.python, version)
     pytest = ["-m", "pytest", f"--rootdir={ROOT}", *_with_paths("blender", pytest_arguments)]
     return run_in_blender(blender, server, pytest)
+
+
+def version_tests(args: argparse.Namespace, pytest_arguments: list[str]) -> int:
+    """Run tests/versions, which goes from one Blender to another."""
+    tested = args.blender or environments.TESTED_BLENDERS
+    blenders = {version: environments.ensure(environments.blender(version), args.python) for version in tested}
+    pythons = {version: str(blender.python) for version, blender in blenders.items()}
+    return plain_tests(args, "versions", pytest_arguments, LANTERN_BLENDERS=json.dumps(pythons))
 
 
 def test(args: argparse.Namespace) -> int:
@@ -132,6 +142,8 @@ def test(args: argparse.Namespace) -> int:
         elif layer == "blender":
             for version in args.blender or environments.TESTED_BLENDERS:
                 jobs[f"blender {version}"] = lambda version=version: blender_tests(args, version, rest)
+        elif layer == "versions":
+            jobs["versions"] = lambda: version_tests(args, rest)
         else:
             jobs[layer] = lambda layer=layer: plain_tests(args, layer, rest)
     outcomes = {name: _timed(name, job) for name, job in jobs.items()}

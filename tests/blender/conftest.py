@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
+import re
 import traceback
-from collections.abc import Iterator
-from importlib.machinery import ModuleSpec
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import bpy
 import pytest
 
+from installed import add_alias
 from tools import blender_session
 
 if TYPE_CHECKING:
     from stage import Stage  # imports from the extension, which is installed only when tests are collected
 
-NAME = "latent_lantern"
-
-
-class InstalledExtension:
-    """Import hook: `latent_lantern.a` is the module `bl_ext.user_default.latent_lantern.a` of the installed zip."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name.partition(".")[0] == NAME else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(blender_session.EXTENSION + spec.name.removeprefix(NAME))
-        # importlib is about to write the alias's spec and loader over the module's own.
-        self._own = {key: getattr(module, key) for key in ("__spec__", "__loader__")}
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        vars(module).update(self._own)
+DEPRECATED = re.compile(r"^.*deprecat.*$", re.IGNORECASE | re.MULTILINE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
     except RuntimeError:
         traceback.print_exc()
         blender_session.leave(pytest.ExitCode.INTERNAL_ERROR)
-    sys.meta_path.insert(0, InstalledExtension())
+    add_alias(blender_session.EXTENSION)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport]:
+    """Fail a test in which something deprecated was used where no Python error could come out: in a callback, in C."""
+    report = yield
+    said = DEPRECATED.search(report.capstdout + report.capstderr)
+    if report.passed and said:
+        report.outcome = "failed"
+        report.longrepr = f"Something deprecated was used; this was printed: {said.group().strip()}"
+    return report
 
 
 @pytest.fixture(autouse=True)
