@@ -83,7 +83,7 @@ def parse(words: list[str]) -> None:
 
 
 def _parse_server(words: list[str]) -> None:
-    if words not in (["..."], ["COMMAND", "--help"]):
+    if words not in ([], ["COMMAND", "--help"]):
         cli._parser().parse_args(words)
 
 
