@@ -9,12 +9,15 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ..session import session
+from .context import StripOperator, current_strip
 
 TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
 
 AT_ONCE = 0.2
 """Seconds that a person does not notice."""
+
+_OTHER_STRIP = "The strip is not selected any more, so nothing was changed. Select it and try again"
 
 
 class AskingOperator(Operator):
@@ -85,3 +88,28 @@ class AskingOperator(Operator):
             self.report({"ERROR"}, self._failed)
             return {"CANCELLED"}
         return self.act(context, self._answer)
+
+
+class AskingStripOperator(AskingOperator):
+    """One that asks about the current latent strip, and acts on no other, whatever is selected in the meantime."""
+
+    _asked_about: tuple[str, str] | None = None
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return StripOperator.poll(context)
+
+    def _begin(self, context: Context) -> None:
+        self._asked_about = _strip_key(context)
+        super()._begin(context)
+
+    def _end(self, context: Context) -> set[str]:
+        if not self._failed and _strip_key(context) != self._asked_about:
+            self.report({"WARNING"}, _OTHER_STRIP)
+            return {"CANCELLED"}
+        return super()._end(context)
+
+
+def _strip_key(context: Context) -> tuple[str, str] | None:
+    strip = current_strip(context)
+    return (strip.id_data.name, strip.name) if strip is not None else None

@@ -6,7 +6,7 @@ from bpy.types import Context, Event
 from ..scene import keying
 from ..scene.properties import settings_of
 from ..session import session
-from .context import StripOperator, current_strip, working_scene
+from .context import StripOperator, the_strip, working_scene
 
 
 class ClassOperator(StripOperator):
@@ -16,7 +16,7 @@ class ClassOperator(StripOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if not settings_of(current_strip(context)).num_classes:
+        if not settings_of(the_strip(context)).num_classes:
             cls.poll_message_set("This generator has no classes")
             return False
         return True
@@ -32,12 +32,12 @@ class LANTERN_OT_set_class(ClassOperator):
     number: IntProperty(name="Class", description="Number of the class, counted from 0", min=0)
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
-        self.number = keying.main_class(current_strip(context))[0]
+        self.number = keying.main_class(the_strip(context))[0]
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         last = settings_of(image_strip).num_classes - 1
         if self.number > last:
             self.report({"WARNING"}, f"The last class has the number {last}")
@@ -54,7 +54,7 @@ class LANTERN_OT_insert_class_key(ClassOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        keying.insert_class_key(current_strip(context), working_scene(context).frame_current)
+        keying.insert_class_key(the_strip(context), working_scene(context).frame_current)
         return {"FINISHED"}
 
 
@@ -68,7 +68,7 @@ class LANTERN_OT_delete_class_key(ClassOperator):
     def execute(self, context: Context) -> set[str]:
         session.arm()
         scene = working_scene(context)
-        if not keying.delete_class_key(scene, current_strip(context), scene.frame_current):
+        if not keying.delete_class_key(scene, the_strip(context), scene.frame_current):
             self.report({"WARNING"}, f"There is no class key at frame {scene.frame_current}")
             return {"CANCELLED"}
         return {"FINISHED"}

@@ -20,6 +20,13 @@ def current_strip(context: Context) -> ImageStrip | None:
     return strip.active_latent_strip(working_scene(context))
 
 
+def the_strip(context: Context) -> ImageStrip:
+    """The latent strip that is meant, where `poll` has seen that there is one."""
+    found = current_strip(context)
+    assert found is not None
+    return found
+
+
 class StripOperator(Operator):
     """An operator on the current latent strip."""
 

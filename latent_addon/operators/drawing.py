@@ -13,7 +13,7 @@ from bpy_extras.io_utils import ExportHelper
 from ..scene import drawing, output, strip
 from ..scene.properties import settings_of
 from ..session import session
-from .context import StripOperator, current_strip, working_scene
+from .context import StripOperator, the_strip, working_scene
 
 
 class LANTERN_OT_set_up_drawing(StripOperator):
@@ -24,7 +24,7 @@ class LANTERN_OT_set_up_drawing(StripOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         size = settings_of(image_strip).picture_size()
         same_size = [other for other in strip.latent_strips(scene) if settings_of(other).picture_size() == size]
         made = drawing.set_up_drawing(scene, *size, same_size)

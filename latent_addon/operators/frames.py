@@ -12,7 +12,7 @@ from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
 from ..session import session
 from ..worker.client import ServerState
-from .context import StripOperator, current_strip, working_scene
+from .context import StripOperator, current_strip, the_strip, working_scene
 
 MARROW = {
     "shadow_threshold": 50.0,
@@ -69,7 +69,7 @@ class LANTERN_OT_shadow_preset(StripOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: Context) -> set[str]:
-        settings = settings_of(current_strip(context))
+        settings = settings_of(the_strip(context))
         for name, value in MARROW.items():
             setattr(settings, name, value)
         settings.show_shadow = True
@@ -149,7 +149,7 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
 
     def execute(self, context: Context) -> set[str]:
         session.replan()
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         state = session.plans.state_of(image_strip)
         if state is None or state.plan is None:
             self.report({"ERROR"}, session.problem(image_strip))

@@ -13,8 +13,8 @@ from ..core.frame_request import GeneratorFacts
 from ..scene import keying
 from ..scene.properties import settings_of
 from ..session import session
-from .asking import AskingOperator
-from .context import StripOperator, current_strip, working_scene
+from .asking import AskingStripOperator
+from .context import StripOperator, current_strip, the_strip, working_scene
 from .latents import choose_generator
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
@@ -53,35 +53,33 @@ class GeneratorBrowser(ImportHelper):
         return chosen_path(self.filepath, self.whole_folder)
 
 
-class LANTERN_OT_choose_generator(GeneratorBrowser, AskingOperator):
+class LANTERN_OT_choose_generator(GeneratorBrowser, AskingStripOperator):
     """Let the strip's pictures be made by another checkpoint file, or by the snapshots in a folder. Keys stay"""
 
     bl_idname = "lantern.choose_generator"
     bl_label = "Choose Generator"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         session.describe(self.chosen(), answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
-        choose_generator(working_scene(context), current_strip(context), self.chosen(), answer)
+        choose_generator(working_scene(context), the_strip(context), self.chosen(), answer)
         return {"FINISHED"}
 
 
-class LANTERN_OT_reload_generator(AskingOperator):
+class LANTERN_OT_reload_generator(AskingStripOperator):
     """Read the strip's checkpoint file, or its folder of snapshots, again. New snapshots follow the known ones"""
 
     bl_idname = "lantern.reload_generator"
     bl_label = "Reload Generator"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        session.describe(settings_of(current_strip(context)).generator, answered, failed)
+        session.describe(settings_of(the_strip(context)).generator, answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
-        settings_of(current_strip(context)).set_facts(answer)
+        settings_of(the_strip(context)).set_facts(answer)
         return {"FINISHED"}
 
 
@@ -92,7 +90,7 @@ class SnapshotOperator(StripOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if not settings_of(current_strip(context)).snapshots:
+        if not settings_of(the_strip(context)).snapshots:
             cls.poll_message_set("The strip's generator is a single file. Choose the folder of a run")
             return False
         return True
@@ -109,7 +107,7 @@ class LANTERN_OT_step_snapshot(SnapshotOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         settings = settings_of(image_strip)
         now = min(settings.snapshot, float(len(settings.snapshots)))
         number = now // 1 + 1 if self.next else -(-now // 1) - 1
@@ -144,7 +142,7 @@ class LANTERN_OT_choose_snapshot(SnapshotOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        keying.set_snapshot(working_scene(context), current_strip(context), float(self.snapshot))
+        keying.set_snapshot(working_scene(context), the_strip(context), float(self.snapshot))
         return {"FINISHED"}
 
 

@@ -12,18 +12,17 @@ from ..describing import generator_of
 from ..scene import curves, strip
 from ..scene.properties import settings_of
 from ..session import session
-from .asking import AskingOperator
-from .context import StripOperator, current_strip, working_scene
+from .asking import AskingStripOperator
+from .context import the_strip, working_scene
 from .latents import Floats, floats_of
 
 
-class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
+class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
     """Give the strip the latents of a file, in z, w or W+. Where the latent is animated, they are keyed"""
 
     bl_idname = "lantern.import_latents"
     bl_label = "Import Latents"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     filename_ext = ".npy"
     filter_glob: StringProperty(default="*.npy;*.npz;*.pt", options={"HIDDEN"})
@@ -42,7 +41,7 @@ class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
         return ImportHelper.invoke(self, context, event)
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        generator = generator_of(settings_of(current_strip(context)))
+        generator = generator_of(settings_of(the_strip(context)))
         params = {"path": bpy.path.abspath(self.filepath), "generator": generator}
         session.ask("latents/import", params, answered, failed)
 
@@ -57,7 +56,7 @@ class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
 
     def _problem(self, context: Context, latents: Floats, space: str) -> str:
         """Why the strip cannot take these latents, empty if it can."""
-        settings = settings_of(current_strip(context))
+        settings = settings_of(the_strip(context))
         known = space in ("Z", "W", "W+")
         if not known or not len(latents):
             return f"{self.filepath} holds no latents."
@@ -69,7 +68,7 @@ class LANTERN_OT_import_latents(AskingOperator, ImportHelper):
         return ""
 
     def _give(self, context: Context, latents: Floats, space: str) -> None:
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         settings = settings_of(image_strip)
         if space == "Z":
             settings.columns = settings.rows = 1

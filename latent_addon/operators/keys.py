@@ -5,7 +5,7 @@ from bpy.types import Context
 
 from ..scene import curves
 from ..session import session
-from .context import StripOperator, current_strip, working_scene
+from .context import StripOperator, the_strip, working_scene
 
 
 class LANTERN_OT_insert_latent_key(StripOperator):
@@ -17,7 +17,7 @@ class LANTERN_OT_insert_latent_key(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        curves.insert_latent_key(current_strip(context), working_scene(context).frame_current)
+        curves.insert_latent_key(the_strip(context), working_scene(context).frame_current)
         return {"FINISHED"}
 
 
@@ -31,7 +31,7 @@ class LANTERN_OT_delete_latent_key(StripOperator):
     def execute(self, context: Context) -> set[str]:
         session.arm()
         scene = working_scene(context)
-        if not curves.delete_latent_key(scene, current_strip(context), scene.frame_current):
+        if not curves.delete_latent_key(scene, the_strip(context), scene.frame_current):
             self.report({"WARNING"}, f"There is no latent key at frame {scene.frame_current}")
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -48,7 +48,7 @@ class LANTERN_OT_jump_to_latent_key(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         scene = working_scene(context)
-        frames = curves.latent_key_frames(scene, current_strip(context))
+        frames = curves.latent_key_frames(scene, the_strip(context))
         here = scene.frame_current
         ahead = [f for f in frames if f > here] if self.next else [f for f in reversed(frames) if f < here]
         if not ahead:

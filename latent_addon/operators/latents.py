@@ -17,8 +17,8 @@ from ..scene import curves, keying, strip
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import LATENT, settings_of
 from ..session import session
-from .asking import AskingOperator
-from .context import StripOperator, current_strip, working_scene
+from .asking import AskingStripOperator
+from .context import StripOperator, the_strip, working_scene
 
 Floats = NDArray[np.float64]
 SPACES = ("Z", "W", "W+")
@@ -30,13 +30,12 @@ def sample_z(seed: int, shape: Sequence[int]) -> list[float]:
     return np.random.RandomState(seed).randn(*shape).ravel().tolist()
 
 
-class LANTERN_OT_randomise(AskingOperator):
+class LANTERN_OT_randomise(AskingStripOperator):
     """Give the strip a new random latent; where the latent is animated, key it at the playhead"""
 
     bl_idname = "lantern.randomise"
     bl_label = "Randomise"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     seed: IntProperty(
         name="Seed",
@@ -50,11 +49,11 @@ class LANTERN_OT_randomise(AskingOperator):
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         if self.seed < 0:
             self.seed = random.randrange(2**31)
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         ask_latent(image_strip, self.seed, settings_of(image_strip).space, answered, failed)
 
     def act(self, context: Context, answer: list[float]) -> set[str]:
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         settings_of(image_strip).seed = self.seed
         strip.set_latent(image_strip, answer)
         if curves.latent_key_frames(scene, image_strip):
@@ -62,36 +61,34 @@ class LANTERN_OT_randomise(AskingOperator):
         return {"FINISHED"}
 
 
-class LANTERN_OT_fit_latent(AskingOperator):
+class LANTERN_OT_fit_latent(AskingStripOperator):
     """Start from a new latent of the length that the generator takes; the old latent's keys are removed"""
 
     bl_idname = "lantern.fit_latent"
     bl_label = "Fit Latent"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         settings = settings_of(image_strip)
         self._space = settings.space if settings.has_w else "Z"
         strip.fit_classes(image_strip)
         ask_latent(image_strip, settings.seed, self._space, answered, failed)
 
     def act(self, context: Context, answer: list[float]) -> set[str]:
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         curves.remove_latent_curves(working_scene(context), image_strip)
         settings_of(image_strip).space = self._space
         strip.set_latent(image_strip, answer)
         return {"FINISHED"}
 
 
-class LANTERN_OT_set_space(AskingOperator):
+class LANTERN_OT_set_space(AskingStripOperator):
     """Move the strip's latent and its keys to another latent space"""
 
     bl_idname = "lantern.set_space"
     bl_label = "Set Latent Space"
     bl_options = {"REGISTER", "UNDO"}
-    poll = StripOperator.poll
 
     space: EnumProperty(
         name="Space",
@@ -103,7 +100,7 @@ class LANTERN_OT_set_space(AskingOperator):
     )
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         settings = settings_of(image_strip)
         if settings.space == self.space:
             answered(np.empty((0, 0)))
@@ -131,7 +128,7 @@ class LANTERN_OT_set_space(AskingOperator):
     def act(self, context: Context, answer: Any) -> set[str]:
         if not len(answer):
             return {"CANCELLED"}
-        scene, image_strip = working_scene(context), current_strip(context)
+        scene, image_strip = working_scene(context), the_strip(context)
         settings_of(image_strip).space = self.space
         curves.remove_latent_curves(scene, image_strip)
         strip.set_latent(image_strip, answer[-1].tolist())
@@ -157,19 +154,19 @@ class LANTERN_OT_set_canvas(StripOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if not settings_of(current_strip(context)).canvas_step:
+        if not settings_of(the_strip(context)).canvas_step:
             cls.poll_message_set("This generator makes pictures of one size only")
             return False
         return True
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
-        settings = settings_of(current_strip(context))
+        settings = settings_of(the_strip(context))
         self.columns, self.rows = settings.columns, settings.rows
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        image_strip = current_strip(context)
+        image_strip = the_strip(context)
         settings = settings_of(image_strip)
         if (self.columns, self.rows) == (settings.columns, settings.rows):
             return {"CANCELLED"}

@@ -19,7 +19,7 @@ from ..scene.training_properties import TrainingForm, training_form, training_ro
 from ..session import session
 from ..training import training
 from .asking import AskingOperator
-from .context import current_strip, working_scene
+from .context import current_strip, the_strip, working_scene
 from .latents import choose_generator
 from .strip import add_strip
 
@@ -176,7 +176,7 @@ class LANTERN_OT_start_training(Operator):
     def _start(self, context: Context, form: TrainingForm) -> Path | None:
         if form.start == "NOTHING":
             return None
-        path = Path(bpy.path.abspath(form.start_file)) if form.start == "FILE" else _generator(current_strip(context))
+        path = Path(bpy.path.abspath(form.start_file)) if form.start == "FILE" else _generator(the_strip(context))
         if not path.exists():
             raise _Problem(f"There is no checkpoint at {path}. Choose another one to start from.")
         return path

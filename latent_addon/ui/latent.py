@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpy.types import Context, ImageStrip, UILayout
 
-from ..operators.context import current_strip
+from ..operators.context import current_strip, the_strip
 from ..scene import keying
 from ..scene.properties import LatentStripSettings, settings_of
 from ..session import session
@@ -23,7 +23,7 @@ class LatentPanel:
 
     def draw(self, context: Context) -> None:
         layout = self.layout
-        strip = current_strip(context)
+        strip = the_strip(context)
         settings = settings_of(strip)
         layout.use_property_split = True
         layout.prop(settings, "interpolation")
@@ -83,7 +83,7 @@ class TransformPanel:
 
     def draw(self, context: Context) -> None:
         layout = self.layout
-        settings = settings_of(current_strip(context))
+        settings = settings_of(the_strip(context))
         layout.use_property_split = True
         column = layout.column(align=True)
         column.prop(settings, "move_x")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpy.types import Context
 
-from ..operators.context import current_strip, working_scene
+from ..operators.context import current_strip, the_strip, working_scene
 from ..scene import drawing, output
 from ..scene.properties import settings_of
 
@@ -19,11 +19,11 @@ class ShadowPanel:
         return current_strip(context) is not None
 
     def draw_header(self, context: Context) -> None:
-        self.layout.prop(settings_of(current_strip(context)), "show_shadow", text="")
+        self.layout.prop(settings_of(the_strip(context)), "show_shadow", text="")
 
     def draw(self, context: Context) -> None:
         layout = self.layout
-        settings = settings_of(current_strip(context))
+        settings = settings_of(the_strip(context))
         layout.use_property_split = True
         layout.active = settings.show_shadow
         layout.prop(settings, "shadow_threshold")
