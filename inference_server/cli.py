@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from . import self_check
 from .datasets import command as dataset_command
 from .jobs import JobError
 from .protocol import SERVER_VERSION, ProtocolError, noise_from_json
@@ -21,11 +22,11 @@ from .quality import command as quality_command
 from .training import command as train_command
 from .training import film_command
 
-COMMANDS = (dataset_command, train_command, film_command, quality_command)
+COMMANDS = (self_check, dataset_command, train_command, film_command, quality_command)
 """Modules with `add_parser(commands, on_device)`, whose options hold `run(options) -> exit code`, and may hold `needs`:
-packages by the names of their modules. They import what they need when they run."""
+packages by the names of their modules; `looks_for_packages` says that the command does so itself. They import what
+they need when they run."""
 
-NEEDED_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
 DTYPES = ("float32", "float16", "bfloat16")
 OWN = -1
 """Says that a setting is the generator's own."""
@@ -48,7 +49,9 @@ def main(arguments: list[str]) -> int:
     if options.command == "serve":
         # Before anything else can print: what goes to fd 1 from here on goes to stderr.
         messages, output = _claim_pipes()
-    needed = NEEDED_PACKAGES | getattr(options, "needs", {})
+    needed = self_check.SERVER_PACKAGES | getattr(options, "needs", {})
+    if getattr(options, "looks_for_packages", False):
+        needed = {}
     missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(

@@ -79,6 +79,11 @@ _CUDA = (
 """The best first."""
 
 
+def by_key(key: str) -> Build | None:
+    """Return the build of a key, None if there is none."""
+    return next((build for build in (CPU, MPS, ROCM, *(cuda.build for cuda in _CUDA)) if build.key == key), None)
+
+
 def available(machine: Machine) -> tuple[Build, ...]:
     """Return the builds that there are for this kind of machine, whatever cards it has; the plainest first."""
     if machine.system == "Darwin":
@@ -146,12 +151,7 @@ def _for_amd(machine: Machine) -> Iterator[tuple[Build | None, str]]:
         names = ", ".join(dict.fromkeys(machine.amd.targets))
         yield None, f"PyTorch's ROCm build is not made for this AMD card ({names}), so processors are used."
     elif not machine.amd.usable:
-        yield (
-            None,
-            (
-                "There is an AMD card, but this user may not use /dev/kfd: an administrator has to add you to the group "
-                "render. Until then processors are used."
-            ),
-        )
+        why = "There is an AMD card, but you may not use /dev/kfd: an administrator has to add you to the group render."
+        yield None, f"{why} Until then processors are used."
     else:
         yield ROCM, f"An AMD card ({fitting[0]}) was found."

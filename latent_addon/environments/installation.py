@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import sys
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
-from .builds import Build
+from . import planning
+from .attempt import LOCK, LOG, PATIENCE, RECORD, Attempt, Record, leftovers, pins_of, read_record
+from .builds import Build, by_key
+from .checking import run_check
+from .children import Children, Stopped
+from .failures import Failed, forbidden
+from .locks import Busy, held, holder
+from .making import interpreter
 from .pythons import Python
 from .states import Checked, SetupPlan, SetupState, SetupStatus
 
 __all__ = ["Build", "Checked", "Python", "Setup", "SetupPlan", "SetupState", "SetupStatus"]
 
 LOG_LINES = 1000
+INTERRUPTED = "The last set-up was interrupted."
+LONGEST_PATH_INSIDE = 200
+"""Letters below an environment's folder; torch's licences alone take 190."""
 
 
 class Setup:
@@ -24,34 +41,71 @@ class Setup:
     """
 
     def __init__(self, folder: Path, server_root: Path, blender_python: Path | None = None):
-        self.folder = folder
+        self.folder = short_enough(folder)
+        """Where the environment lies: not always where it was asked for, see `short_enough`."""
         self.server_root = server_root
         self.blender_python = blender_python
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         """The newest lines of what the set-up says; also kept in `log_file`."""
+        self._lock = threading.Lock()
+        self._standing = SetupStatus(SetupState.NOT_SET_UP)
+        self._problem = ""
+        self._attempt: Attempt | None = None
+        self._removing = False
+        self._plan: SetupPlan | None = None
+        self._checked: Checked | None = None
+        self._trial: Children | None = None
+        self._threads: dict[str, threading.Thread] = {}
+        self._log_stream: IO[str] | None = None
 
     @property
     def log_file(self) -> Path:
         """The log of the last set-up as a file; there is none before the first."""
-        return self.folder / "setup.log"
+        return self.folder / LOG
+
+    # --- how things stand ---------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> SetupStatus:
         """How things stand, as of the last `look`, or of a set-up that runs. Any thread may ask."""
-        raise NotImplementedError
+        with self._lock:
+            attempt, standing = self._attempt, self._standing
+            if self._removing:
+                return SetupStatus(SetupState.REMOVING, doing="Removing the environment", free=standing.free)
+        if attempt is None:
+            return standing
+        progress = attempt.progress
+        return SetupStatus(
+            SetupState.INSTALLING,
+            step=max(progress.step, 1),
+            steps=len(progress.steps),
+            doing=progress.doing or progress.steps[0].doing,
+            detail=progress.detail,
+            fraction=progress.fraction,
+            base=str(attempt.python),
+            build=attempt.plan.build.name,
+            free=standing.free,
+        )
 
     @property
     def busy(self) -> bool:
         """Whether a set-up or a removal runs in this process."""
-        raise NotImplementedError
+        with self._lock:
+            return self._attempt is not None or self._removing
 
     def look(self) -> SetupStatus:
         """Read the disk again (milliseconds) and return the status. Does nothing while `busy`."""
-        raise NotImplementedError
+        if not self.busy:
+            standing = self._read()
+            with self._lock:
+                self._standing = standing
+        return self.status
 
     def builds(self) -> Sequence[Build]:
         """Return the builds that this kind of machine can have, for a choice; the first is for processors alone."""
-        raise NotImplementedError
+        return planning.build_choices()
+
+    # --- planning -----------------------------------------------------------------------------------------------------
 
     def plan(self, build: str = "", wheels: Path | None = None, python: Path | None = None) -> SetupPlan:
         """Return what `start` would do. Runs the Pythons of this machine and the driver's tool: may take seconds.
@@ -59,55 +113,265 @@ class Setup:
         build: the key of one, "" lets the machine decide. wheels: a folder to install from, instead of the network.
         python: the one to make the environment from, None lets it be found.
         """
-        raise NotImplementedError
+        plan = planning.make_plan(self.folder, self.server_root, self.blender_python, build, wheels, python)
+        if not plan.problem and is_too_long(self.folder):
+            plan = replace(plan, problem=f"The path {self.folder} is too long for Windows. {_ALLOW_LONG_PATHS}")
+        return plan
 
     def begin_planning(self, build: str = "", wheels: Path | None = None, python: Path | None = None) -> None:
         """Do the same in a thread; `planned` has the result. A newer call replaces an older one."""
-        raise NotImplementedError
+
+        def work() -> None:
+            plan = self.plan(build, wheels, python)
+            with self._lock:
+                if self._threads.get("planning") is threading.current_thread():
+                    self._plan = plan
+
+        with self._lock:
+            self._plan = None
+        self._begin("planning", work)
 
     @property
     def planning(self) -> bool:
         """Whether a plan is being made."""
-        raise NotImplementedError
+        return self._runs("planning")
 
     @property
     def planned(self) -> SetupPlan | None:
         """The newest plan; None while there is none yet."""
-        raise NotImplementedError
+        with self._lock:
+            return self._plan
+
+    # --- making and removing ------------------------------------------------------------------------------------------
 
     def start(self, plan: SetupPlan) -> None:
         """Make the environment in a thread; `status` tells. An environment that is there stays until the new is ready.
 
         Repairing and setting up again are the same. Raises ValueError if the plan has a problem or if `busy`.
         """
-        raise NotImplementedError
+        if plan.problem or plan.python is None:
+            raise ValueError(plan.problem or planning.NO_PYTHON)
+        attempt = Attempt(self.folder, self.server_root, plan, self._say)
+        with self._lock:
+            if self._attempt is not None or self._removing:
+                raise ValueError("A set-up is running already.")
+            self._attempt = attempt
+            self._problem = ""
+        self.log.clear()
+        self._begin("making", lambda: self._make(attempt))
 
     def cancel(self) -> None:
         """Stop what runs and take back what it has made; an environment from before stays. Does not wait."""
-        raise NotImplementedError
+        with self._lock:
+            attempt = self._attempt
+        if attempt is not None:
+            attempt.children.stop()
 
     def remove(self) -> None:
         """Delete the environment and all that belongs to it, in a thread. Raises ValueError if `busy`."""
-        raise NotImplementedError
+        with self._lock:
+            if self._attempt is not None or self._removing:
+                raise ValueError("A set-up is running already.")
+            self._removing = True
+            self._problem = ""
+        self._begin("making", self._remove)
+
+    def _make(self, attempt: Attempt) -> None:
+        problem = ""
+        try:
+            with contextlib.suppress(OSError):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                self._log_stream = self.log_file.open("w", encoding="utf-8")
+            attempt.run()
+        except Failed as failed:
+            problem = str(failed)
+        except Stopped:
+            pass
+        except Exception as error:  # a thread's error would be lost, and the set-up never end
+            problem = f"The set-up failed: {type(error).__name__}: {error}"
+            raise
+        finally:
+            if problem:
+                self._say(problem)
+            if self._log_stream is not None:
+                with contextlib.suppress(OSError):
+                    self._log_stream.close()
+                self._log_stream = None
+            self._settle(problem)
+
+    def _remove(self) -> None:
+        problem = ""
+        try:
+            problem = self._delete()
+        finally:
+            self._settle(problem)
+
+    def _delete(self) -> str:
+        """Delete what is ours in the folder, the record first; return why something is left, "" if nothing is."""
+        if not self.folder.exists():
+            return ""
+        try:
+            with held(self.folder / LOCK, PATIENCE):
+                (self.folder / RECORD).unlink(missing_ok=True)
+                for path in leftovers(self.folder, None):
+                    shutil.rmtree(path, ignore_errors=True)
+                self.log_file.unlink(missing_ok=True)
+        except Busy:
+            return "Another Blender is setting up inference. Cancel it there first."
+        except OSError as error:
+            return forbidden(error.filename or self.folder)
+        if leftovers(self.folder, None):
+            return f"Some files in {self.folder} are still in use. Close other Blenders, then press Remove again."
+        with contextlib.suppress(OSError):
+            (self.folder / LOCK).unlink()
+            self.folder.rmdir()  # only if it is empty: what others have put there stays
+        return ""
+
+    def _settle(self, problem: str) -> None:
+        with self._lock:
+            self._problem = problem
+            self._attempt = None
+            self._removing = False
+        standing = self._read()
+        with self._lock:
+            self._standing = standing
+
+    # --- the user's own Python ----------------------------------------------------------------------------------------
 
     def check(self, python: Path) -> None:
         """Run `python -m inference_server check` of the user's own Python in a thread; `checked` has the result."""
-        raise NotImplementedError
+        trial = Children()
+
+        def work() -> None:
+            try:
+                checked = run_check(trial, python, self.server_root, lambda line: None)
+            except Stopped:
+                return
+            with self._lock:
+                if self._trial is trial:
+                    self._checked = checked
+
+        with self._lock:
+            before, self._trial, self._checked = self._trial, trial, None
+        if before is not None:
+            before.stop()
+        self._begin("checking", work)
 
     @property
     def checking(self) -> bool:
         """Whether a Python is being tried."""
-        raise NotImplementedError
+        return self._runs("checking")
 
     @property
     def checked(self) -> Checked | None:
         """What the newest check has found out; None while there is none yet."""
-        raise NotImplementedError
+        with self._lock:
+            return self._checked
+
+    # --- threads ------------------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what runs in threads; return whether all has ended. For tests, background Blender and dev.py."""
-        raise NotImplementedError
+        with self._lock:
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in threads)
 
     def close(self) -> None:
         """End the children at once, Blender is closing; what is half made is left, and cleaned by the next set-up."""
-        raise NotImplementedError
+        with self._lock:
+            attempt, trial = self._attempt, self._trial
+            self._plan = None
+            self._threads.pop("planning", None)
+        if attempt is not None:
+            attempt.keep_unfinished = True
+            attempt.children.stop()
+        if trial is not None:
+            trial.stop()
+
+    def _begin(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"lantern-{name}", daemon=True)
+        with self._lock:
+            self._threads[name] = thread
+            thread.start()
+
+    def _runs(self, name: str) -> bool:
+        with self._lock:
+            thread = self._threads.get(name)
+        return thread is not None and thread.is_alive()
+
+    def _say(self, line: str) -> None:
+        self.log.append(line)
+        if self._log_stream is not None:
+            with contextlib.suppress(OSError):
+                self._log_stream.write(line + "\n")
+                self._log_stream.flush()
+
+    # --- reading the disk ---------------------------------------------------------------------------------------------
+
+    def _read(self) -> SetupStatus:
+        free = planning.free_room(self.folder)
+        other = holder(self.folder / LOCK)
+        if other is not None:
+            who = f" (process {other})" if other else ""
+            words = f"Another Blender{who} is setting up inference."
+            return SetupStatus(SetupState.INSTALLING, words, elsewhere=True, doing="In another Blender", free=free)
+        try:
+            record = read_record(self.folder)
+        except ValueError as error:
+            return SetupStatus(SetupState.BROKEN, f"{error}.", leftovers=True, free=free)
+        interrupted = [path for path in leftovers(self.folder, record) if path.name != "downloads"]
+        message = self._problem or (INTERRUPTED if interrupted else "")
+        if record is None:
+            return SetupStatus(SetupState.NOT_SET_UP, message, leftovers=bool(interrupted), free=free)
+        known = SetupStatus(
+            SetupState.READY,
+            message,
+            leftovers=bool(interrupted),
+            python=interpreter(self.folder / record.environment),
+            base=f"Python {record.release}, {record.base}",
+            build=record.build_name,
+            torch=record.torch,
+            device=record.device,
+            size=record.size,
+            free=free,
+        )
+        if not known.python.exists() or not os.path.exists(record.base):
+            lost = f"Python {record.release} at {record.base}" if not os.path.exists(record.base) else str(known.python)
+            return replace(known, state=SetupState.BROKEN, message=f"{lost} is gone.", python=None)
+        return known if self._is_current(record) else replace(known, state=SetupState.OUTDATED)
+
+    def _is_current(self, record: Record) -> bool:
+        build = by_key(record.build)
+        try:
+            return build is not None and pins_of(self.server_root, build, record.version) == record.pins
+        except OSError:
+            return False
+
+
+_ALLOW_LONG_PATHS = "An administrator can allow long ones: https://pip.pypa.io/warnings/enable-long-paths."
+
+
+def is_too_long(folder: Path) -> bool:
+    """Whether paths below `folder` become longer than this Windows allows; elsewhere they never do."""
+    return sys.platform == "win32" and len(str(folder)) + LONGEST_PATH_INSIDE > 259 and not _long_paths_allowed()
+
+
+def short_enough(folder: Path) -> Path:
+    """Return `folder`, or one near the user's own on a Windows where the paths below `folder` would be too long."""
+    if not is_too_long(folder):
+        return folder
+    return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "LatentLantern"
+
+
+def _long_paths_allowed() -> bool:
+    if sys.platform != "win32":
+        return True
+    import winreg
+
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
+            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])
+    except OSError:
+        return False

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 KFD = Path("/dev/kfd")
@@ -53,13 +53,18 @@ class Machine:
     amd: Amd | None = None
 
 
+def kind() -> Machine:
+    """Return what kind of machine this is, without its cards."""
+    processor = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
+    return Machine({"darwin": "Darwin", "win32": "Windows"}.get(sys.platform, "Linux"), processor)
+
+
 def look() -> Machine:
     """Return what this machine is. Runs NVIDIA's tool where it is installed, which may take a second."""
-    processor = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
-    if sys.platform == "darwin":
-        return Machine("Darwin", processor)
-    system = "Windows" if sys.platform == "win32" else "Linux"
-    return Machine(system, processor, _nvidia(), _amd() if system == "Linux" else None)
+    machine = kind()
+    if machine.system == "Darwin":
+        return machine
+    return replace(machine, nvidia=_nvidia(), amd=_amd() if machine.system == "Linux" else None)
 
 
 def parse_nvidia(text: str) -> Nvidia | None:

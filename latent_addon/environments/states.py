@@ -29,8 +29,9 @@ class SetupStatus:
     message: why it is broken, why the last set-up failed, or what else there is to know: sentences; "" when all is
     well. A READY one may have a message, too: that the last repair failed and the environment from before is kept.
     elsewhere: another Blender is installing it; there is nothing to cancel here.
+    leftovers: an interrupted set-up has left something behind; the next one, or a removal, cleans it.
     step, steps, doing, fraction: 1 to steps, words such as "Installing PyTorch", and 0 to 1 of the whole, while
-    INSTALLING; the fraction never goes back.
+    INSTALLING; the fraction never goes back. detail: "Downloading torch, 120 of 192 MB", often "".
     python: the environment's interpreter, when READY or OUTDATED.
     base: the Python it was made from, "Python 3.11.9, /usr/bin/python3.11". build: "NVIDIA, CUDA 13.0".
     torch: "2.13.0+cpu". device: "NVIDIA GeForce RTX 4090", "this machine's processors".
@@ -40,9 +41,11 @@ class SetupStatus:
     state: SetupState
     message: str = ""
     elsewhere: bool = False
+    leftovers: bool = False
     step: int = 0
     steps: int = 0
     doing: str = ""
+    detail: str = ""
     fraction: float = 0.0
     python: Path | None = None
     base: str = ""

@@ -1,0 +1,144 @@
+"""The command `check`: whether this Python can run the server and train, on what device, and how fast."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import sys
+import time
+from typing import Any
+
+from .protocol import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
+
+WHAT = "inference_server check"
+"""Marks the one line of JSON among whatever else packages print."""
+
+SERVER_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
+TRAINING_PACKAGES = {"av": "av", "tensorboardX": "tensorboardX"}
+"""Names of distributions by the names of their modules."""
+
+PASSES = 3
+
+
+def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser = commands.add_parser(
+        "check", parents=[on_device], help="say whether this Python has what the server needs, and make one picture"
+    )
+    parser.add_argument("--json", action="store_true", help="as one line of JSON")
+    parser.set_defaults(run=run, looks_for_packages=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is found; 0 if the server can run, else 1."""
+    found = check(options.device)
+    if options.json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        _print(found)
+    return 1 if found["problems"] else 0
+
+
+def check(device: str | None = None) -> dict[str, Any]:
+    """Return what this Python has.
+
+    what, server, protocol, pixels (revisions), python, executable, packages {name: version, "" if it cannot be used},
+    torch, device ("cuda", "mps", "cpu"), device_name, forward_ms (of one picture of 64 x 64 pixels, warm), problems and
+    remarks: sentences. It is fit if there are no problems.
+    """
+    found: dict[str, Any] = {
+        "what": WHAT,
+        "server": SERVER_VERSION,
+        "protocol": PROTOCOL_VERSION,
+        "pixels": PIXEL_REVISION,
+        "python": sys.version.split()[0],
+        "executable": sys.executable,
+        "packages": {},
+        "torch": "",
+        "device": "",
+        "device_name": "",
+        "forward_ms": 0.0,
+    }
+    problems = _look_at_packages(SERVER_PACKAGES, found["packages"])
+    remarks = _look_at_packages(TRAINING_PACKAGES, found["packages"])
+    if remarks:
+        remarks.append("Only training needs that.")
+    found |= {"problems": problems, "remarks": remarks}
+    found["torch"] = found["packages"]["torch"]
+    if not problems:
+        _try_device(device, found)
+    return found
+
+
+def _look_at_packages(packages: dict[str, str], versions: dict[str, str]) -> list[str]:
+    """Import each; note its version, and return a sentence for those that are missing, and for each that is broken."""
+    missing, broken = [], []
+    for module, name in packages.items():
+        versions[name] = ""
+        try:
+            imported = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name == module:
+                missing.append(name)
+            else:
+                broken.append(f"The package {name} cannot be used: {error}.")
+        except Exception as error:  # whatever a package that is not whole may raise
+            broken.append(f"The package {name} cannot be used: {type(error).__name__}: {_first_line(error)}.")
+        else:
+            version = getattr(imported, "__version__", None)
+            versions[name] = str(version or importlib.metadata.version(name))
+    words = f"The Python at {sys.executable} has no {', '.join(missing)}."
+    return [words, *broken] if missing else broken
+
+
+def _try_device(device: str | None, found: dict[str, Any]) -> None:
+    """Make a picture on the device; note device and time, or the problem."""
+    import torch
+
+    from .generators.stylegan2 import StyleGAN2
+    from .generators.stylegan2_config import StyleGAN2Config
+    from .renderer import DeviceError, Renderer
+
+    try:
+        renderer = Renderer(device, lambda level, text: None, compiled=False)
+    except DeviceError as error:
+        found["problems"].append(str(error))
+        return
+    found["device"] = renderer.device.type
+    found["device_name"] = renderer.device_name() if renderer.device.type != "cpu" else "this machine's processors"
+    made_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
+    if renderer.device.type == "cpu" and device is None and (torch.version.cuda or torch.version.hip):
+        found["remarks"].append(f"This PyTorch is made for {made_for}, but no card that it can use was found.")
+    config = StyleGAN2Config(z_dim=64, w_dim=64, channels=(32, 32, 32, 32, 16), mapping_layers=2)
+    torch.manual_seed(0)
+    try:
+        generator = StyleGAN2(config).eval().requires_grad_(False).to(renderer.device)
+        z = torch.randn(1, config.z_dim).to(renderer.device)
+        for _ in range(PASSES):
+            start = time.perf_counter()
+            with torch.inference_mode():
+                picture = generator.synthesize(generator.broadcast(generator.map(z)), "const").cpu()
+            found["forward_ms"] = round((time.perf_counter() - start) * 1000, 3)
+    except Exception as error:  # whatever a driver may raise
+        words = f"{type(error).__name__}: {_first_line(error)}"
+        found["problems"].append(f"No picture can be made on {found['device_name']}: {words}.")
+        return
+    if picture.shape != (1, 3, 64, 64) or not torch.isfinite(picture).all():
+        found["problems"].append(f"The picture made on {found['device_name']} is not one: its numbers are broken.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0][:300].rstrip(".")
+
+
+def _print(found: dict[str, Any]) -> None:
+    print(f"Python {found['python']}, {found['executable']}")
+    print(f"server {found['server']}, protocol {found['protocol']}, pixels {found['pixels']}")
+    print(", ".join(f"{name} {version or 'missing'}" for name, version in found["packages"].items()))
+    if found["forward_ms"]:
+        print(f"{found['device_name']}: a picture of 64 x 64 pixels in {found['forward_ms']:.1f} ms")
+    for sentence in (*found["remarks"], *found["problems"]):
+        print(sentence)
+    print("This Python cannot run the server." if found["problems"] else "This Python can run the server.")

@@ -1,0 +1,128 @@
+"""What pip and venv say when they fail, in words for a person: what happened, and what to do."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .pythons import Python
+
+_NO_WAY = re.compile(
+    r"Failed to establish a new connection|Name or service not known|name resolution|getaddrinfo failed|nodename nor "
+    r"servname|Network is unreachable|No route to host|Connection refused|ConnectTimeoutError|ProxyError|"
+    r"Tunnel connection failed|NameResolutionError",
+    re.IGNORECASE,
+)
+_BROKE_OFF = re.compile(
+    r"Connection broken|IncompleteRead|ReadTimeoutError|Connection aborted|Connection reset|Read timed out|"
+    r"ProtocolError|incomplete-download|Download failed",
+    re.IGNORECASE,
+)
+_HOST = re.compile(r"host='([^']+)'")
+_NOT_FOUND = re.compile(r"No matching distribution found for ([^\s;(]+)")
+_HTTP = re.compile(r"(?:HTTP error |Error: )?\b(4\d\d|5\d\d) (?:Client|Server) Error[^\n]*?(?:for url: (\S+))?$", re.M)
+_FULL = re.compile(r"No space left on device|\[Errno 28\]|not enough space on the disk|WinError 112|\[Errno 122\]")
+_FORBIDDEN = re.compile(r"(?:Permission denied|Access is denied|\[Errno 13\]|\[WinError 5\])(?:: '([^']+)')?")
+_CHANGED = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch", re.IGNORECASE)
+_DAMAGED = re.compile(r"Wheel '([^']+)'[^\n]* is invalid|has an invalid wheel|BadZipFile|Bad CRC-32|not a zip file")
+_NO_ENSUREPIP = re.compile(r"ensurepip is not available|No module named '?(?:ensurepip|venv)")
+
+
+class Failed(Exception):
+    """A step of a set-up has failed; the text is sentences for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What was tried: with which Python, into which folder, from which folder of wheels (None: from an index)."""
+
+    python: Python
+    folder: Path
+    wheels: Path | None = None
+
+
+def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> str:
+    """Return sentences that say why a program failed that printed `lines` and ended with the exit status `status`."""
+    text = "\n".join(lines)
+    for find in (_of_this_machine, _of_the_network, _of_the_packages):
+        if found := find(text, context):
+            return found
+    if status < 0 or status == 137:
+        return f"{doing} was ended from outside (signal {-status if status < 0 else 9}), perhaps for want of memory."
+    errors = [line for line in lines if line.startswith("ERROR:")] or list(lines)
+    last = errors[-1].removeprefix("ERROR:").strip() if errors else "it said nothing"
+    return f"{doing} failed with exit status {status}: {last}"
+
+
+def full(folder: Path) -> str:
+    """Return the sentence of a full disk."""
+    return f"The disk of {folder} is full. Free some room on it, then try again."
+
+
+def forbidden(path: Path | str) -> str:
+    """Return the sentence of a folder that may not be written."""
+    return f"{path} may not be written. Give yourself the right to write there, then try again."
+
+
+def no_environments(python: Python) -> str:
+    """Return the sentence of a Python that lacks what it takes to make environments."""
+    words = f"{python} cannot make environments, for it lacks ensurepip."
+    if sys.platform.startswith("linux") and str(python.executable).startswith("/usr/bin"):
+        return f"{words} On Debian and Ubuntu: sudo apt install python{python.version}-venv."
+    return f"{words} Choose another Python, or install one from python.org."
+
+
+def _of_this_machine(text: str, context: Context) -> str:
+    if _FULL.search(text):
+        return full(context.folder)
+    if "Long Path support" in text or "[WinError 206]" in text:
+        return (
+            f"A path in {context.folder} became too long for Windows. An administrator can allow long paths: "
+            "https://pip.pypa.io/warnings/enable-long-paths."
+        )
+    if "Read-only file system" in text:
+        return forbidden(context.folder)
+    if found := _FORBIDDEN.search(text):
+        return forbidden(found[1] or context.folder)
+    if _NO_ENSUREPIP.search(text):
+        return no_environments(context.python)
+    if "MemoryError" in text:
+        return "This machine has run out of memory. Close other programs, then try again."
+    return ""
+
+
+def _of_the_network(text: str, context: Context) -> str:
+    host = _HOST.search(text)
+    where = host[1] if host else "the package index"
+    if "CERTIFICATE_VERIFY_FAILED" in text or "SSLError" in text or "SSL: " in text:
+        return (
+            f"The connection to {where} is not trusted: its certificate was not accepted. Where a network reads "
+            "connections, as in some companies, pip has to know its certificate: pip config set global.cert FILE."
+        )
+    if _NO_WAY.search(text):
+        return f"There is no way to {where}. Check the network, or install from a folder of wheels."
+    if found := _HTTP.search(text):
+        return f"The package index answered with error {found[1]}{f' for {found[2]}' if found[2] else ''}. Try later."
+    if _BROKE_OFF.search(text):
+        return f"The connection to {where} broke off. Try again: what has come is kept."
+    return ""
+
+
+def _of_the_packages(text: str, context: Context) -> str:
+    if _CHANGED.search(text):
+        return "What was downloaded is not what was announced: its hash is another. Try again."
+    if found := _NOT_FOUND.search(text):
+        machine = f"Python {context.python.version} on {platform.system()} {platform.machine()}"
+        if context.wheels is not None:
+            return f"The folder {context.wheels} has no wheel of {found[1]} for {machine}."
+        return f"The package index has no {found[1]} for {machine}. Choose another Python or another build."
+    if found := _DAMAGED.search(text):
+        which = f"The wheel {found[1]}" if found[1] else "A wheel"
+        return f"{which} is damaged. " + ("Copy it again." if context.wheels is not None else "Try again.")
+    if "ResolutionImpossible" in text or "conflicting dependencies" in text:
+        return "The package index has versions that do not go with one another. Its log says which."
+    return ""
