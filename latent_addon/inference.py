@@ -213,7 +213,7 @@ class Inference:
 def _choices() -> tuple[str, Path | None, Path | None]:
     """The build's key, the folder of wheels and the Python that are chosen in the preferences."""
     chosen = preferences()
-    build = "" if chosen.setup_build == AUTOMATIC else chosen.setup_build
+    build = builds.AUTOMATIC if chosen.setup_build == AUTOMATIC else chosen.setup_build
     return build, _path(chosen.wheels_folder), _path(chosen.setup_python)
 
 

@@ -2,6 +2,7 @@
 lie, where trainings go."""
 
 import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -14,14 +15,23 @@ ROOT_PACKAGE = __package__.rpartition(".")[0]
 DEFAULT_FOLDER = "//latent_lantern/frames"
 
 AUTOMATIC = "AUTOMATIC"
-BUILDS = (
-    (AUTOMATIC, "Automatic", "What fits this machine best"),
-    ("cpu", "Processors", "Runs on every machine, slowly"),
-    ("cu126", "NVIDIA, CUDA 12.6", "For NVIDIA GPUs, older ones too"),
-    ("cu130", "NVIDIA, CUDA 13.0", "For NVIDIA GPUs with a new driver"),
-    ("rocm", "AMD, ROCm", "For AMD GPUs, on Linux"),
-    ("mps", "Apple", "For Macs with Apple's own chips"),
+_BUILDS = (
+    ("cpu", "Processors", "Runs on every machine, but slowly"),
+    ("cu126", "NVIDIA, CUDA 12.6", "For NVIDIA cards, older ones and older drivers too"),
+    ("cu130", "NVIDIA, CUDA 13.0", "For NVIDIA cards with a driver of 2025 or later"),
+    ("rocm", "AMD, ROCm", "For AMD cards under Linux"),
+    ("mps", "Apple, Metal", "For Macs with Apple's own processors"),
 )
+_BUILDS_OF_SYSTEM = {"darwin": {"mps"}, "win32": {"cpu", "cu126", "cu130"}}
+BUILDS = (
+    (AUTOMATIC, "Automatic", "What fits this machine best", 0),
+    *(
+        (key, name, description, number)
+        for number, (key, name, description) in enumerate(_BUILDS, 1)
+        if key in _BUILDS_OF_SYSTEM.get(sys.platform, {"cpu", "cu126", "cu130", "rocm"})
+    ),
+)
+"""What can be chosen to install on this kind of system; see `environments.builds`."""
 
 DEFAULT_TRAINING_FOLDER = os.path.join(os.path.expanduser("~"), "Latent Lantern")
 """Not among the documents: those are often copied to a cloud, and trainings take gigabytes."""

@@ -48,8 +48,15 @@ class Layout:
         self.texts.append(text)
 
     def prop(
-        self, data: Any, name: str, text: str | None = None, icon: str = "NONE", placeholder: str | None = None
+        self,
+        data: Any,
+        name: str,
+        text: str | None = None,
+        icon: str = "NONE",
+        placeholder: str | None = None,
+        emboss: bool = True,
     ) -> None:
+        assert icon in icons()
         assert name in data.bl_rna.properties, f"{data} has no property {name}"
         self.props.append(name)
         if placeholder:
@@ -80,17 +87,28 @@ class Layout:
         assert icon_value
 
 
-def drawn(content: type) -> Layout | None:
-    """What a panel's content draws now, None where its poll says that it is not shown."""
-    # Background Blender has a context without regions, and an interface of scale 0.
+def window_context() -> SimpleNamespace:
+    """A context to draw in: background Blender has one without regions, and an interface of scale 0."""
     preferences = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
-    context = SimpleNamespace(
+    return SimpleNamespace(
         scene=bpy.context.scene,
         area=None,
         region=SimpleNamespace(width=300),
         preferences=preferences,
         window_manager=bpy.context.window_manager,
     )
+
+
+def drawn_preferences(preferences: bpy.types.AddonPreferences) -> Layout:
+    """What the extension's preferences draw now."""
+    shown = SimpleNamespace(layout=Layout(), bl_rna=preferences.bl_rna, library_folders=preferences.library_folders)
+    type(preferences).draw(shown, window_context())
+    return shown.layout
+
+
+def drawn(content: type) -> Layout | None:
+    """What a panel's content draws now, None where its poll says that it is not shown."""
+    context = window_context()
     if hasattr(content, "poll") and not content.poll(context):
         return None
     panel = content()

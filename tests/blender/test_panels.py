@@ -1,7 +1,6 @@
 """What the panels show, of which generator; every property and operator that they name is there."""
 
 import json
-from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -13,7 +12,7 @@ from latent_lantern.latent_addon.ui.latent import LatentPanel, TransformPanel
 from latent_lantern.latent_addon.ui.library import GeneratorsPanel, LANTERN_UL_generators
 from latent_lantern.latent_addon.ui.panels import CONTENTS
 from latent_lantern.latent_addon.ui.strip import StripPanel
-from layout import Layout, drawn
+from layout import Layout, drawn, drawn_preferences
 
 
 def use_facts(stage, **facts):
@@ -97,9 +96,7 @@ def test_the_generators_panel_shows_the_chosen_card(stage, tmp_path):
 
 def test_the_preferences_draw(preferences, tmp_path):
     preferences.library_folders.add().path = str(tmp_path)
-    layout = Layout()
-    shown = SimpleNamespace(layout=layout, bl_rna=preferences.bl_rna, library_folders=preferences.library_folders)
-    type(preferences).draw(shown, bpy.context)
+    layout = drawn_preferences(preferences)
     ours = {"server_python", "frame_folder", "budget", "make_automatically", "training_folder", "keep_training"}
     assert {*ours, "path"} == set(layout.props)
     assert ("lantern.remove_library_folder", {"index": 0}) in layout.operators
