@@ -46,8 +46,8 @@ _SILENT = {"NotImplementedError", "StopIteration", "KeyboardInterrupt", "SystemE
 
 _SENTENCE = re.compile(r"^([A-Z…'-].* .* .*[.!?]|[A-Z…'-].* .*\. …)$")
 _OPEN_END = re.compile(r"^[A-Z][a-z]+ .*\. …$")
-_PREDICATE = re.compile(r"^(is|holds|has|it|its|there) .* .*")
-"""What a function gives back to be put after a file's name."""
+_GIVEN_BACK = re.compile(r"^((is|holds|has|it|its|there) .* .*|[A-Z…'].* [a-z]+ [a-z]+ .*)")
+"""What a function gives back to be shown, or to be put after a file's name."""
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _TEXTS = (ast.Constant, ast.JoinedStr, ast.BinOp)
@@ -136,9 +136,9 @@ class _Reader:
                 for shown in _shown_later(node, self._shown_by):
                     yield from self._texts(shown)
         for node in ast.walk(self._tree):
-            shape = _PREDICATE if isinstance(node, ast.Return) else _SENTENCE
+            shape = _GIVEN_BACK if isinstance(node, ast.Return) else _SENTENCE
             text_node = node.value if isinstance(node, ast.Return) else node
-            if isinstance(text_node, _TEXTS) and text_node not in self._silent | self._taken:
+            if isinstance(text_node, _TEXTS) and text_node not in self._silent and text_node not in self._taken:
                 for line, text in list(self._texts(text_node)):
                     if _SENTENCE.match(text) or shape.match(text):
                         yield line, text
@@ -243,7 +243,7 @@ def _counts(text: ast.expr) -> bool:
 
 
 def _is_error(name: str) -> bool:
-    return name in {"Damaged", "BadPicture", "JobBusy", "_Problem"} or name.endswith(("Error", "Problem"))
+    return name in {"Damaged", "BadPicture", "Failed", "JobBusy", "_Problem"} or name.endswith(("Error", "Problem"))
 
 
 def main() -> int:

@@ -11,18 +11,23 @@ import pytest
 from tools import messages
 
 
+@pytest.fixture(scope="module")
+def found(root: Path) -> list[messages.Message]:
+    return messages.collect(root)
+
+
 def entries(root: Path) -> list[str]:
     return [text for page in messages.PAGES for text in messages.explained((root / page).read_text("utf-8"))]
 
 
-def test_every_message_has_an_entry(root: Path) -> None:
+def test_every_message_has_an_entry(root: Path, found: list[messages.Message]) -> None:
     known = set(entries(root))
-    lacking = {f"{each.file}: {each.text}" for each in messages.collect(root) if each.text not in known}
+    lacking = {f"{each.file}: {each.text}" for each in found if each.text not in known}
     assert not lacking, "python3 -m tools.messages --missing prints them as the page wants them"
 
 
-def test_no_entry_is_of_a_message_that_is_gone(root: Path) -> None:
-    assert set(entries(root)) <= {each.text for each in messages.collect(root)}
+def test_no_entry_is_of_a_message_that_is_gone(root: Path, found: list[messages.Message]) -> None:
+    assert set(entries(root)) <= {each.text for each in found}
 
 
 def test_every_message_has_one_entry(root: Path) -> None:
