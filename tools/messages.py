@@ -76,8 +76,8 @@ def collect(root: Path = ROOT) -> list[Message]:
 
 
 def explained(page: str) -> list[str]:
-    """The messages that a page has an entry for: the bold items of its lists."""
-    return [plain(item) for item in re.findall(r"^[-*] \*\*(.+)\*\*$", page, re.MULTILINE)]
+    """The messages that a page has an entry for: the items of its lists with hyphens, bold or not."""
+    return [plain(item) for item in re.findall(r"^- (?:\*\*)?(.+?)(?:\*\*)?$", page, re.MULTILINE)]
 
 
 def plain(text: str) -> str:
@@ -256,10 +256,10 @@ def main() -> int:
     entries = {text for page in PAGES for text in explained((ROOT / page).read_text("utf-8"))}
     lacking = [message for message in messages if message.text not in entries]
     for message in lacking:
-        print(f"+ {message.file}:{message.line}\n- **{marked(message.text)}**")
+        print(f"{message.file}:{message.line}\n- **{marked(message.text)}**")
     gone = sorted(entries - {message.text for message in messages})
     for text in gone:
-        print(f"- gone: {text}")
+        print(f"gone: {text}")
     return 1 if lacking or gone else 0
 
 

@@ -12,6 +12,8 @@ import pytest
 
 import dev
 from inference_server import cli
+from latent_addon.environments import builds
+from latent_addon.environments.machine import Machine
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -101,6 +103,24 @@ def test_every_command_can_be_given_as_it_stands(root: Path) -> None:
 def test_a_wrong_command_would_be_found(words: str) -> None:
     with pytest.raises((SystemExit, AssertionError)):
         parse(["python3", "dev.py", *words.split()])
+
+
+def test_what_a_set_up_takes_is_told_as_the_engine_tells_it(root: Path) -> None:
+    page = (root / "docs" / "installing.md").read_text("utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| ")
+    ]
+    systems = (("Linux", "x86_64"), ("Windows", "x86_64"), ("Darwin", "arm64"))
+    told = {build for system, processor in systems for build in builds.available(Machine(system, processor))}
+    for build in told:
+        maker, _, software = build.name.rpartition(", ")
+        row = next(row for row in rows if software.lower() in row[1].lower())
+        assert maker in row[0]
+        assert [f"about {gigabytes(build.download)}", gigabytes(build.disk)] == row[2:]
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB".replace(".0 ", " ")
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_every_list_of_messages_is_followed_by_what_to_do(root: Path) -> None:
         for topic in topics:
             blocks = re.split(r"\n\n+", topic.strip())
             for block, after in zip(blocks, [*blocks[1:], "- "], strict=True):
-                if block.startswith("- **") and not topic.startswith("Not a problem"):
+                if block.startswith("- ") and not topic.startswith("Not a problem"):
                     assert not after.startswith(("- ", "#")), f"{page}: nothing is said of {block.splitlines()[0]}"
 
 
