@@ -42,12 +42,14 @@ MIRROR_VARIABLE = "LANTERN_DEBIAN_MIRROR"
 BLENDER_VARIABLE = "LANTERN_BLENDER"
 TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "apt-get": "apt", "dpkg-deb": "dpkg"}
 # The launcher sets what Debian has compiled in as /usr/share/..., and asks for a picture drawn by the processor: with a
-# graphics card the pictures would be other ones on every machine.
+# graphics card the pictures would be other ones on every machine. The cache of shaders is its own: one that another release
+# of Mesa writes at the same time ends the process.
 LAUNCHER = """#!/bin/sh
 root={root}
 export BLENDER_SYSTEM_RESOURCES="$root/usr/share/blender" BLENDER_SYSTEM_PYTHON="$root/usr"
 export LIBGL_ALWAYS_SOFTWARE=1 LIBGL_DRIVERS_PATH="{libraries}/dri" __GLX_VENDOR_LIBRARY_NAME=mesa
 export __EGL_VENDOR_LIBRARY_DIRS="$root/usr/share/glvnd/egl_vendor.d"
+export MESA_SHADER_CACHE_DIR="$root/shaders"
 export XKB_CONFIG_ROOT="$root/usr/share/X11/xkb" XLOCALEDIR="$root/usr/share/X11/locale"
 exec "$root/usr/bin/blender" "$@"
 """

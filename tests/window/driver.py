@@ -1,0 +1,107 @@
+"""Runs in the Blender with a window: carries out what the tests ask, on the main thread, while the window lives.
+
+What is asked lies in a folder as N.py; N.json answers: {"value"} or {"error"}. A script's last value is what it has
+put into `value`. It is begun in the second tick after it was seen, so that the pointer's moves of before have arrived.
+"""
+
+import importlib
+import json
+import os
+import traceback
+from pathlib import Path
+
+import bpy
+
+FOLDER = Path(os.environ["LANTERN_DRIVER"])
+EVERY = 0.01
+EXTENSION = "bl_ext.user_default.latent_lantern"
+
+_seen = set()
+
+
+def windows():
+    """The open windows, the first one first."""
+    return list(bpy.context.window_manager.windows)
+
+
+def place_of(area_type):
+    """The window and the largest area of a type, in the newest window that has one."""
+    for window in reversed(windows()):
+        found = [area for area in window.screen.areas if area.type == area_type]
+        if found:
+            return window, max(found, key=lambda area: area.width * area.height)
+    raise LookupError(f"no window has an area {area_type}")
+
+
+def region_of(area, region_type):
+    """The area's region of a type, the one that is seen."""
+    found = [region for region in area.regions if region.type == region_type]
+    return max(found, key=lambda region: region.width * region.height)
+
+
+def rectangle(area_type, region_type):
+    """Left, bottom, width and height of a region, in pixels of the screen from its lower left corner."""
+    window, area = place_of(area_type)
+    region = region_of(area, region_type)
+    return window.x + region.x, window.y + region.y, region.width, region.height
+
+
+def context_of(area_type, region_type="WINDOW"):
+    """The context of a region, for what is not what a test is about."""
+    window, area = place_of(area_type)
+    return bpy.context.temp_override(window=window, area=area, region=region_of(area, region_type))
+
+
+def under_pointer(area_type, region_type):
+    """What the button under the pointer does: its operator in Python, or the property's path; "" where none is."""
+    manager = bpy.context.window_manager
+    manager.clipboard = ""
+    with context_of(area_type, region_type):
+        for operator, options in (
+            (bpy.ops.ui.copy_python_command_button, {}),
+            (bpy.ops.ui.copy_data_path_button, {"full_path": True}),
+        ):
+            if operator.poll():
+                try:
+                    operator(**options)
+                except RuntimeError:
+                    continue  # a button without a path
+            if manager.clipboard:
+                return manager.clipboard
+    return ""
+
+
+def addon(module):
+    """A module of the installed extension: addon("session")."""
+    return importlib.import_module(f"{EXTENSION}.latent_addon.{module}")
+
+
+_names = globals()
+
+
+def _run(path):
+    _names["value"] = None
+    try:
+        exec(compile(path.read_text("utf-8"), str(path), "exec"), _names)  # noqa: S102
+        answer = {"value": _names["value"]}
+        text = json.dumps(answer)
+    except BaseException:
+        text = json.dumps({"error": traceback.format_exc()})
+    path.unlink()
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(text, "utf-8")
+    unfinished.rename(path.with_suffix(".json"))
+
+
+def _poll():
+    for path in sorted(FOLDER.glob("*.py")):
+        if path in _seen:
+            _seen.discard(path)
+            _run(path)
+        else:
+            _seen.add(path)
+    return EVERY
+
+
+bpy.context.preferences.view.show_splash = False
+bpy.app.timers.register(_poll, persistent=True)
