@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from latent_addon.environments import locks
 from latent_addon.environments.children import clean_environment
 
 STDERR = 2
@@ -47,24 +48,7 @@ def run_step(command: Sequence[str | Path], doing: str, *, quietly: bool = False
 def lock(path: Path, waiting_for: str) -> Iterator[None]:
     """Hold the lock file `path`; the operating system lets go of it even when this process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        if not _try_lock(file.fileno()):
-            say(f"waiting for another dev.py, which is busy with {waiting_for}")
-            while not _try_lock(file.fileno()):
-                time.sleep(0.5)
+    if locks.holder(path) is not None:
+        say(f"waiting for another dev.py, which is busy with {waiting_for}")
+    with locks.held(path, patience=math.inf):
         yield
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -7,7 +7,6 @@ one whose making was interrupted (environments do not survive being moved, so ma
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
@@ -15,7 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent_addon.environments import making, pythons
+from latent_addon.environments import builds, machine, making, pip_settings, pythons
+from latent_addon.environments.builds import Build
+from latent_addon.environments.children import Children
+from latent_addon.environments.failures import Failed
 from latent_addon.environments.pythons import Python
 from tools import system_libraries
 from tools.console import Problem, lock, run_step, say
@@ -53,31 +55,34 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: what it is for, which Python it is made from, and the pin files it is filled from."""
+    """One environment: what it is for, which Python it is made from, and the pin files it is filled from.
+
+    build: of PyTorch, whose pins come first; None where there is no torch, or pip's own settings say where it is from.
+    """
 
     label: str
     version: str
     pins: tuple[Path, ...]
     on_top_of: Environment | None = None
+    build: Build | None = None
 
     @property
     def folder(self) -> Path:
         """Where it lies, made or not."""
-        pins = "\n".join(line for path in self.pins for line in making.pinned(path))
         base = self.on_top_of.folder.name if self.on_top_of else ""
-        digest = hashlib.sha256("\n".join([pins, self.version, platform.machine(), base]).encode()).hexdigest()
+        build = [self.build.key] if self.build else []
+        digest = making.pins_digest(self.pins, self.version, base, *build)
         return cache_folder() / "environments" / f"{self.label}-py{self.version}-{digest[:10]}"
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
-        return self.folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        return making.interpreter(self.folder)
 
     @property
     def site_packages(self) -> Path:
         """Where its packages lie."""
-        library = "Lib" if sys.platform == "win32" else f"lib/python{self.version}"
-        return self.folder / library / "site-packages"
+        return making.site_packages(self.folder, self.version)
 
     @property
     def finished_mark(self) -> Path:
@@ -116,9 +121,24 @@ def server(named: tuple[str, ...]) -> Environment:
     """Return the inference server's environment: one that is ready, or else one for the first Python found."""
     current = "{}.{}".format(*sys.version_info[:2])
     versions = [current, *(version for version in pythons.KNOWN if version != current)]
-    choices = [Environment("server", version, _server_pins()) for version in versions if version in pythons.KNOWN]
+    choices = [choice for build in _builds() for choice in _servers(versions, build)]
     ready = next((choice for choice in choices if choice.ready), None)
-    return ready or next(choice for choice in choices if pythons.find(choice.version, named))
+    if ready:
+        return ready
+    build = builds.choose(machine.look())[0] if choices[0].build else None
+    return next(choice for choice in _servers(versions, build) if pythons.find(choice.version, named))
+
+
+def _builds() -> tuple[Build | None, ...]:
+    """The builds of PyTorch that there may be here; None where pip's own settings say where it comes from."""
+    own = pip_settings.own_sources(pip_settings.read())
+    return (None,) if own else builds.available(machine.kind())
+
+
+def _servers(versions: list[str], build: Build | None) -> list[Environment]:
+    folder = ROOT / "inference_server" / "requirements"
+    pins = (folder / (build or builds.CPU).requirements, folder / "common.txt")
+    return [Environment("server", version, pins, build=build) for version in versions if version in pythons.KNOWN]
 
 
 def checks(named: tuple[str, ...]) -> Environment:
@@ -164,25 +184,29 @@ def _base_python(environment: Environment, named: tuple[str, ...]) -> Python:
 
 
 def _make(environment: Environment, python: Python) -> None:
-    with_cuda = environment.label == "server" and sys.platform.startswith("linux")
-    size = "up to some gigabytes, as PyTorch for Linux brings CUDA" if with_cuda else "up to 400 MB"
-    say(f"making {environment.label} in {environment.folder} (the first time this downloads {size})")
-    run_step([python.executable, "-I", "-m", "venv", environment.folder], "Making the environment")
-    if environment.on_top_of:
-        link = environment.site_packages / "server_packages.pth"
-        link.write_text(f"{environment.on_top_of.site_packages}\n", "utf-8")
-    pip = [environment.python, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    for pins in environment.pins:
-        run_step([*pip, "-r", pins], f"Installing {pins.name}")
+    size = f", about {environment.build.download / 1e6:.0f} MB" if environment.build else ""
+    say(f"making {environment.label} in {environment.folder} (this downloads what it needs{size})")
+    children = Children()
+    try:
+        making.make(children, python, environment.folder, _tell)
+        if environment.on_top_of:
+            link = environment.site_packages / "server_packages.pth"
+            link.write_text(f"{environment.on_top_of.site_packages}\n", "utf-8")
+        index = environment.build.index if environment.build else ""
+        for pins in environment.pins:
+            doing = f"Installing {pins.name}"
+            making.install(children, python, environment.folder, pins, _tell, doing=doing, index=index)
+            index = ""  # torch's alone
+    except Failed as failed:
+        raise Problem(str(failed)) from None
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _pins(name: str) -> Path:
     return ROOT / "requirements" / f"{name}.txt"
-
-
-def _server_pins() -> tuple[Path, ...]:
-    folder = ROOT / "inference_server" / "requirements"
-    return folder / "torch-cpu.txt", folder / "common.txt"
 
 
 def _no_python(versions: tuple[str, ...]) -> str:

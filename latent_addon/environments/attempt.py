@@ -194,7 +194,6 @@ class Attempt:
                 cache=None if "cache-dir" in settings or "no-cache-dir" in settings else self.folder / DOWNLOADS,
                 progress=pip,
             )
-        shutil.rmtree(environment / "tmp", ignore_errors=True)
         progress.begin()
         checked = run_check(self.children, making.interpreter(environment), self.server_root, self._say)
         if checked.problem:

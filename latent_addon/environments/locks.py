@@ -14,6 +14,9 @@ _FAR_OFF = 1 << 30
 """Windows locks bytes, and keeps others from reading them: so none of those that are written."""
 
 
+_PAUSE = 0.05
+
+
 class Busy(Exception):
     """Another process holds the lock; `holder` is its number, 0 if unknown."""
 
@@ -30,7 +33,7 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
         while not _try(file):
             if time.monotonic() >= deadline:
                 raise Busy(_holder(path))
-            time.sleep(0.05)
+            time.sleep(_PAUSE)
         try:
             file.truncate(0)
             file.write(str(os.getpid()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -99,7 +100,10 @@ def install(
     context = Context(python, folder, wheels)
     command = [*arguments, "-r", str(requirements)]
     idle = progress.idle if progress else lambda: None
-    _run(children, interpreter(folder), command, doing, context, line, idle, **settings)
+    try:
+        _run(children, interpreter(folder), command, doing, context, line, idle, **settings)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _run(

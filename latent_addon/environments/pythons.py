@@ -78,7 +78,7 @@ def survey(named: tuple[str, ...]) -> tuple[Python, ...]:
         seen.add(real)
         python = probe(path)
         if python is not None:
-            found.setdefault(python.executable, python)
+            found.setdefault(Path(os.path.realpath(python.executable)), python)
     return tuple(found.values())
 
 
