@@ -19,13 +19,12 @@ from .environments.installation import Checked, Setup, SetupPlan, SetupState, Se
 from .preferences import AUTOMATIC, ROOT_PACKAGE, preferences
 from .worker.launch import check_python
 
-
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds the package `inference_server`."""
 
 OFFLINE = (
     "Blender may not go online, and this has to be downloaded. Allow Online Access in the preferences, under System, "
-    "or install from a folder of wheels."
+    "or choose a folder of wheels under Choices."
 )
 NEEDS_PLAN = "First look at what would be installed: press Set Up Inference"
 
@@ -113,6 +112,8 @@ class Inference:
         if status.state is SetupState.READY:
             return ""
         if status.state is SetupState.INSTALLING:
+            if status.elsewhere:
+                return status.message
             return "Inference is being set up. What waits for it begins when it is ready."
         if status.state is SetupState.REMOVING:
             return "Inference is being removed."

@@ -137,7 +137,8 @@ class LANTERN_OT_remove_inference(SetUpOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if inference.status.state is SetupState.NOT_SET_UP:
+        status = inference.status
+        if status.state is SetupState.NOT_SET_UP and not status.leftovers:
             cls.poll_message_set("Nothing is set up")
             return False
         return True

@@ -16,6 +16,7 @@ _INTRODUCTION = (
     "Frames are made by PyTorch, in a program of its own beside Blender. It is installed once, into a folder of its "
     "own, and can be removed again. Blender itself is not changed."
 )
+_OUTDATED = "What is installed was made for another version of Latent Lantern, which needed other packages."
 _LOG_LINES = 8
 _FACTS = 0.22
 """The part of the preferences' width that the names of facts take."""
@@ -26,13 +27,13 @@ def draw_inference(layout: UILayout, context: Context) -> None:
     inference.seen()
     box = layout.box()
     column = box.column()
-    column.label(text="Inference", icon="NETWORK_DRIVE")
+    column.use_property_split = False
     if inference.own:
         _draw_own(column, context)
     else:
         _draw_state(column, context, _FACTS)
-        _draw_choices(column)
-    _draw_log(column, context)
+        _draw_choices(column, context)
+        _draw_log(column, context)
 
 
 def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
@@ -57,24 +58,30 @@ def _draw_state(column: UILayout, context: Context, factor: float) -> None:
     if status.state is SetupState.INSTALLING:
         _draw_installing(column, context, status)
     elif status.state is SetupState.REMOVING:
-        column.label(text="Being removed ...", icon="SORTTIME")
+        _title(column, "being removed ...", "SORTTIME")
     elif inference.planning:
-        column.label(text="Looking at this machine ...", icon="SORTTIME")
+        _title(column, "looking at this machine ...", "SORTTIME")
         column.operator("lantern.cancel_set_up", text="Cancel", icon="X")
     elif inference.plan is not None:
         _draw_plan(column, context, inference.plan, factor)
     elif status.state is SetupState.READY and not _unfit():
         _draw_ready(column, context, status, factor)
     elif status.state is SetupState.NOT_SET_UP and not _unfit():
-        column.label(text="Not set up", icon="INFO")
+        _title(column, "not set up", "INFO")
         _draw_text(column, context, status.message or _INTRODUCTION)
         _main_button(column, "Set Up Inference")
+        if status.leftovers:
+            column.operator("lantern.remove_inference", text="Remove What Is Left", icon="TRASH")
     else:
         outdated = status.state is SetupState.OUTDATED and not _unfit()
-        column.label(text="Set up for another version" if outdated else "Broken", icon="ERROR")
-        _draw_text(column, context, _unfit() or status.message or inference.problem)
+        _title(column, "set up for another version" if outdated else "broken", "ERROR")
+        _draw_text(column, context, _unfit() or status.message or _OUTDATED)
         _main_button(column, "Set Up Again" if outdated else "Repair")
         column.operator("lantern.remove_inference", icon="TRASH")
+
+
+def _title(column: UILayout, words: str, icon: str) -> None:
+    column.label(text=f"Inference: {words}", icon=icon)
 
 
 def _main_button(column: UILayout, text: str) -> None:
@@ -90,27 +97,28 @@ def _unfit() -> str:
 
 def _draw_installing(column: UILayout, context: Context, status: SetupStatus) -> None:
     if status.elsewhere:
-        column.label(text="Another Blender is setting it up ...", icon="SORTTIME")
+        _title(column, "being set up elsewhere", "SORTTIME")
+        _draw_text(column, context, status.message)
         return
-    column.label(text=f"Installing, step {max(1, status.step)} of {max(1, status.steps)}", icon="SORTTIME")
+    _title(column, f"installing, step {status.step} of {status.steps}", "SORTTIME")
     row = column.row(align=True)
     row.scale_y = 1.2
-    row.progress(factor=status.fraction, text=f"{status.doing or 'Beginning'}, {status.fraction:.0%}")
+    row.progress(factor=status.fraction, text=f"{status.doing}, {status.fraction:.0%}")
     row.operator("lantern.cancel_set_up", text="", icon="CANCEL")
-    _draw_text(column, context, "You can go on working meanwhile.")
+    _draw_text(column, context, status.detail or "You can go on working meanwhile.")
 
 
 def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, factor: float) -> None:
-    facts = [("Install", f"PyTorch for {plan.build.name}"), ("", plan.why)]
+    facts = [("PyTorch", plan.build.name), ("", plan.why)]
     if plan.python is not None:
-        facts.append(("Made From", f"Python {plan.python.version}, {_short(plan.python.executable)}"))
+        facts.append(("Python", str(plan.python)))
     if plan.needs_network:
-        facts.append(("Download", f"About {size_text(plan.download)}, from {plan.source}"))
+        facts.append(("Download", f"About {size_text(plan.download)} from {plan.source}"))
     else:
         facts.append(("From", plan.source))
     facts.append(("On Disk", f"About {size_text(plan.disk)}; {size_text(plan.free)} are free"))
     facts.append(("Folder", _short(inference.setup.folder)))
-    column.label(text="This will be installed:", icon="INFO")
+    _title(column, "this will be installed", "INFO")
     draw_facts(column, context, facts, factor)
     hindrance = inference.hindrance
     if hindrance:
@@ -126,12 +134,12 @@ def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, factor: floa
 
 
 def _draw_ready(column: UILayout, context: Context, status: SetupStatus, factor: float) -> None:
-    column.label(text=f"Ready: {status.device or 'this machine'}", icon="CHECKMARK")
+    _title(column, f"ready on {status.device}", "CHECKMARK")
     if status.message:
         draw_message(column, context, status.message, icon="INFO")
     facts = [
-        ("PyTorch", f"{status.torch} ({status.build})" if status.build else status.torch),
-        ("Made From", status.base),
+        ("PyTorch", f"{status.torch} ({status.build})"),
+        ("Python", status.base),
         ("On Disk", f"{size_text(status.size)}; {size_text(status.free)} are free"),
         ("Folder", _short(inference.setup.folder)),
     ]
@@ -147,18 +155,18 @@ def _draw_ready(column: UILayout, context: Context, status: SetupStatus, factor:
 def _draw_own(column: UILayout, context: Context) -> None:
     problem, checked = inference.problem, inference.checked
     if problem:
-        column.label(text="Your own Python cannot be used", icon="ERROR")
+        _title(column, "your own Python cannot be used", "ERROR")
         _draw_text(column, context, problem)
     elif inference.checking:
-        column.label(text="Trying your own Python ...", icon="SORTTIME")
+        _title(column, "trying your own Python ...", "SORTTIME")
     elif checked is None:
-        column.label(text="Your own Python, not tried yet", icon="QUESTION")
+        _title(column, "your own Python, not tried yet", "QUESTION")
     elif checked.problem:
-        column.label(text="Your own Python cannot be used", icon="ERROR")
+        _title(column, "your own Python cannot be used", "ERROR")
         _draw_text(column, context, checked.problem)
     else:
-        column.label(text=f"Ready: {checked.device_name or checked.device}, your own Python", icon="CHECKMARK")
-        facts = [("PyTorch", checked.torch), ("Python", checked.version)]
+        _title(column, f"ready on {checked.device_name}", "CHECKMARK")
+        facts = [("PyTorch", checked.torch), ("Python", f"{checked.version}, your own")]
         if checked.forward_ms:
             facts.append(("One Picture", f"{checked.forward_ms:.0f} ms, by a small generator"))
         facts += [("Note" if i == 0 else "", remark) for i, remark in enumerate(checked.remarks)]
@@ -172,7 +180,7 @@ def _draw_own(column: UILayout, context: Context) -> None:
 # --- choices and the log ----------------------------------------------------------------------------------------------
 
 
-def _draw_choices(column: UILayout) -> None:
+def _draw_choices(column: UILayout, context: Context) -> None:
     chosen = preferences()
     if not _fold(column, "show_choices"):
         return
@@ -183,11 +191,14 @@ def _draw_choices(column: UILayout) -> None:
     inner.prop(chosen, "setup_build")
     inner.prop(chosen, "setup_python")
     inner.prop(chosen, "wheels_folder")
-    inner.operator("lantern.use_own_python", icon="FILE_SCRIPT")
+    if inference.plan is not None:
+        passed_over = [("Not Taken" if i == 0 else "", text) for i, text in enumerate(inference.plan.passed_over)]
+        draw_facts(column, context, passed_over, _FACTS)
+    column.operator("lantern.use_own_python", icon="FILE_SCRIPT")
 
 
 def _draw_log(column: UILayout, context: Context) -> None:
-    log = inference.setup.log if not inference.own or inference.checked or inference.checking else ()
+    log = inference.setup.log
     if not log or not _fold(column, "show_setup_log"):
         return
     box = column.box().column(align=True)

@@ -85,7 +85,7 @@ def answer(setup: FakeSetup) -> None:
 @pytest.mark.parametrize(
     ("status", "words", "button", "absent"),
     [
-        (SetupStatus(SetupState.NOT_SET_UP), "Not set up", "set_up_inference", "remove_inference"),
+        (SetupStatus(SetupState.NOT_SET_UP), "Inference: not set up", "set_up_inference", "remove_inference"),
         (
             SetupStatus(SetupState.NOT_SET_UP, "The last set-up was interrupted."),
             "The last set-up was interrupted.",
@@ -94,22 +94,32 @@ def answer(setup: FakeSetup) -> None:
         ),
         (
             SetupStatus(SetupState.INSTALLING, step=2, steps=5, doing="Installing PyTorch", fraction=0.456),
-            "Installing, step 2 of 5 Installing PyTorch, 46%",
+            "Inference: installing, step 2 of 5 Installing PyTorch, 46%",
             "cancel_set_up",
             "set_up_inference",
         ),
         (
-            SetupStatus(SetupState.INSTALLING, elsewhere=True),
-            "Another Blender is setting it up",
+            SetupStatus(SetupState.INSTALLING, "Another Blender is setting up inference.", elsewhere=True),
+            "Inference: being set up elsewhere Another Blender is setting up inference.",
             "",
             "cancel_set_up",
         ),
-        (SetupStatus(SetupState.REMOVING), "Being removed", "", "remove_inference"),
-        (SetupStatus(SetupState.READY, **READY), "Ready: this machine's processors", "remove_inference", ""),
-        (SetupStatus(SetupState.OUTDATED, "It lacks numpy."), "Set Up Again", "set_up_inference", ""),
+        (SetupStatus(SetupState.REMOVING), "being removed", "", "remove_inference"),
+        (
+            SetupStatus(SetupState.READY, **READY),
+            "Inference: ready on this machine's processors",
+            "remove_inference",
+            "",
+        ),
+        (
+            SetupStatus(SetupState.OUTDATED),
+            "which needed other packages. Set Up Again",
+            "set_up_inference",
+            "",
+        ),
         (
             SetupStatus(SetupState.BROKEN, "Its Python is gone."),
-            "Its Python is gone. Repair",
+            "Inference: broken Its Python is gone. Repair",
             "remove_inference",
             "",
         ),
@@ -169,15 +179,15 @@ def test_the_tab_shows_it_only_where_it_stands_in_the_way(setup, stage):
 def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, preferences):
     click("set_up_inference")
     assert setup.asked[-1] == "plan" and inference.planning
-    assert "Looking at this machine" in said(drawn_preferences(preferences))
+    assert "looking at this machine" in said(drawn_preferences(preferences))
     answer(setup)
     shown = drawn_preferences(preferences)
     words = said(shown)
     for part in (
-        "PyTorch for Processors",
+        "PyTorch Processors",
         "No card was found",
         "Python 3.11",
-        "About 320 MB, from download.pytorch.org and pypi.org",
+        "About 320 MB from download.pytorch.org and pypi.org",
         "About 1.3 GB; 120 GB are free",
     ):
         assert part in words
@@ -248,7 +258,7 @@ def test_cancelled_at_each_moment(setup, preferences):
     click("set_up_inference")
     answer(setup)
     click("cancel_set_up")
-    assert "Not set up" in said(drawn_preferences(preferences))
+    assert "not set up" in said(drawn_preferences(preferences))
     assert "start" not in setup.asked and "cancel" not in setup.asked
     click("set_up_inference")
     answer(setup)
@@ -256,7 +266,7 @@ def test_cancelled_at_each_moment(setup, preferences):
     click("cancel_set_up")
     assert setup.asked[-1] == "cancel"
     answer(setup)
-    assert "Not set up" in said(drawn_preferences(preferences))
+    assert "not set up" in said(drawn_preferences(preferences))
     assert "Nothing is being set up here" in refusal("cancel_set_up")
 
 
@@ -274,7 +284,7 @@ def test_what_is_set_up_can_be_removed(setup, preferences):
     setup.stands(SetupState.READY, **READY)
     assert bpy.ops.lantern.remove_inference() == {"FINISHED"}
     assert setup.asked[-1] == "remove"
-    assert "Not set up" in said(drawn_preferences(preferences))
+    assert "not set up" in said(drawn_preferences(preferences))
 
 
 @pytest.mark.parametrize("name", ["set_up_inference", "remove_inference"])
@@ -338,14 +348,14 @@ def test_an_environment_that_cannot_run_the_server_is_offered_a_repair(setup, st
     with pytest.raises(RuntimeError, match="has no torch"):
         stage.add_strip(3)
     for shown in (drawn(strip_ui.StripPanel), drawn_preferences(preferences)):
-        assert "Broken This Python has no torch. Repair" in said(shown)
+        assert "Inference: broken This Python has no torch. Repair" in said(shown)
         assert "lantern.set_up_inference" in buttons(shown)
     setup.outcome = SetupStatus(SetupState.READY, **{**READY, "python": stage.good_python})
     click("set_up_inference")
     answer(setup)
     click("install_inference")
     answer(setup)
-    assert "Broken" not in said(drawn_preferences(preferences))
+    assert "broken" not in said(drawn_preferences(preferences))
     stage.add_strip(3)
     stage.fill()
 
@@ -382,11 +392,11 @@ def test_an_own_python_is_tried_and_shown(setup, stage, preferences):
     assert bpy.ops.lantern.use_own_python(filepath=good) == {"FINISHED"}
     assert preferences.server_python == good and setup.asked[-1] == "check"
     words = said(drawn_preferences(preferences))
-    for part in ("Ready: NVIDIA H200", "2.13.0+cu130", "3.12.4", "4 ms", "For training, av is missing."):
+    for part in ("ready on NVIDIA H200", "2.13.0+cu130", "3.12.4", "4 ms", "For training, av is missing."):
         assert part in words
     assert "Your own Python is used" in refusal("set_up_inference")
     assert bpy.ops.lantern.stop_using_own_python() == {"FINISHED"}
-    assert preferences.server_python == "" and "Not set up" in said(drawn_preferences(preferences))
+    assert preferences.server_python == "" and "not set up" in said(drawn_preferences(preferences))
     assert "No Python of your own" in refusal("try_own_python")
 
 
