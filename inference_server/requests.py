@@ -104,8 +104,8 @@ def read_job(params: dict[str, Any]) -> int:
 def read_generator(params: dict[str, Any], key: str = "generator") -> Which:
     """Return the generator that a request names."""
     value = params.get(key)
-    if not isinstance(value, dict):
-        raise ProtocolError(INVALID_PARAMS, f"'{key}' must hold path and sha256.")
+    if not isinstance(value, dict) or not value.keys() <= {"path", "sha256"}:
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must hold path and sha256, and no more.")
     sha256 = value.get("sha256")
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         raise ProtocolError(INVALID_PARAMS, "'sha256' must be 64 hexadecimal digits.")

@@ -1,0 +1,345 @@
+"""Send wild messages to both sides of the protocol: none may end it, block it, fill its memory, or go unanswered.
+
+    python tests/fuzz_protocol.py --messages 1000000 --seed 1
+
+Half of them go to the server's Service, with a worker that makes nothing, half to the add-on's InferenceClient, as
+answers and notifications. Standard library only. What is found is printed with its number, which finds it again:
+--first NUMBER --messages 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import io
+import json
+import os
+import queue
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+if "latent_lantern" not in sys.modules:
+    import conftest  # noqa: F401  (the add-on's modules import each other as parts of that package)
+
+from inference_server import protocol, service  # noqa: E402
+from inference_server.scheduler import Order  # noqa: E402
+from latent_lantern.inference_server import protocol as addon_protocol  # noqa: E402
+from latent_lantern.latent_addon.worker import client as client_module  # noqa: E402
+from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
+
+FOLDER = "/nowhere/at/all/frames"
+GENERATOR = {"path": "/nowhere/g.pkl", "sha256": "0" * 64}
+ANSWER_BYTES = 100_000
+"""Of an answer that was made of nothing asked for; only seeds, vectors and lists are longer."""
+LINE = 1200
+"""Characters of a line in the client's log."""
+GROWTH = 64 << 20
+"""Bytes that memory may grow by once everything has been seen."""
+
+PING = {"jsonrpc": "2.0", "id": "still there?", "method": "ping"}
+
+
+class Finding(Exception):
+    """A promise that was not kept."""
+
+
+def heard(data: bytes, last: dict[str, Any], read: Callable[[Any], Any] = protocol.read_messages) -> list[Any]:
+    """What a reader makes of bytes and of a sound message after them, once as many bytes came as were announced."""
+    for padding in (LONG + len(data), protocol.MAX_BODY_BYTES):
+        items = list(read(io.BytesIO(data + b" " * padding + b"\n" + protocol.encode_message(last))))
+        if items and items[-1] == last:
+            return items
+    raise Finding("the reader is not to be woken again")
+
+
+class StubWorker:
+    """Takes the place of the server's Worker, which needs torch: gives every request something of the right form."""
+
+    def __init__(self, of: service.Service, dice: random.Random):
+        self._scheduler, self._dice = of.scheduler, dice
+
+    def answer(self, work: Callable[[Any], Any]) -> Any:
+        """What the real one does, but that it tells of what nobody has foreseen."""
+        try:
+            return work(self)
+        except protocol.ProtocolError as error:
+            return error
+
+    def work(self) -> None:
+        """Do all that is waiting."""
+        while (work := self._scheduler.wait(0)) is not None:
+            if isinstance(work, Order):
+                if self._dice.random() < 0.1:
+                    self._scheduler.refuse(work.ticket, protocol.ProtocolError(protocol.LATENT_MISMATCH, "No."))
+                else:
+                    self._scheduler.take(work.batch_key).settle(self._dice.choice(("made", "failed")))
+            else:
+                work()
+
+    def sample(self, which: Any, seeds: list[int]) -> dict[str, Any]:
+        """One number for each seed."""
+        return {"latents": protocol.pack_floats(bytes(4 * len(seeds)), (len(seeds), 1))}
+
+    def map(self, which: Any, latents: Any, classes: Any) -> dict[str, Any]:
+        """The same back."""
+        return {"latents": protocol.pack_floats(latents.data, latents.shape)}
+
+    def look_at(self, path: str | None) -> list[dict[str, Any]]:
+        """Nothing is there."""
+        if path != GENERATOR["path"]:
+            raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, f"The checkpoint {path} is not there.")
+        return []
+
+    def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
+        return lambda *_: {}
+
+
+class ServerSide:
+    """The real Service, one thread of it after the other, and what it says."""
+
+    def __init__(self, dice: random.Random):
+        self._dice = dice
+        self.said: list[dict[str, Any]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._service = service.Service(io.BytesIO(), self, "cpu")
+        self._worker = self._service._worker = StubWorker(self._service, self._dice)
+        service._library = lambda folders: {"entries": [], "problems": folders}
+        self._service.take(sound_requests(FOLDER, GENERATOR)[0])
+        self._worker.work()
+
+    def write(self, data: bytes) -> None:
+        """Take in what the service sends: sound messages only, each whole."""
+        (message,) = protocol.read_messages(io.BytesIO(data))
+        if isinstance(message, protocol.ProtocolError):
+            raise Finding(f"the service sends {data[:200]!r}")
+        self.said.append(message)
+
+    def flush(self) -> None:
+        """For Connection."""
+
+    def send(self, wild: Wild) -> str:
+        """Send a message and a ping; return how the message was answered, in a word."""
+        if self._service.scheduler.stopped:
+            self._begin()
+        self.said.clear()
+        items = heard(wild.data, PING) if wild.body is None else [*_items(wild.data), PING]
+        for item in items:
+            self._service.take(item)
+            self._worker.work()
+            while not self._service._file_work.empty():
+                self._service._file_work.get()()
+            self._worker.work()
+        if self.said.count(protocol.result(PING["id"], {})) != 1:
+            raise Finding(f"the ping is answered with {self.said}")
+        answers = [answer for answer in self.said if answer["id"] != PING["id"]]
+        for answer in answers:
+            _check_answer(answer, wild)
+        if wild.body is None:
+            return "answered" if answers else "passed over"
+        wanted = _wanted_id(wild.body)
+        if [answer["id"] for answer in answers] != wanted:
+            raise Finding(f"answers {answers}, expected to {wanted}")
+        return str(answers[0].get("error", {}).get("code", "result")) if answers else "no answer wanted"
+
+
+def _items(data: bytes) -> list[Any]:
+    return list(protocol.read_messages(io.BytesIO(data)))
+
+
+def _wanted_id(body: bytes) -> list[Any]:
+    """The id that the one answer to a message must have, by JSON-RPC; nothing for what is a notification."""
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):
+        return [None]
+    if not isinstance(message, dict):
+        return [None]
+    number = message.get("id")
+    good = (type(number) is int) or (isinstance(number, str) and len(number) <= service.LONGEST_IDENTITY)
+    return [number if good else None] if "id" in message else []
+
+
+def _check_answer(answer: dict[str, Any], wild: Wild) -> None:
+    error = answer.get("error")
+    if error is not None and (error["code"] == protocol.INTERNAL_ERROR or not error["message"]):
+        raise Finding(f"nobody had foreseen it: {error}")
+    if len(json.dumps(answer)) > ANSWER_BYTES + 8 * len(wild.data):
+        raise Finding(f"an answer of {len(json.dumps(answer))} bytes")
+
+
+class ScriptedServer:
+    """Takes the place of the client's ServerProcess: what it is told to say arrives, what it is asked is kept."""
+
+    def __init__(self, command: Any, environment: Any = None):
+        self.pid, self.returncode, self.last_line = 1, None, ""
+        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.stderr_lines: collections.deque[str] = collections.deque()
+        self.asked: list[dict[str, Any]] = []
+
+    def send(self, data: bytes) -> None:
+        """Keep what the client asks."""
+        self.asked += _items(data)
+
+    def say(self, items: list[Any]) -> None:
+        """Let messages arrive."""
+        for item in items:
+            self.inbox.put(item)
+
+    def kill(self, timeout: float = 0.0) -> None:
+        """There is nothing to end."""
+
+    taken = close = terminate = join = kill
+
+
+class ClientSide:
+    """The real InferenceClient at a scripted server. Every request's outcomes are counted."""
+
+    def __init__(self, dice: random.Random):
+        self._dice = dice
+        self.outcomes: dict[int, int] = {}
+        self._notified = 0
+        self._client = client_module.InferenceClient(self._on_notification)
+        client_module.ServerProcess = ScriptedServer
+
+    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
+        self._notified += 1
+        if self._dice.random() < 0.2:
+            raise ValueError(str(params)[:5000])
+
+    def _start(self) -> ScriptedServer:
+        """A server that has been greeted and has answered."""
+        if self._client._server is None:
+            self._client.start(["server"])
+        if self._client.state is client_module.ServerState.STARTING:
+            versions = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
+            self._hear([protocol.result(self._client._server.asked[0]["id"], versions)])
+        return self._client._server
+
+    def _hear(self, items: list[Any]) -> None:
+        if self._client._server is not None:
+            self._client._server.say(items)
+        while self._client.drain(1.0):
+            pass
+
+    def _ask(self) -> None:
+        key = len(self.outcomes)
+        self.outcomes[key] = 0
+
+        def settle(outcome: Any) -> None:
+            self.outcomes[key] += 1
+            if isinstance(outcome, addon_protocol.ProtocolError):
+                str(outcome).encode()  # as Blender's interface will
+            if self._dice.random() < 0.2:
+                raise KeyError(str(outcome)[:5000])
+
+        self._client.request("ping", {}, settle, settle)
+
+    def send(self, wild: Wild) -> str:
+        """Let a message arrive while requests are open; return what state the client is in after it."""
+        self.outcomes.clear()
+        self._client._last_identity = 0  # so that a message's number says whom it answers
+        items = heard(wild.data, PING, addon_protocol.read_messages)[:-1]
+        chance = self._dice.random()
+        if chance < 0.02:  # it comes instead of an answer to the greeting
+            self._client.kill()
+            self._client.start(["server"])
+        elif chance < 0.04:
+            items *= 50
+            self._start()
+        else:
+            self._start()
+        for _ in range(3):
+            self._ask()
+        self._hear(items)
+        state = self._client.state.value
+        server = self._start()
+        # What is still open gets a sound answer, and one more that nobody waits for.
+        self._hear([protocol.result(identity, {}) for identity in [*self._client._requests, 10**9]])
+        self._notified = 0
+        self._hear([protocol.notification("log", {})])
+        if self._notified != 1:
+            raise Finding("a notification has not arrived")
+        if set(self.outcomes.values()) != {1} or self._client.pending:
+            raise Finding(f"outcomes of the requests: {self.outcomes}, {self._client.pending} pending")
+        if len(self._client.log) > 500 or any(len(line) > LINE for line in self._client.log):
+            raise Finding(f"the log has lines of {max(map(len, self._client.log))} characters")
+        server.asked.clear()
+        return state
+
+
+def answers_and_notes() -> list[dict[str, Any]]:
+    """What a sound server says; an id in it is replaced by one that may be that of an open request."""
+    facts = {"name": "N", "z_dim": 8, "width": 16, "spaces": ["z", "w"], "snapshots": [{"name": "a", "path": "/a"}]}
+    error = protocol.ProtocolError(protocol.WRITE_FAILED, "The disk is full.", {"path": "x"})
+    return [
+        protocol.result(0, facts),
+        protocol.result(0, {"made": 1, "failed": 0, "dropped": 0}),
+        protocol.result(0, {"latents": protocol.pack_floats(bytes(32), (1, 8)), "space": "z"}),
+        protocol.failure(0, error),
+        protocol.failure(0, protocol.ProtocolError(protocol.VERSION_MISMATCH, "Old.", {"server": "0.0.1"})),
+        protocol.notification("frames/made", {"job": 1, "names": ["f0.png"], "seconds": 0.1}),
+        protocol.notification("frames/failed", {"job": 1, "names": ["f0.png"], "error": error.to_json()}),
+        protocol.notification("log", {"level": "info", "text": "words"}),
+    ]
+
+
+def memory() -> int:
+    """Bytes that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def fuzz(
+    numbers: range, seed: int, tell: Callable[[str], None] = lambda _: None
+) -> tuple[list[str], collections.Counter]:
+    """Send the messages of these numbers; return what was found, and how often each end came."""
+    dice = random.Random(seed)
+    sides = (ServerSide(dice), ClientSide(dice))
+    wild = (
+        WildMessages(seed, sound_requests(FOLDER, GENERATOR)),
+        WildMessages(seed, answers_and_notes(), ids=7),  # half of them of an open request
+    )
+    found: list[str] = []
+    ends: collections.Counter[str] = collections.Counter()
+    at_first = 0
+    for number in numbers:
+        side = number % 2
+        if number - numbers.start == min(20_000, len(numbers) // 2):
+            at_first = memory()
+        try:
+            ends[f"{'client' if side else 'server'}: {sides[side].send(wild[side].message(number))}"] += 1
+        except Exception as error:
+            found.append(f"{number}: {type(error).__name__}: {str(error)[:400]}")
+            sides = (ServerSide(dice), ClientSide(dice))
+        if number % 50_000 == 49_999:
+            tell(f"{number + 1} messages, {len(found)} findings, {memory() >> 20} MiB")
+    if memory() - at_first > GROWTH:
+        found.append(f"memory has grown by {(memory() - at_first) >> 20} MiB")
+    return found, ends
+
+
+def main() -> int:
+    """Fuzz, and say what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    start = time.monotonic()
+    numbers = range(args.first, args.first + args.messages)
+    found, ends = fuzz(numbers, args.seed, lambda text: print(text, file=sys.stderr, flush=True))
+    print(f"{args.messages} messages of seed {args.seed} in {time.monotonic() - start:.0f} s, {memory() >> 20} MiB")
+    print(", ".join(f"{count} {end}" for end, count in sorted(ends.items())))
+    print("\n".join([*found[:100], f"{len(found)} findings"]))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
