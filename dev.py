@@ -5,10 +5,11 @@
 
     python3 dev.py demo [...]               make the film in demo/ with the built extension in a clean Blender
     python3 dev.py test [LAYER ...] [...]   run everything that tests this project, or some layers:
-                                            lint, core, server, blender, versions; what follows goes to pytest
+                                            lint, core, server, blender, versions, window; the rest goes to pytest
     python3 dev.py server ...               python -m inference_server ..., in its environment
     python3 dev.py blender FILE.py ...      run a script in Blender with the extension enabled
     python3 dev.py build | setup | lint     the extension's zip and notes into dist/; the environments; ruff and types
+    python3 dev.py pictures                 the pictures of Blender's window in docs/images, made anew
 
 Needs Python 3.11 or later and nothing else. What it downloads lies in your cache folder and is used again.
 """
@@ -28,11 +29,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import environments, package
+from tools import environments, package, window_root
 from tools.console import Problem, run, say
 from tools.environments import ROOT, Environment
 
-LAYERS = ("lint", "core", "server", "blender", "versions")
+LAYERS = ("lint", "core", "server", "blender", "versions", "window")
 NOTHING_SELECTED = 5  # pytest's exit status when no test was collected
 
 
@@ -128,6 +129,31 @@ def version_tests(args: argparse.Namespace, pytest_arguments: list[str]) -> int:
     return plain_tests(args, "versions", pytest_arguments, LANTERN_BLENDERS=json.dumps(pythons))
 
 
+def window_tests(args: argparse.Namespace, pytest_arguments: list[str], **extra: str) -> int:
+    """Run tests/window: a Blender with a window, its pointer and its keys."""
+    blender = window_root.blender()
+    checks = environments.ensure(environments.checks(args.python), args.python)
+    archive = package.build(environments.ensure(environments.newest_blender(args.python), args.python))
+    return run(
+        [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *_with_paths("window", pytest_arguments)],
+        LANTERN_BLENDER=str(blender),
+        LANTERN_ZIP=str(archive),
+        LANTERN_SERVER_PYTHON=str(environments.server(args.python).python),
+        **extra,
+    )
+
+
+def pictures(args: argparse.Namespace) -> int:
+    """Make the pictures in docs/images that show Blender's window anew, from the stories in tests/window."""
+    with tempfile.TemporaryDirectory(prefix="lantern-pictures-") as folder:
+        status = window_tests(args, ["-m", "pictures"], LANTERN_ARTIFACTS=folder)
+        made = sorted(Path(folder).glob("*/documents/*.png"))
+        for picture in made if status == 0 else []:
+            (ROOT / "docs" / "images" / picture.name).write_bytes(picture.read_bytes())
+            say(f"docs/images/{picture.name}, {picture.stat().st_size // 1000} kB")
+    return status
+
+
 def test(args: argparse.Namespace) -> int:
     """Run the chosen layers one after the other, whatever becomes of each, and sum up."""
     rest = list(args.rest)
@@ -144,6 +170,8 @@ def test(args: argparse.Namespace) -> int:
                 jobs[f"blender {version}"] = lambda version=version: blender_tests(args, version, rest)
         elif layer == "versions":
             jobs["versions"] = lambda: version_tests(args, rest)
+        elif layer == "window":
+            jobs["window"] = lambda: window_tests(args, rest)
         else:
             jobs[layer] = lambda layer=layer: plain_tests(args, layer, rest)
     outcomes = {name: _timed(name, job) for name, job in jobs.items()}
@@ -206,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--python", action="append", default=argparse.SUPPRESS, metavar="PATH", help=found)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, function in {"demo": demo, "setup": setup, "build": build, "lint": lint}.items():
+    for name, function in {"demo": demo, "setup": setup, "build": build, "lint": lint, "pictures": pictures}.items():
         commands.add_parser(name, parents=[common], help=function.__doc__).set_defaults(function=function)
     versions = tuple(environments.BLENDER_PYTHONS)
     command = commands.add_parser("test", parents=[common], help=test.__doc__, allow_abbrev=False)

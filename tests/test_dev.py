@@ -100,10 +100,10 @@ def test_stray_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("arguments", "layers"),
     [
-        ([], ["lint", "core", "server", *BLENDERS, "versions"]),
+        ([], ["lint", "core", "server", *BLENDERS, "versions", "window"]),
         (["server", "core"], ["server", "core"]),
         (["tests/test_dev.py"], ["core"]),
-        (["-k", "docs"], ["core", "server", *BLENDERS, "versions"]),
+        (["-k", "docs"], ["core", "server", *BLENDERS, "versions", "window"]),
         (["--blender", "5.2", "blender", "-k", "strip"], ["blender 5.2"]),
     ],
 )
@@ -116,6 +116,7 @@ def test_layers_are_chosen_by_name_or_by_path(
     monkeypatch.setattr(dev, "plain_tests", lambda args, layer, rest: ran.append(layer) or 0)
     monkeypatch.setattr(dev, "blender_tests", lambda args, version, rest: ran.append(f"blender {version}") or 0)
     monkeypatch.setattr(dev, "version_tests", lambda args, rest: ran.append("versions") or 0)
+    monkeypatch.setattr(dev, "window_tests", lambda args, rest: ran.append("window") or 0)
     assert dev.main(["test", *arguments]) == 0
     assert ran == layers
 

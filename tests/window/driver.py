@@ -52,6 +52,14 @@ def context_of(area_type, region_type="WINDOW"):
     return bpy.context.temp_override(window=window, area=area, region=region_of(area, region_type))
 
 
+def place_in_view(area_type, x, y, region_type="WINDOW"):
+    """Where in the screen a place of a region's view lies: frame and value, or frame and channel."""
+    window, area = place_of(area_type)
+    region = region_of(area, region_type)
+    across, up = region.view2d.view_to_region(x, y, clip=False)
+    return window.x + region.x + across, window.y + region.y + up
+
+
 def under_pointer(area_type, region_type):
     """What the button under the pointer does: its operator in Python, or the property's path; "" where none is."""
     manager = bpy.context.window_manager
@@ -74,6 +82,49 @@ def under_pointer(area_type, region_type):
 def addon(module):
     """A module of the installed extension: addon("session")."""
     return importlib.import_module(f"{EXTENSION}.latent_addon.{module}")
+
+
+def waiting_operators():
+    """Operators of ours that wait for an answer."""
+    return [found.bl_idname for found in windows()[0].modal_operators if found.bl_idname.startswith("LANTERN_OT_")]
+
+
+def changes_waiting():
+    """Whether an edit was marked that no plan has taken in yet."""
+    changes = addon("scene.changes")
+    return changes._marked or changes._hinted
+
+
+def latent_strips():
+    """The strips of the window's scene, from the lowest channel, then from the left."""
+    editor = windows()[0].scene.sequence_editor
+    strips = list(editor.strips) if editor else []
+    return sorted(strips, key=lambda strip: (strip.channel, addon("scene.versions").strip_start(strip)))
+
+
+def strip_rows():
+    """Name, channel, first and last frame of each strip."""
+    versions = addon("scene.versions")
+    return [
+        [strip.name, strip.channel, versions.strip_start(strip), versions.strip_end(strip) - 1]
+        for strip in latent_strips()
+    ]
+
+
+def shown_names(which):
+    """File names at the frames that a strip shows."""
+    strip, versions = latent_strips()[which], addon("scene.versions")
+    frames = range(versions.strip_start(strip), versions.strip_end(strip))
+    return [strip.strip_elem_from_frame(frame).filename for frame in frames]
+
+
+def key_frames():
+    """Frames at which any curve of the window's scene has a key."""
+    found = set()
+    for curves in addon("scene.curves").curves_of_scene(windows()[0].scene).values():
+        for curve in curves.latent.values():
+            found |= {round(point.co.x) for point in curve.keyframe_points}
+    return sorted(found)
 
 
 _names = globals()

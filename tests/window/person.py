@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from harness import HEIGHT, PATIENCE, BlenderWindow, WindowError
@@ -12,8 +12,8 @@ from PIL import Image
 Point = tuple[int, int]
 """Pixels of the screen, from its lower left corner, as Blender counts."""
 
-STEP = 10
-"""Pixels from one place looked at to the next; a button is 20 high, and an icon 20 wide."""
+STEP = 14
+"""Pixels from one place looked at to the next; a button is 20 high, and between two are 4."""
 
 
 class Person:
@@ -94,40 +94,33 @@ class Person:
         self.settle()
         return place
 
-    def find(self, what: str, area: str = "SEQUENCE_EDITOR", region: str = "UI") -> Point:
-        """Find the button whose operator or property has `what` in it, by looking under the pointer everywhere."""
+    def find(self, what: str, area: str = "SEQUENCE_EDITOR", region: str = "UI", across: float = 0.5) -> Point:
+        """Find the button whose operator or property has `what` in it, by looking under the pointer from top to bottom.
+
+        across: where in the region's width it lies, 0 to 1.
+        """
         key = (what, area, region)
         known = self._found.get(key)
         if known is not None and what in self._under(known, area, region):
             return known
-        for place in self._places(area, region, near=known):
+        left, bottom, width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
+        x = int(left + width * across)
+        around = [(x, known[1] + way * STEP * i) for i in range(1, 8) for way in (-1, 1)] if known else []
+        for place in (*around, *((x, y) for y in range(bottom + height - STEP // 2, bottom, -STEP))):
             if what in self._under(place, area, region):
                 self._found[key] = place
                 return place
-        self.screen.picture().save(self.blender.folder / "not_found.png")
         raise WindowError(f"no button with {what!r} in the {region} of {area}")
 
-    def press(self, what: str, area: str = "SEQUENCE_EDITOR", region: str = "UI") -> Point:
+    def press(self, what: str, area: str = "SEQUENCE_EDITOR", region: str = "UI", across: float = 0.5) -> Point:
         """Find a button and click it."""
-        place = self.find(what, area, region)
+        place = self.find(what, area, region, across)
         self.click(place)
         return place
 
     def _under(self, place: Point, area: str, region: str) -> str:
         self.point(place)
         return self.blender.look(f"under_pointer({area!r}, {region!r})")
-
-    def _places(self, area: str, region: str, near: Point | None) -> Iterator[Point]:
-        """Places in a region: first around where it was, then down through its middle, then through its sides."""
-        left, bottom, width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
-        if near is not None:
-            for offset in range(STEP, 14 * STEP, STEP):
-                yield near[0], near[1] - offset
-                yield near[0], near[1] + offset
-        rows = range(bottom + height - STEP // 2, bottom, -STEP)
-        for share in (0.5, 0.8, 0.25, 0.9, 0.1, 0.65, 0.35):
-            for y in rows:
-                yield int(left + width * share), y
 
     def open_tab(self, name: str = "Lantern", area: str = "SEQUENCE_EDITOR") -> None:
         """Open the sidebar, unless it is open, and click its tabs from the top until the right one is shown."""
@@ -148,18 +141,23 @@ class Person:
         time.sleep(after)
         self.settle()
         picture = self.screen.picture()
-        if area is None:
-            return picture
+        return picture if area is None else picture.crop(self.box(area, region))
+
+    def box(self, area: str, region: str = "WINDOW") -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of a region in a picture of the screen."""
         x, y, width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
-        return picture.crop((x, HEIGHT - y - height, x + width, HEIGHT - y))
+        return x, HEIGHT - y - height, x + width, HEIGHT - y
 
     def panels(self, area: str = "SEQUENCE_EDITOR", region: str = "UI") -> list[tuple[int, int]]:
         """Top and bottom of each panel in a sidebar, from the top: what lies between gaps at its left edge."""
         x, y, _width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
         picture = self.screen.picture()
-        column = [picture.getpixel((x + 6, HEIGHT - 1 - row)) for row in range(y, y + height)]
-        ground = column[0]
-        inside = [colour != ground for colour in column]
-        edges = [i for i in range(1, height) if inside[i] != inside[i - 1]]
-        pairs = list(zip(edges[::2], edges[1::2], strict=False))
-        return [(y + top, y + bottom) for bottom, top in reversed(pairs)]
+        ground = picture.getpixel((x + 3, HEIGHT - 1 - y - height // 2))
+        column = [picture.getpixel((x + 15, HEIGHT - 1 - row)) for row in range(y + 2, y + height - 2)]
+        runs = [(inside, len(list(run))) for inside, run in groupby(column, lambda colour: colour != ground)]
+        found, at = [], y + 2
+        for inside, length in runs:
+            if inside and length > STEP:
+                found.append((at + length, at))
+            at += length
+        return found[::-1]

@@ -1,0 +1,166 @@
+"""The stage of a story: a Blender with the extension in it, a strip with the Lantern tab beside it, and the person."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness import BlenderWindow
+from person import Person, Point
+from PIL import Image, ImageChops
+
+FAKE_SERVER = Path(__file__).resolve().parent.parent / "fake_server.py"
+
+
+class Story:
+    """What a test does and sees. folder: pictures, console and files, which are kept."""
+
+    def __init__(self, blender: BlenderWindow, folder: Path):
+        self.blender = blender
+        self.person = Person(blender)
+        self.folder = folder
+        self.pictures = folder / "pictures"
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        self.journal = folder / "journal.jsonl"
+
+    # --- getting ready ------------------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Install the built zip with the preferences' own operator."""
+        archive = os.environ["LANTERN_ZIP"]
+        self.blender.run(
+            f"bpy.ops.extensions.package_install_files(filepath={archive!r}, repo='user_default', "
+            "enable_on_install=True)\nassert EXTENSION in bpy.context.preferences.addons"
+        )
+
+    def arrange(self) -> None:
+        """Give half of the 3D Viewport to the Sequencer with its preview, and open the tab Lantern."""
+        self.blender.run(
+            "with context_of('VIEW_3D'):\n    bpy.ops.screen.area_split(direction='VERTICAL', factor=0.42)"
+        )
+        self.person.over("VIEW_3D")
+        self.person.keys("shift+F8")
+        self.blender.run("place_of('SEQUENCE_EDITOR')[1].spaces.active.view_type = 'SEQUENCER_PREVIEW'")
+        self.person.open_tab()
+
+    def keep_arrangement(self) -> None:
+        """Keep the editors as they are for `begin`."""
+        path = str(self.folder / "arranged.blend")
+        self.blender.run(f"bpy.ops.wm.save_as_mainfile(filepath={path!r}, copy=True)")
+
+    def begin(self, name: str) -> Path:
+        """Open a file of this name in a folder of its own, with the editors arranged; the .blend's path."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        path = folder / f"{name}.blend"
+        shutil.copy(self.folder / "arranged.blend", path)
+        self.open(path)
+        return path
+
+    def open(self, path: Path) -> None:
+        """Open a file with everything that it says of the window."""
+        self.blender.run(
+            "with bpy.context.temp_override(window=windows()[0]):\n"
+            f"    bpy.ops.wm.open_mainfile(filepath={str(path)!r}, load_ui=True)"
+        )
+        self.person.over("SEQUENCE_EDITOR", "UI")
+
+    def use_server(self) -> None:
+        """Use the real inference server."""
+        self._use_python(os.environ["LANTERN_SERVER_PYTHON"])
+
+    def use_fake_server(self, *options: object) -> None:
+        """Use a server of the tests, which journals what it is asked for."""
+        self.forget_orders()
+        command = [sys.executable, str(FAKE_SERVER), "--journal", str(self.journal), *map(str, options)]
+        python = self.folder / "python"
+        python.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n", "utf-8")
+        python.chmod(0o755)
+        self._use_python(str(python))
+
+    def _use_python(self, python: str) -> None:
+        self.blender.run(
+            f"addon('session').session.client.stop()\naddon('preferences').preferences().server_python = {python!r}"
+        )
+
+    def keyed_strip(self, keys: dict[int, int], length: int = 24) -> None:
+        """A strip with latents of these seeds at these frames, all made; not by pointer, for stories begin with it."""
+        self.blender.run("addon('session').session.start_server()")
+        self.blender.until("addon('session').session.client.state.name == 'READY'")
+        self.operate(f"lantern.add_latent_strip(length={length})")
+        for frame, seed in keys.items():
+            self.blender.run(f"bpy.context.scene.frame_set({frame})")
+            self.operate(f"lantern.randomise(seed={seed})")
+            self.operate("lantern.insert_latent_key()")
+        self.filled()
+        self.forget_orders()
+
+    def operate(self, call: str, area: str = "SEQUENCE_EDITOR") -> None:
+        """Call an operator and wait for its end: one that asks the server may go on for a while."""
+        self.blender.run(f"with context_of({area!r}):\n    bpy.ops.{call}")
+        self.blender.until("not waiting_operators()")
+
+    # --- seeing -------------------------------------------------------------------------------------------------------
+
+    def filled(self, patience: float = 180.0) -> None:
+        """Wait until no strip lacks a frame."""
+        self.blender.until(
+            "not changes_waiting() and not addon('session').session.feeder.busy "
+            "and not any(frames for scene in bpy.data.scenes "
+            "for _, frames in addon('session').session.plans.missing(scene))",
+            patience,
+        )
+
+    def ordered(self) -> list[str]:
+        """Files ordered of the fake server since this was last asked."""
+        names = [name for line in self._lines() for name in line["names"] if line["method"] in _ORDERS]
+        self.forget_orders()
+        return names
+
+    def forget_orders(self) -> None:
+        """Begin the journal anew."""
+        self.journal.unlink(missing_ok=True)
+
+    def _lines(self) -> list[dict[str, Any]]:
+        text = self.journal.read_text("utf-8") if self.journal.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def strips(self) -> list[tuple[str, int, int, int]]:
+        """Name, channel, first and last frame of each strip in the scene."""
+        return [tuple(row) for row in self.blender.look("strip_rows()")]
+
+    def shown(self, strip: int = 0) -> list[str]:
+        """File names at the frames of a strip."""
+        return self.blender.look(f"shown_names({strip})")
+
+    def key_frames(self) -> list[int]:
+        """Frames at which any curve of the scene has a key."""
+        return self.blender.look("key_frames()")
+
+    def place_in_view(self, area: str, x: float, y: float) -> Point:
+        """Where on the screen a frame and value, or a frame and channel, lie."""
+        across, up = self.blender.look(f"place_in_view({area!r}, {x}, {y})")
+        return across, up
+
+    @staticmethod
+    def changed(first: Image.Image, second: Image.Image) -> float:
+        """How many of the pixels differ to be seen, 0 to 1."""
+        difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).convert("L")
+        return sum(difference.histogram()[16:]) / (first.width * first.height)
+
+    def picture(self, name: str, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
+        """Keep a picture of the screen, and return it, or the region that is asked for."""
+        shown = self.person.see(None, after=after)
+        shown.save(self.pictures / f"{name}.png")
+        if area is None:
+            return shown
+        return shown.crop(self.person.box(area, region))
+
+
+_ORDERS = ("frames/generate", "shadows/derive")
