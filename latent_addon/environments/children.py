@@ -112,6 +112,7 @@ class Children:
         lines: queue.SimpleQueue[object] = queue.SimpleQueue()
         reader = threading.Thread(target=_read_lines, args=(child, lines), name="lantern-setup-reader", daemon=True)
         reader.start()
+        patience = 0.0
         try:
             while True:
                 try:
@@ -122,9 +123,11 @@ class Children:
                 if line is _END:
                     break
                 on_line(str(line))
+            # After the end of its output it has a moment to end by itself, for its exit status is worth knowing.
+            patience = 2.0
         finally:
             # Also when on_line has raised: nobody else will end it.
-            self._end(child)
+            self._end(child, patience)
             reader.join()
         if self.stopped:
             raise Stopped
@@ -143,10 +146,9 @@ class Children:
         if self.stopped:
             raise Stopped
 
-    def _end(self, child: subprocess.Popen[bytes]) -> None:
-        # After the end of its output it has a moment to end by itself; its exit status is worth waiting for.
+    def _end(self, child: subprocess.Popen[bytes], patience: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(2.0)
+            child.wait(patience)
         with self._lock:
             self._child = None
         _kill(child)

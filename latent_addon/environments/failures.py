@@ -26,7 +26,8 @@ _HOST = re.compile(r"host='([^']+)'")
 _NOT_FOUND = re.compile(r"No matching distribution found for ([^\s;(]+)")
 _HTTP = re.compile(r"(?:HTTP error |Error: )?\b(4\d\d|5\d\d) (?:Client|Server) Error[^\n]*?(?:for url: (\S+))?$", re.M)
 _FULL = re.compile(r"No space left on device|\[Errno 28\]|not enough space on the disk|WinError 112|\[Errno 122\]")
-_FORBIDDEN = re.compile(r"(?:Permission denied|Access is denied|\[Errno 13\]|\[WinError 5\])(?:: '([^']+)')?")
+_FORBIDDEN = re.compile(r"Permission denied|Access is denied|\[Errno 13\]|\[WinError 5\]")
+_FORBIDDEN_PATH = re.compile(r"(?:Permission|Access is) denied: '([^']+)'")
 _CHANGED = re.compile(r"DO NOT MATCH THE HASHES|Hash mismatch", re.IGNORECASE)
 _DAMAGED = re.compile(r"Wheel '([^']+)'[^\n]* is invalid|has an invalid wheel|BadZipFile|Bad CRC-32|not a zip file")
 _NO_ENSUREPIP = re.compile(r"ensurepip is not available|No module named '?(?:ensurepip|venv)")
@@ -86,8 +87,9 @@ def _of_this_machine(text: str, context: Context) -> str:
         )
     if "Read-only file system" in text:
         return forbidden(context.folder)
-    if found := _FORBIDDEN.search(text):
-        return forbidden(found[1] or context.folder)
+    if _FORBIDDEN.search(text):
+        path = _FORBIDDEN_PATH.search(text)
+        return forbidden(path[1] if path else context.folder)
     if _NO_ENSUREPIP.search(text):
         return no_environments(context.python)
     if "MemoryError" in text:
