@@ -136,12 +136,13 @@ class _Reader:
                 for shown in _shown_later(node, self._shown_by):
                     yield from self._texts(shown)
         for node in ast.walk(self._tree):
-            shape = _GIVEN_BACK if isinstance(node, ast.Return) else _SENTENCE
-            text_node = node.value if isinstance(node, ast.Return) else node
-            if isinstance(text_node, _TEXTS) and text_node not in self._silent and text_node not in self._taken:
-                for line, text in list(self._texts(text_node)):
-                    if _SENTENCE.match(text) or shape.match(text):
-                        yield line, text
+            given_back = isinstance(node, ast.Return)
+            text_node = node.value if given_back else node
+            if text_node in self._silent or text_node in self._taken or not (given_back or isinstance(node, _TEXTS)):
+                continue
+            for line, text in list(self._texts(text_node)):
+                if _SENTENCE.match(text) or (given_back and _GIVEN_BACK.match(text)):
+                    yield line, text
 
     def _mark_explanations(self) -> None:
         explaining = set(_EXPLAINING)
@@ -182,7 +183,7 @@ class _Reader:
             for value in node.values:
                 yield from self._texts(value)
             return
-        if not isinstance(node, _TEXTS):
+        if not isinstance(node, _TEXTS) and _name(node) not in self._constants:
             return
         forms = self._forms(node)
         self._taken.update(ast.walk(node))

@@ -17,7 +17,8 @@ from latent_addon.environments.machine import Machine
 
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"(?:^ *|`)(python3? (?:dev\.py|-m inference_server) [^`\n]+)", re.MULTILINE)
+OURS = r"python3? (?:dev\.py|-m inference_server)"
+COMMAND = re.compile(rf"`({OURS} [^`]+)`|^ *({OURS} .+)$", re.MULTILINE)
 DRAWN_FROM = ("latent_addon/ui/*.py", "latent_addon/preferences.py")
 PROPERTIES = ("latent_addon/scene/*properties.py", "latent_addon/preferences.py")
 
@@ -66,10 +67,8 @@ def test_every_page_and_picture_can_be_reached(root: Path) -> None:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command that a page shows; what explains it comes after two spaces."""
-    for line in page.read_text("utf-8").splitlines():
-        for found in COMMAND.finditer(line):
-            words = re.split(r"\s{2,}", found[1])[0]
-            yield shlex.split(words.rstrip(" \\"))
+    for inline, alone in COMMAND.findall(page.read_text("utf-8")):
+        yield shlex.split(inline or re.split(r"\s{2,}", alone)[0].rstrip(" \\"))
 
 
 def parse(words: list[str]) -> None:

@@ -62,6 +62,7 @@ def written(folder: Path, source: str) -> list[str]:
         ('self.report({"ERROR"}, "No strip " + "is there")', ["No strip is there"]),
         ('cls.poll_message_set("One thing" if a else "Another thing")', ["One thing", "Another thing"]),
         ('from .texts import ADVICE\nsession.halt(f"It broke. {ADVICE}")', ["It broke. Choose another one."]),
+        ('WHY = "Nothing is there"\ncls.poll_message_set(WHY)', ["Nothing is there"]),
         ('self.problem = f"There is no {kind or 0}."', ["There is no …."]),
         (
             'def f():\n    text = "Late it came on"\n    text += f" and went"\n    self.report(L, text)',
