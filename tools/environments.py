@@ -156,7 +156,7 @@ def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
     venv_packages = [f"python{python.version}-venv"] if python and not python.can_make_environments else []
     system_libraries.ensure(libraries=is_blender, packages=venv_packages)
     if venv_packages:
-        pythons.search.cache_clear()
+        pythons.survey.cache_clear()
     folder = environment.folder
     if python is None:
         say(f"reusing {environment.label} in {folder}")
