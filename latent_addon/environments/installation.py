@@ -337,8 +337,9 @@ class Setup:
             size=record.size,
             free=free,
         )
-        if not known.python.exists() or not os.path.exists(record.base):
-            lost = f"Python {record.release} at {record.base}" if not os.path.exists(record.base) else str(known.python)
+        python = interpreter(self.folder / record.environment)
+        if not python.exists() or not os.path.exists(record.base):
+            lost = f"Python {record.release} at {record.base}" if not os.path.exists(record.base) else str(python)
             return replace(known, state=SetupState.BROKEN, message=f"{lost} is gone.", python=None)
         return known if self._is_current(record) else replace(known, state=SetupState.OUTDATED)
 
