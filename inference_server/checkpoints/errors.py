@@ -12,6 +12,6 @@ def unexpected(file_name: str, error: Exception) -> CheckpointError:
     if isinstance(error, CheckpointError):
         return error
     if isinstance(error, MemoryError):
-        return CheckpointError(f"{file_name} needs more memory than there is.")
+        return CheckpointError(f"{file_name} needs more memory than there is. Close other programs, then try again.")
     words = " ".join(str(error).split())[:200]
     return CheckpointError(f"{file_name} is damaged, or of a make that is not known ({type(error).__name__}: {words}).")

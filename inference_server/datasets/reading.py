@@ -69,7 +69,7 @@ class Dataset:
         try:
             files = [(path.name, path.stat().st_size) for path in sorted((folder / "pictures").glob("*.png"))]
             if not files:
-                raise DatasetError(f"The data set {folder} has no pictures.")
+                raise DatasetError(f"The data set {folder} has no pictures. Make it anew.")
             self.latents = self._read_latents(len(files))
         except OSError as error:
             raise DatasetError(f"The data set {folder} cannot be read: {error.strerror or error}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from bpy.types import ImageStrip
@@ -96,7 +97,7 @@ class StripPlanner:
         )
         self._move_on_sphere(strip, curves, swept[0].latent, values, start, end)
         plan = FramePlan.of(start, _requests(settings_of(strip), values))
-        if plan != self._plan:
+        if self._plan is None or plan != self._plan:
             self._plan = plan
         self._inputs = None
         return self._plan
@@ -142,7 +143,7 @@ def check_sizes(strip: ImageStrip) -> None:
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
         raise PlanError(
             f"The pictures of strip '{strip.name}' would be {width} x {height} pixels; up to {LARGEST_SIDE} a side are "
-            "made."
+            "made. Choose fewer columns and rows at Canvas."
         )
     if facts.num_classes and len(strip.get(CLASSES, ())) != facts.num_classes:
         raise PlanError(
@@ -203,7 +204,7 @@ def _in_range(group: LatentStripSettings, settings: dict[str, Floats]) -> dict[s
     """Clamp as Blender does when a curve's value reaches a property, and round to the grid."""
     limited = {}
     for name, column in settings.items():
-        prop = group.bl_rna.properties[name]
+        prop: Any = group.bl_rna.properties[name]
         column = np.nan_to_num(column)
         if prop.type != "BOOLEAN":
             column = np.clip(column, prop.hard_min, prop.hard_max)
