@@ -17,8 +17,9 @@ from .batches import Frames, Pictures, check_classes, check_latents, check_trans
 from .cli import OWN, UsageError
 from .console import load_array, open_renderer, show_progress
 from .generators.base import GeneratorInfo
+from .part_files import remove_stale_parts
 from .pipeline import encoder_threads
-from .pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_atomically, write_failed
+from .pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
 from .renderer import Renderer
 from .residents import Loaded
 from .seeds import sample_seeds

@@ -18,8 +18,9 @@ from .batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latent
 from .checkpoints import BUILTIN_RUN
 from .checkpoints.snapshots import find_snapshots
 from .console import show_progress
+from .part_files import remove_stale_parts
 from .pipeline import encoder_threads
-from .pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_atomically, write_failed
+from .pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
 from .pixels.shadow import make_shadow
 from .protocol import CHECKPOINT_UNREADABLE, PIXEL_REVISION, ProtocolError, ShadowSettings
 from .renderer import Renderer, frames_at_once

@@ -19,8 +19,9 @@ from .checkpoints import BUILTIN_RUN, CheckpointError
 from .checkpoints.latents import read_latents
 from .generators.base import GeneratorInfo
 from .library import read_run
+from .part_files import remove_stale_parts
 from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
-from .pixels.encoding import prepare_folder, remove_stale_parts
+from .pixels.encoding import prepare_folder
 from .protocol import (
     CHECKPOINT_CHANGED,
     CHECKPOINT_UNREADABLE,

@@ -7,6 +7,8 @@ everything that decides a frame's pixels, so two frames are equal exactly when t
 from __future__ import annotations
 
 import array
+import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -18,6 +20,10 @@ from typing import Any
 
 from inference_server import protocol
 from inference_server.frame_files import is_frame, sign
+from inference_server.part_files import part_beside
+
+room: int | None = None
+"""Bytes of each file that the disk takes before it is full; None for a disk with room."""
 
 
 def latent(seed: int, z_dim: int) -> list[float]:
@@ -121,10 +127,15 @@ def decode_png(data: bytes) -> tuple[bytes, int, int]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
+    part = part_beside(path)
     try:
-        part.write_bytes(data)
+        path.parent.mkdir(exist_ok=True)
+        part.write_bytes(data if room is None else data[:room])
+        if room is not None and room < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.replace(part, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         text = f"'{path}' could not be written: {error.strerror}."
         raise protocol.ProtocolError(protocol.WRITE_FAILED, text) from None

@@ -25,9 +25,12 @@ What goes wrong; N counts orders made since the start, and 0 means: at the first
     --stop-self-after N   stops itself with SIGSTOP
     --garble-after N      from then on every message is a header and a body that is not JSON, thirty times over
     --close-stdout-after N      closes its stdout and lives on
+    --close-stdin-after N       closes its stdin and lives on
+    --fork-noise          starts a child that prints junk, without an end of line, to the same stdout, and outlives it
     --dribble             writes its stdout byte by byte
     --noise               prints a line of junk before every message
     --lie                 reports frames as made without writing them, and one more that nobody ordered
+    --room BYTES          the disk is full after so many bytes of each file
     --fail-writes         fails every order with WRITE_FAILED, which drops the rest of its job
     --once FLAGFILE       the faults above, and --slow, are for the first run only: it makes FLAGFILE, later runs see it
 """
@@ -38,6 +41,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -54,6 +58,7 @@ import fake_files  # noqa: E402
 import fake_pictures  # noqa: E402
 from fake_bench import Batch, Bench, Item  # noqa: E402
 from inference_server import protocol  # noqa: E402
+from inference_server.part_files import remove_stale_parts  # noqa: E402
 
 BUILT_IN_SHA256 = fake_files.BUILT_IN_SHA256
 
@@ -104,6 +109,8 @@ class Faults:
         if self._due("close_stdout_after"):
             sys.stdout.flush()
             os.close(1)
+        if self._due("close_stdin_after"):
+            os.close(0)
         if self._due("garble_after"):
             self._output.garbled = True
         time.sleep(self._options.slow)
@@ -127,6 +134,7 @@ class FakeServer:
         self._output = Output(options)
         self._faults = Faults(options, self._output)
         self._bench = Bench(self._faults.before_frame, self._notify)
+        self._tidied: set[Path] = set()
         self._facts = _default_facts(options) | options.facts
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "initialize": self._initialize,
@@ -244,6 +252,9 @@ class FakeServer:
 
     def _order(self, identity: int, method: str, params: dict[str, Any]) -> None:
         folder = Path(params["folder"])
+        if folder not in self._tidied:
+            self._tidied.add(folder)
+            remove_stale_parts(folder)
         work: list[tuple[list[str], Callable[[], list[str]]]] = []
         if method == "frames/generate":
             weights = self._check_generator(params)
@@ -358,9 +369,10 @@ def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument("--exit-at-start", nargs=2, metavar=("CODE", "TEXT")),
         parser.add_argument("--wrong-version", choices=("protocol", "pixels", "refuse")),
     ]
-    for name in ("crash", "hang", "stop-self", "garble", "close-stdout"):
+    for name in ("crash", "hang", "stop-self", "garble", "close-stdout", "close-stdin"):
         faults.append(parser.add_argument(f"--{name}-after", type=int, metavar="N"))
-    for name in ("dribble", "noise", "lie", "fail-writes"):
+    faults.append(parser.add_argument("--room", type=int, metavar="BYTES"))
+    for name in ("dribble", "noise", "fork-noise", "lie", "fail-writes"):
         faults.append(parser.add_argument(f"--{name}", action="store_true"))
     options = parser.parse_args(arguments)
     if options.once is not None:
@@ -377,6 +389,10 @@ def main() -> int:
     if options.exit_at_start:
         print(options.exit_at_start[1], file=sys.stderr)
         return int(options.exit_at_start[0])
+    fake_pictures.room = options.room
+    if options.fork_noise:
+        child = "import sys, time\nwhile True:\n    sys.stdout.write('junk '), sys.stdout.flush(), time.sleep(0.05)"
+        subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     FakeServer(options).serve()
     return 0
 

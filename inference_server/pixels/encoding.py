@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
-import re
 import struct
-import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..part_files import part_beside
 from ..protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 UP = 2
 """PNG's filter for rows: what is stored is the difference from the row above."""
-
-PART_PATTERN = re.compile(r"\.part-(\d{1,10})-\d+")
-STALE_AFTER_SECONDS = 3600.0
-
-_part_numbers = itertools.count()
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -69,7 +62,7 @@ def read_png(path: Path) -> np.ndarray:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to a temporary file beside `path`, then give it its name. Raises ProtocolError WRITE_FAILED."""
-    part = path.with_name(f".part-{os.getpid()}-{next(_part_numbers)}")
+    part = part_beside(path)
     try:
         with open(part, "wb") as file:
             file.write(data)
@@ -97,36 +90,3 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise write_failed(folder, error) from None
-
-
-def remove_stale_parts(folder: Path) -> int:
-    """Remove the temporary files that processes no longer there left in `folder`; return how many."""
-    removed = 0
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return 0
-    for entry in entries:
-        match = PART_PATTERN.fullmatch(entry.name)
-        if match is None or int(match[1]) == os.getpid():
-            continue
-        try:
-            if not _is_alive(int(match[1])) or time.time() - entry.stat().st_mtime > STALE_AFTER_SECONDS:
-                os.unlink(entry.path)
-                removed += 1
-        except OSError:
-            continue
-    return removed
-
-
-def _is_alive(pid: int) -> bool:
-    # On Windows os.kill would end the process; age alone decides there.
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True

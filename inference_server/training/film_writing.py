@@ -15,7 +15,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from inference_server.cli import UsageError
-from inference_server.pixels.encoding import encode_png, prepare_folder, remove_stale_parts, write_failed
+from inference_server.part_files import remove_stale_parts
+from inference_server.pixels.encoding import encode_png, prepare_folder, write_failed
 
 FILMS = (".mp4", ".mov", ".mkv")
 QUALITY = "16"

@@ -6,12 +6,12 @@ import contextlib
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...inference_server.frame_files import Stamp, is_frame, look, stamp_of
+from ...inference_server.part_files import part_beside
 from .png import encode_png, placeholder
 
 _TICK = 0.05
@@ -160,7 +160,7 @@ class FrameStore:
 
     def write(self, name: str, data: bytes) -> None:
         """Put a file into the folder, whole or not at all. Raises StoreError."""
-        temporary = self.folder / f".{name}.{uuid.uuid4().hex}.part"
+        temporary = part_beside(self.folder / name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(data)
@@ -198,7 +198,7 @@ class FrameStore:
                 os.link(source, target)
             return
         except OSError:  # another disk, or one without links; or a damaged file is in the way of the link
-            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+            temporary = part_beside(target)
             try:
                 shutil.copyfile(source, temporary)
                 os.replace(temporary, target)
@@ -210,14 +210,14 @@ class FrameStore:
 
     def size(self) -> int:
         """Bytes of all frames."""
-        return sum(entry.stat().st_size for entry in _frames_in(self.folder))
+        return sum(stat.st_size for stat, _ in _frames_in(self.folder))
 
     def enforce_budget(self, budget: int, keep: Collection[str]) -> Removed:
         """Delete the oldest frames until at most `budget` bytes are left, but never one named in `keep`.
 
         `keep` is what any strip of the open file shows, and the colour frames behind its shadows.
         """
-        entries = [(entry.stat(), entry) for entry in _frames_in(self.folder)]
+        entries = _frames_in(self.folder)
         total = sum(stat.st_size for stat, _ in entries)
         files = freed = 0
         for stat, entry in sorted(entries, key=lambda item: item[0].st_mtime_ns):
@@ -247,12 +247,14 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def _frames_in(folder: Path) -> Iterable[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if _is_frame(entry.name)]
-    except OSError:
-        return []
+def _frames_in(folder: Path) -> list[tuple[os.stat_result, os.DirEntry[str]]]:
+    found = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_frame(entry.name):
+                with contextlib.suppress(OSError):  # someone has just deleted it
+                    found.append((entry.stat(follow_symlinks=False), entry))
+    return found
 
 
 def _is_frame(name: str) -> bool:
@@ -260,7 +262,8 @@ def _is_frame(name: str) -> bool:
 
 
 def _cannot_write(folder: Path, error: OSError) -> str:
-    reason = error.strerror or str(error)
+    in_the_way = isinstance(error, (FileExistsError, NotADirectoryError))
+    reason = "something that is no folder is in the way" if in_the_way else error.strerror or str(error)
     return (
         f"Frames cannot be written to {folder}: {reason}. "
         "Free some space, or choose another frame folder in the preferences."

@@ -125,7 +125,7 @@ def test_adopting_brings_frames_and_keeps_what_is_here(store, tmp_path, monkeypa
     assert store.names() == {"c_1.png", "c_2.png"}
     assert [(store.folder / f"c_{i}.png").stat().st_size for i in (1, 2)] == [203, 209]
     assert (other.folder / "c_1.png").exists() is not move
-    assert not [name for name in os.listdir(store.folder) if name.endswith(".part")]
+    assert not [name for name in os.listdir(store.folder) if name.startswith(".part")]
 
 
 def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
@@ -149,6 +149,20 @@ def test_a_budget_smaller_than_what_is_shown_says_so(store):
 def test_within_the_budget_nothing_goes(store):
     put(store, "c_0.png", 200)
     assert store.enforce_budget(200, ()).files == 0
+
+
+def test_the_budget_takes_links_that_lead_nowhere_for_what_they_are(store):
+    put(store, "c_0.png", 200)
+    (store.folder / "c_1.png").symlink_to("nowhere")
+    assert 200 < store.size() < 300
+    assert store.enforce_budget(0, ()).files == 2
+    assert os.listdir(store.folder) == []
+
+
+def test_something_in_the_way_of_the_folder_is_said_in_words(tmp_path):
+    (tmp_path / "frames").symlink_to("nowhere")
+    with pytest.raises(StoreError, match="something that is no folder is in the way"):
+        FrameStore(tmp_path / "frames").write("c_1.png", b"")
 
 
 def test_discarded_frames_are_gone(store):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inference_server import part_files
 from inference_server.pixels import encoding
 from inference_server.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
@@ -64,6 +65,6 @@ def test_only_stale_leftovers_are_removed(tmp_path: Path) -> None:
     for path in (fresh, old, dead, *others):
         path.write_bytes(b"")
     os.utime(old, (time.time() - 7200,) * 2)
-    assert encoding.remove_stale_parts(tmp_path) == 2
+    assert part_files.remove_stale_parts(tmp_path) == 2
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name for path in (fresh, *others)}
-    assert encoding.remove_stale_parts(tmp_path / "missing") == 0
+    assert part_files.remove_stale_parts(tmp_path / "missing") == 0

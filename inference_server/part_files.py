@@ -1,0 +1,52 @@
+"""Files on their way to their final name, and what is left of them when a process is killed. Standard library."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from pathlib import Path
+
+PART_PATTERN = re.compile(r"\.part-(\d{1,10})-\d+")
+STALE_AFTER_SECONDS = 3600.0
+
+_part_numbers = itertools.count()
+
+
+def part_beside(path: Path) -> Path:
+    """Return a name in the folder of `path`, this process's own, to write to before the file gets its final name."""
+    return path.with_name(f".part-{os.getpid()}-{next(_part_numbers)}")
+
+
+def remove_stale_parts(folder: Path) -> int:
+    """Remove the temporary files that processes no longer there left in `folder`; return how many."""
+    removed = 0
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    for entry in entries:
+        match = PART_PATTERN.fullmatch(entry.name)
+        if match is None or int(match[1]) == os.getpid():
+            continue
+        try:
+            if not _is_alive(int(match[1])) or time.time() - entry.stat().st_mtime > STALE_AFTER_SECONDS:
+                os.unlink(entry.path)
+                removed += 1
+        except OSError:
+            continue
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    # On Windows os.kill would end the process; age alone decides there.
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
