@@ -297,13 +297,17 @@ class Session:
         def ended() -> bool:
             if self.plans.store.unchecked:
                 return False
+            # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
+            # will lack frames for ever.
+            return bool(self.halted) or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
+
+        def lacking() -> list[ImageStrip]:
             scenes = [scene] if scene else list(bpy.data.scenes)
-            # A file may be seen in the folder before the server's word of it arrives.
-            return bool(self.halted) or not (self.feeder.busy or any(self.plans.missing(each) for each in scenes))
+            return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
         self.wait(ended, timeout)
         self.plans.show(under_way=False)
-        return ended() and not self.halted
+        return ended() and not self.halted and not lacking()
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""

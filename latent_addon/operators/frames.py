@@ -37,8 +37,10 @@ class LANTERN_OT_make_frames(StripOperator):
         return {"FINISHED"}
 
     def execute(self, context: Context) -> set[str]:
-        if not session.fill(working_scene(context)):
-            self.report({"ERROR"}, session.problem(current_strip(context)))
+        scene = working_scene(context)
+        if not session.fill(scene):
+            lacking = [current_strip(context), *(image_strip for image_strip, _ in session.plans.missing(scene))]
+            self.report({"ERROR"}, next(filter(None, map(session.problem, lacking)), "Frames are missing. Try again."))
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bpy
@@ -194,7 +195,9 @@ def test_a_folder_that_cannot_be_written(stage, tmp_path):
     strip = stage.keyed_strip()
     (tmp_path / "file").write_text("in the way")
     stage.preferences.frame_folder = str(tmp_path / "file" / "frames")
-    assert not session.fill(timeout=20)
+    started = time.monotonic()
+    assert not session.fill(timeout=600)
+    assert time.monotonic() - started < 60  # nobody waits for what cannot come
     assert str(tmp_path / "file") in session.problem(strip) and "preferences" in session.problem(strip)
     stage.preferences.frame_folder = "//latent_lantern/frames"
     works_again(stage)

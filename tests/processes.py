@@ -1,0 +1,22 @@
+"""Which processes are left, told by the session that a server is started in: its children stay in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+
+def members(sessions: Collection[int]) -> dict[int, str]:
+    """Processes of these sessions by their number, with their command lines. Zombies, which only wait, do not count."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            state, _parent, _group, session, *_ = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(session) in sessions and state != "Z":
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except (OSError, ValueError):
+            continue  # it ended meanwhile
+    return found
