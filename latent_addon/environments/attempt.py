@@ -71,7 +71,7 @@ def read_record(folder: Path) -> Record | None:
         record = Record(**values)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{folder / RECORD} cannot be read: {error}") from None
     types = Record.__annotations__
     whole = all(isinstance(value, int if types[name] == "int" else str) for name, value in asdict(record).items())

@@ -137,9 +137,8 @@ class Children:
         """End what runs, now; whatever is to be run from here on raises Stopped. Any thread may call it."""
         with self._lock:
             self.stopped = True
-            child = self._child
-        if child is not None:
-            _kill(child)
+            if self._child is not None:
+                _kill(self._child)
 
     def check(self) -> None:
         """Raise Stopped if `stop` was called."""
@@ -147,12 +146,14 @@ class Children:
             raise Stopped
 
     def _end(self, child: subprocess.Popen[bytes], patience: float) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(patience)
+        # From here on `stop` leaves it alone: once its end is known, another process may have its number.
         with self._lock:
             self._child = None
-        _kill(child)
-        child.wait()
+        try:
+            child.wait(patience)
+        except subprocess.TimeoutExpired:
+            _kill(child)
+            child.wait()
         assert child.stdin is not None
         with contextlib.suppress(OSError):
             child.stdin.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from . import planning
-from .attempt import LOCK, LOG, PATIENCE, RECORD, Attempt, Record, leftovers, pins_of, read_record
+from .attempt import DOWNLOADS, LOCK, LOG, PATIENCE, RECORD, Attempt, Record, leftovers, pins_of, read_record
 from .builds import Build, by_key
 from .checking import run_check
 from .children import Children, Stopped
@@ -228,13 +228,13 @@ class Setup:
         return ""
 
     def _settle(self, problem: str) -> None:
-        with self._lock:
-            self._problem = problem
-            self._attempt = None
-            self._removing = False
+        self._problem = problem
         standing = self._read()
+        # All at once: nobody sees how things stood before, as if nothing had come of it.
         with self._lock:
             self._standing = standing
+            self._attempt = None
+            self._removing = False
 
     # --- the user's own Python ----------------------------------------------------------------------------------------
 
@@ -321,14 +321,15 @@ class Setup:
             record = read_record(self.folder)
         except ValueError as error:
             return SetupStatus(SetupState.BROKEN, f"{error}.", leftovers=True, free=free)
-        interrupted = [path for path in leftovers(self.folder, record) if path.name != "downloads"]
+        left = leftovers(self.folder, record)
+        interrupted = any(path.name != DOWNLOADS for path in left)
         message = self._problem or (INTERRUPTED if interrupted else "")
         if record is None:
-            return SetupStatus(SetupState.NOT_SET_UP, message, leftovers=bool(interrupted), free=free)
+            return SetupStatus(SetupState.NOT_SET_UP, message, leftovers=bool(left), free=free)
         known = SetupStatus(
             SetupState.READY,
             message,
-            leftovers=bool(interrupted),
+            leftovers=bool(left),
             python=interpreter(self.folder / record.environment),
             base=f"Python {record.release}, {record.base}",
             build=record.build_name,
