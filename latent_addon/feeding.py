@@ -69,7 +69,7 @@ class Feeder:
             frames = list(run)
             order: dict[str, Any] = {"job": self.job, "folder": str(folder), "append": append}
             if kind is None:
-                shadows = [ShadowOrder(f.name, f.colour, f.request.shadow).to_json() for f in frames]
+                shadows = [_shadow_order(f).to_json() for f in frames]
                 self._request("shadows/derive", order | {"shadows": shadows}, frames)
             else:
                 checkpoint, toward, space, _shape = kind
@@ -133,6 +133,11 @@ def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str,
         return None
     request = frame.request
     return request.checkpoint, request.toward, request.space, request.shape
+
+
+def _shadow_order(frame: PlannedFrame) -> ShadowOrder:
+    assert frame.request.shadow is not None  # else the frame would be its own colour frame
+    return ShadowOrder(frame.name, frame.colour, frame.request.shadow)
 
 
 def _rows(frames: Sequence[PlannedFrame]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class Inference:
 
     def install(self) -> None:
         """Begin what was planned. Raises ValueError where `hindrance` says why not, or while something runs."""
-        if self.hindrance:
+        if self.hindrance or self.plan is None:
             raise ValueError(self.hindrance)
         self.setup.start(self.plan)
         self.plan = self._asked = None

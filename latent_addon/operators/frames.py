@@ -156,7 +156,7 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
         if state is None or state.plan is None:
             self.report({"ERROR"}, session.problem(image_strip))
             return {"CANCELLED"}
-        target = Path(bpy.path.abspath(self.filepath))
+        target = Path(bpy.path.abspath(self.filepath))  # pyright: ignore[reportAttributeAccessIssue]
         try:
             sequence_of(working_scene(context), image_strip, state.plan, target.parent).write(target)
         except (OSError, SequenceFileError) as error:

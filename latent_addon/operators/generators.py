@@ -118,12 +118,15 @@ class LANTERN_OT_step_snapshot(SnapshotOperator):
         return {"FINISHED"}
 
 
+_kept_items: list[tuple[str, str, str]] = []
+"""Blender does not keep the strings of a list that Python makes anew each time."""
+
+
 def _snapshot_items(_self: Any, context: Context | None) -> list[tuple[str, str, str]]:
     image_strip = current_strip(context) if context else None
     run = settings_of(image_strip).snapshots if image_strip else ()
-    # Blender does not keep the strings of a list that Python makes anew each time.
-    _snapshot_items.kept = [(str(number), entry.name, entry.path) for number, entry in enumerate(run, start=1)]
-    return _snapshot_items.kept
+    _kept_items[:] = [(str(number), entry.name, entry.path) for number, entry in enumerate(run, start=1)]
+    return _kept_items
 
 
 class LANTERN_OT_choose_snapshot(SnapshotOperator):

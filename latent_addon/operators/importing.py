@@ -35,6 +35,10 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
         soft_max=250,
     )
 
+    @property
+    def _file(self) -> str:
+        return self.filepath  # pyright: ignore[reportAttributeAccessIssue]
+
     def invoke(self, context: Context, event: Event) -> set[str]:
         if self.properties.is_property_set("filepath"):  # the file was dropped
             return self.execute(context)
@@ -42,7 +46,7 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         generator = generator_of(settings_of(the_strip(context)))
-        params = {"path": bpy.path.abspath(self.filepath), "generator": generator}
+        params = {"path": bpy.path.abspath(self._file), "generator": generator}
         session.ask("latents/import", params, answered, failed)
 
     def act(self, context: Context, answer: dict[str, Any]) -> set[str]:
@@ -59,11 +63,11 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
         settings = settings_of(the_strip(context))
         known = space in ("Z", "W", "W+")
         if not known or not len(latents):
-            return f"{self.filepath} holds no latents."
+            return f"{self._file} holds no latents."
         wanted = settings.facts().latent_shape(space)
         if latents.shape[1:] != wanted:
             found, taken = (" x ".join(map(str, shape)) for shape in (latents.shape[1:], wanted))
-            text = f"{self.filepath} holds latents of {found} numbers in {space}"
+            text = f"{self._file} holds latents of {found} numbers in {space}"
             return f"{text}, and {settings.generator_name} takes {taken}."
         return ""
 

@@ -185,7 +185,7 @@ class LANTERN_OT_show_network_settings(Operator):
         return True
 
     def execute(self, _context: Context) -> set[str]:
-        return bpy.ops.screen.userpref_show("INVOKE_DEFAULT", section="SYSTEM")
+        return set(bpy.ops.screen.userpref_show("INVOKE_DEFAULT", section="SYSTEM"))
 
 
 class TryingOperator(Operator):
@@ -220,7 +220,7 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
 
     def execute(self, _context: Context) -> set[str]:
         session.leave_python()
-        preferences().server_python = self.filepath
+        preferences().server_python = self.filepath  # pyright: ignore[reportAttributeAccessIssue]
         return self._try()
 
 

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from bpy.props import EnumProperty, IntProperty
@@ -207,7 +207,7 @@ def ask_latent(
         answered(z)
         return
     repeats = settings.num_ws if space == "W+" else 1
-    scene = image_strip.id_data
+    scene = cast(Scene, image_strip.id_data)
     classes = keying.classes_at(scene, image_strip, [scene.frame_current])
     ask_mapping(image_strip, np.array([z]), classes, lambda w: answered(w[0].tolist() * repeats), failed)
 

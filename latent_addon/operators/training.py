@@ -26,6 +26,7 @@ from .strip import add_strip
 BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner"
 """The snapshots of the generator that comes with the extension, for trainings that go on from it."""
 
+_NO_DATA_SET = "Make a data set first, or choose the folder of one"
 LONGER = 0.5
 """How much of itself a finished training is lengthened by."""
 
@@ -80,6 +81,7 @@ class LANTERN_OT_make_data_set(Operator):
         if job is not None and job.active:
             raise _Problem(f"The data set {out.name} is being made. Wait for it, or stop it first.")
         if source is None:
+            assert strip is not None
             source = out.with_name(f"{out.name}.txt")
             _write_pictures(strip, source)
         is_film = form.source == "FILM" or (strip is not None and strip.type == "MOVIE")
@@ -144,7 +146,7 @@ class LANTERN_OT_start_training(Operator):
         scene = working_scene(context)
         form = training_form(scene)
         if training.data_set(form.data_set) is None:
-            cls.poll_message_set("Make a data set first, or choose the folder of one")
+            cls.poll_message_set(_NO_DATA_SET)
             return False
         if form.start == "FILE" and not form.start_file:
             cls.poll_message_set("Choose the checkpoint to start from")
@@ -157,6 +159,8 @@ class LANTERN_OT_start_training(Operator):
     def execute(self, context: Context) -> set[str]:
         form = training_form(working_scene(context))
         data_set = training.data_set(form.data_set)
+        if data_set is None:  # deleted since the button was drawn
+            return _refused(self, _NO_DATA_SET)
         try:
             order = TrainingOrder(
                 data_set,
@@ -241,6 +245,8 @@ class LANTERN_OT_resume_training(Operator):
 
     def execute(self, _context: Context) -> set[str]:
         run = chosen_run()
+        if run is None:
+            return {"CANCELLED"}
         images = round(run.status.done * (1 + LONGER)) if self.longer else 0
         return {"FINISHED"} if training.resume(run, images) else _refused(self, training.problem)
 
@@ -274,11 +280,14 @@ class LANTERN_OT_use_training(AskingOperator):
         return {"FINISHED"}
 
 
+_kept_items: list[tuple[str, str, str]] = []
+"""Blender does not keep the strings of a list that Python makes anew each time."""
+
+
 def _data_set_items(_self: Any, _context: Context | None) -> list[tuple[str, str, str]]:
     found = [(str(job.folder), job.name, f"{job.counted()}, in {job.folder}") for job in training.ready_data_sets]
-    # Blender does not keep the strings of a list that Python makes anew each time.
-    _data_set_items.kept = [("NEWEST", "The Newest", "Whichever data set was made last"), *found]
-    return _data_set_items.kept
+    _kept_items[:] = [("NEWEST", "The Newest", "Whichever data set was made last"), *found]
+    return _kept_items
 
 
 class LANTERN_OT_choose_data_set(Operator):

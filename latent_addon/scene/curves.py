@@ -328,12 +328,12 @@ class CurveCache:
         base = stored.copy()
         base[list(curves)] = 0.0  # what is stored there is only the last frame's value
         digest = hashlib.blake2b(f"{first} {end} {origin} {sorted(simple)} {sorted(by_blender)}".encode())
-        digest.update(base)
+        digest.update(base.data)
         for row in by_blender.values():
-            digest.update(row)
+            digest.update(row.data)
         for found in simple.values():
             for part in (found.points, found.left, found.right, found.kinds):
-                digest.update(part)
+                digest.update(part.data)
             digest.update(bytes([found.extrapolates]))
         signature = digest.digest()
         if name not in self._known or self._known[name][0] != signature:
@@ -352,12 +352,11 @@ def read_keys(curve: FCurve) -> fcurves.CurveKeys | None:
     count = len(points)
     if not count or len(curve.modifiers) or curve.data_path.endswith(_WHOLE_NUMBERS):
         return None
-    parts = []
-    for part in ("co", "handle_left", "handle_right"):
-        pairs = np.empty(2 * count, np.float32)
-        points.foreach_get(part, pairs)
-        parts.append(pairs.reshape(count, 2))
+    places = np.empty((3, 2 * count), np.float32)
+    for row, part in zip(places, ("co", "handle_left", "handle_right"), strict=True):
+        points.foreach_get(part, row)
     kinds = np.empty(count, np.int32)
     points.foreach_get("interpolation", kinds)
-    keys = fcurves.CurveKeys(*parts, kinds, curve.extrapolation == "LINEAR")
+    keyed, left, right = places.reshape(3, count, 2)
+    keys = fcurves.CurveKeys(keyed, left, right, kinds, curve.extrapolation == "LINEAR")
     return keys if keys.is_simple() else None

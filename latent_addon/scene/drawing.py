@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import bpy
 import numpy as np
-from bpy.types import CameraBackgroundImage, Context, GreasePencil, Image, ImageStrip, Material, Object, Scene
+from bpy.types import Camera, CameraBackgroundImage, Context, GreasePencil, Image, ImageStrip, Material, Object, Scene
 
 from . import versions
 
@@ -104,7 +104,7 @@ def set_up_drawing(
 
 def fit_strip(strip: ImageStrip, width: int, height: int) -> None:
     """Scale a strip of width x height pictures to fill its scene's frame, keeping its shape."""
-    render = strip.id_data.render
+    render = cast(Scene, strip.id_data).render
     scale = min(render.resolution_x / width, render.resolution_y / height)
     strip.transform.scale_x = strip.transform.scale_y = scale
     # A spline through the pixels leaves neither steps nor the dark rims that sharper filters draw along a shadow.
@@ -200,7 +200,9 @@ def _set_render(scene: Scene, width: int, height: int) -> None:
     render.dither_intensity = 0.0  # flat ink on flat shadows stays flat
     # Any other view transform changes the generated pixels on their way to the screen.
     view = scene.view_settings
-    view.view_transform, view.look, view.exposure, view.gamma = "Standard", "None", 0.0, 1.0
+    view.view_transform = "Standard"  # pyright: ignore[reportAttributeAccessIssue]
+    view.look = "None"  # pyright: ignore[reportAttributeAccessIssue]
+    view.exposure, view.gamma = 0.0, 1.0
 
 
 def _camera(scene: Scene) -> Object:
@@ -209,12 +211,13 @@ def _camera(scene: Scene) -> Object:
         camera = bpy.data.objects.new("Lantern Camera", bpy.data.cameras.new("Lantern Camera"))
         camera[ROLE] = "camera"
         scene.collection.objects.link(camera)
-        scene.render.engine = "BLENDER_WORKBENCH"  # draws Grease Pencil like any other engine, and ten times sooner
+        # It draws Grease Pencil like any other engine, and ten times sooner.
+        scene.render.engine = "BLENDER_WORKBENCH"  # pyright: ignore[reportAttributeAccessIssue]
     camera.location = (0.0, PLANE_Y - CAMERA_DISTANCE, 0.0)
     camera.rotation_mode = "XYZ"
     camera.rotation_euler = (math.pi / 2, 0.0, 0.0)
     camera.scale = (1.0, 1.0, 1.0)
-    data = camera.data
+    data = cast(Camera, camera.data)
     data.type, data.sensor_fit = "ORTHO", "AUTO"
     data.ortho_scale = max(scene.render.resolution_x, scene.render.resolution_y) * PIXEL
     data.shift_x = data.shift_y = 0.0
@@ -229,7 +232,7 @@ def _camera(scene: Scene) -> Object:
 
 
 def _background(camera: Object) -> CameraBackgroundImage | None:
-    for background in camera.data.background_images:
+    for background in cast(Camera, camera.data).background_images:
         if background.image and background.image.get(ROLE) == "background":
             return background
     return None
@@ -249,7 +252,7 @@ def _pencil(scene: Scene) -> Object:
         pencil[ROLE] = "pencil"
         scene.collection.objects.link(pencil)
         pencil.location = (0.0, PLANE_Y, 0.0)
-    data = pencil.data
+    data = cast(GreasePencil, pencil.data)
     _ensure_layers(data, scene)
     _ensure_inks(data)
     return pencil
@@ -283,7 +286,7 @@ def _ink_material(ink: Ink) -> Material:
     bpy.data.materials.create_gpencil_data(material)
     versions.set_ink(material, ink.fill)
     style = material.grease_pencil
-    colour = (*(_to_linear(channel) for channel in ink.colour), 1.0)
+    colour: Any = (*map(_to_linear, ink.colour), 1.0)
     style.color = style.fill_color = colour
     return material
 

@@ -24,9 +24,10 @@ def library_rows() -> LibraryRows:
 
 def register() -> None:
     """Attach the list to the window manager."""
-    WindowManager.latent_lantern_library = PointerProperty(type=LibraryRows)
+    rows = PointerProperty(type=LibraryRows)
+    WindowManager.latent_lantern_library = rows  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def unregister() -> None:
     """Take it off again."""
-    del WindowManager.latent_lantern_library
+    del WindowManager.latent_lantern_library  # pyright: ignore[reportAttributeAccessIssue]

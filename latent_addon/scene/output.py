@@ -43,7 +43,8 @@ def make_output_scene(scene: Scene) -> Scene:
     if output is None:
         output = bpy.data.scenes.new("Output" if "Output" not in bpy.data.scenes else f"Output {scene.name}")
         output[WORKING_SCENE] = scene
-        output.render.engine = "BLENDER_WORKBENCH"  # one that every Blender has; the sequencer needs none
+        # One that every Blender has; the sequencer needs none.
+        output.render.engine = "BLENDER_WORKBENCH"  # pyright: ignore[reportAttributeAccessIssue]
         _set_movie_format(output)  # a scene made by a script has an encoder without any valid setting
     _follow(output, scene)
     editor = output.sequence_editor_create()

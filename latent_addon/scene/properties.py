@@ -1,5 +1,7 @@
 """What a latent strip holds besides its latent: `strip.latent_lantern`. The latent itself is `strip["latent"]`."""
 
+from typing import TypeGuard, cast
+
 from bpy.props import (
     BoolProperty,
     EnumProperty,
@@ -8,7 +10,7 @@ from bpy.props import (
     IntProperty,
     PointerProperty,
 )
-from bpy.types import ImageStrip, PropertyGroup, Strip
+from bpy.types import ImageStrip, PropertyGroup, Scene, Strip
 
 from . import changes, versions
 from .generator_properties import ALL_ROWS, GeneratorProperties
@@ -35,7 +37,8 @@ def _set_length(settings: PropertyGroup, length: int) -> None:
 
 def _strip_of(settings: PropertyGroup) -> Strip:
     """The strip whose settings these are: Blender knows no way from a group back to its strip."""
-    return next(strip for strip in settings.id_data.sequence_editor.strips_all if settings_of(strip) == settings)
+    editor = cast(Scene, settings.id_data).sequence_editor
+    return next(strip for strip in editor.strips_all if settings_of(strip) == settings)
 
 
 # Blender reads the annotations themselves: no postponed ones in this file.
@@ -192,19 +195,19 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
 
 def settings_of(strip: Strip) -> LatentStripSettings:
     """The settings of a strip; every strip has them, latent or not."""
-    return strip.latent_lantern
+    return strip.latent_lantern  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def is_latent(strip: Strip | None) -> bool:
+def is_latent(strip: Strip | None) -> TypeGuard[ImageStrip]:
     """Whether the strip is one of ours."""
     return isinstance(strip, ImageStrip) and settings_of(strip).is_latent and strip.get(LATENT) is not None
 
 
 def register() -> None:
     """Attach the settings to Blender's strips."""
-    Strip.latent_lantern = PointerProperty(type=LatentStripSettings)
+    Strip.latent_lantern = PointerProperty(type=LatentStripSettings)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def unregister() -> None:
     """Take them off again. What a file holds of them stays in the file."""
-    del Strip.latent_lantern
+    del Strip.latent_lantern  # pyright: ignore[reportAttributeAccessIssue]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 from bpy.types import ImageStrip, Scene
 
@@ -24,8 +25,9 @@ def active_latent_strip(scene: Scene) -> ImageStrip | None:
     editor = scene.sequence_editor
     if editor is None:
         return None
-    if is_latent(editor.active_strip):
-        return editor.active_strip
+    active = editor.active_strip
+    if is_latent(active):
+        return active
     strips = latent_strips(scene)
     if len(strips) == 1:
         return strips[0]
@@ -53,16 +55,17 @@ def add_latent_strip(
     editor = scene.sequence_editor_create()
     if not editor.strips:
         # Any other view transform changes the generated pixels; a scene with strips of its own is left as it is.
-        scene.view_settings.view_transform = "Standard"
+        scene.view_settings.view_transform = "Standard"  # pyright: ignore[reportAttributeAccessIssue]
     # With this on, Blender may crash on an element whose file is gone and whose size it never learned.
     editor.show_missing_media = False
-    strip = editor.strips.new_image(
+    made = editor.strips.new_image(
         name="Latent",
         filepath=directory + placeholder,
         channel=_free_channel(scene, start, start + length),
         frame_start=start,
         fit_method="FIT",
     )
+    strip = cast(ImageStrip, made)
     strip.directory = directory
     for _ in range(length - 1):
         strip.elements.append(placeholder)
@@ -83,9 +86,8 @@ def add_latent_strip(
 def set_latent(strip: ImageStrip, latent: Sequence[float]) -> None:
     """Give the strip this latent, as doubles: a list of whole numbers would make an integer property."""
     strip[LATENT] = [float(value) for value in latent]
-    strip.id_properties_ui(LATENT).update(
-        description="Latent vector of the generator", soft_min=-3.0, soft_max=3.0, step=0.1
-    )
+    look: Any = strip.id_properties_ui(LATENT)
+    look.update(description="Latent vector of the generator", soft_min=-3.0, soft_max=3.0, step=0.1)
     changes.mark()
 
 

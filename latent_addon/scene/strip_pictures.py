@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import bpy
-from bpy.types import Strip
+from bpy.types import ImageStrip, MovieStrip, Strip
 
 from . import versions
 from .properties import is_latent
@@ -20,10 +20,11 @@ def has_pictures(strip: Strip | None) -> bool:
 
 def film_of(strip: Strip) -> str:
     """The film of a movie strip, as an absolute path; "" for an image strip."""
-    return bpy.path.abspath(strip.filepath, library=strip.id_data.library) if strip.type == "MOVIE" else ""
+    film = strip.filepath if isinstance(strip, MovieStrip) else ""
+    return bpy.path.abspath(film, library=strip.id_data.library) if film else ""
 
 
-def pictures_of(strip: Strip) -> list[str]:
+def pictures_of(strip: ImageStrip) -> list[str]:
     """The files that an image strip shows between its handles, absolute, in order; frames not made yet are left out."""
     folder = bpy.path.abspath(strip.directory, library=strip.id_data.library)
     first = max(0, versions.strip_start(strip) - versions.content_start(strip))

@@ -169,7 +169,7 @@ class TrainingRows(PropertyGroup):
 
 def training_form(scene: Scene) -> TrainingForm:
     """The scene's form."""
-    return scene.latent_lantern_training
+    return scene.latent_lantern_training  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def training_rows() -> TrainingRows:
@@ -179,11 +179,12 @@ def training_rows() -> TrainingRows:
 
 def register() -> None:
     """Attach the form to scenes, the list to the window manager."""
-    Scene.latent_lantern_training = PointerProperty(type=TrainingForm)
-    WindowManager.latent_lantern_trainings = PointerProperty(type=TrainingRows)
+    Scene.latent_lantern_training = PointerProperty(type=TrainingForm)  # pyright: ignore[reportAttributeAccessIssue]
+    rows = PointerProperty(type=TrainingRows)
+    WindowManager.latent_lantern_trainings = rows  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def unregister() -> None:
     """Take them off again."""
-    del WindowManager.latent_lantern_trainings
-    del Scene.latent_lantern_training
+    del WindowManager.latent_lantern_trainings  # pyright: ignore[reportAttributeAccessIssue]
+    del Scene.latent_lantern_training  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import bpy
-from bpy.types import ID, ImageStrip, Material, Scene
+from bpy.types import ImageStrip, Material, Scene, Strip
 
 # --- strips ----------------------------------------------------------------------------------------------------------
 # Blender 5.1 renamed a strip's frames and deprecated the old names.
@@ -16,27 +16,27 @@ def _has(name: str) -> bool:
     return name in ImageStrip.bl_rna.properties
 
 
-def strip_start(strip: ImageStrip) -> int:
+def strip_start(strip: Strip) -> int:
     """First timeline frame that the strip shows."""
     return int(strip.left_handle if _has("left_handle") else strip.frame_final_start)
 
 
-def strip_end(strip: ImageStrip) -> int:
+def strip_end(strip: Strip) -> int:
     """First timeline frame after `strip_start` that the strip does not show."""
     return int(strip.right_handle if _has("right_handle") else strip.frame_final_end)
 
 
-def content_start(strip: ImageStrip) -> int:
+def content_start(strip: Strip) -> int:
     """Timeline frame of the strip's first element, shown or trimmed off."""
     return round(strip.content_start if _has("content_start") else strip.frame_start)
 
 
-def set_content_start(strip: ImageStrip, frame: int) -> None:
+def set_content_start(strip: Strip, frame: int) -> None:
     """Move the strip so that its first element lies at `frame`. Handles and the strip's F-curve keys move along."""
     setattr(strip, "content_start" if _has("content_start") else "frame_start", frame)
 
 
-def set_handles(strip: ImageStrip, start: int, end: int) -> None:
+def set_handles(strip: Strip, start: int, end: int) -> None:
     """Show the frames start..end-1."""
     left, right = ("left_handle", "right_handle") if _has("left_handle") else ("frame_final_start", "frame_final_end")
     if start < strip_end(strip):  # a handle may not pass the other one
@@ -63,8 +63,8 @@ def show_in_sequencer(context: bpy.types.Context, scene: Scene) -> None:
 # Blender 5.0 removed Action.fcurves; its helpers for channelbags came only then.
 
 
-def channelbag(owner: ID, ensure: bool = False) -> Any:
-    """The channelbag of the Action that animates `owner`, or None; made, with Action and slot, if `ensure`."""
+def channelbag(owner: Any, ensure: bool = False) -> Any:
+    """The channelbag of the Action that animates the ID `owner`, or None; made, with Action and slot, if `ensure`."""
     data = owner.animation_data
     if ensure:
         data = data or owner.animation_data_create()
@@ -74,7 +74,7 @@ def channelbag(owner: ID, ensure: bool = False) -> Any:
         if data.action_slot is None:
             suitable = list(data.action_suitable_slots)
             data.action_slot = suitable[0] if suitable else action.slots.new(owner.id_type, owner.name)
-        layer = action.layers[0] if action.layers else action.layers.new("Layer")
+        layer: Any = action.layers[0] if action.layers else action.layers.new("Layer")
         keyframes = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
         return keyframes.channelbag(data.action_slot, ensure=True)
     if data is None or data.action is None or data.action_slot is None:
@@ -85,8 +85,11 @@ def channelbag(owner: ID, ensure: bool = False) -> Any:
     return layers[0].strips[0].channelbag(data.action_slot)
 
 
-def fcurves_of(owner: ID, ensure: bool = False) -> Any:
-    """The F-curves of the Action that animates `owner`, or None; made if `ensure`. Assigning groups re-orders them."""
+def fcurves_of(owner: Any, ensure: bool = False) -> Any:
+    """The F-curves of the Action that animates the ID `owner`, or None; made if `ensure`.
+
+    Assigning groups re-orders them.
+    """
     bag = channelbag(owner, ensure)
     return bag.fcurves if bag else None
 
@@ -97,7 +100,7 @@ def fcurves_of(owner: ID, ensure: bool = False) -> Any:
 
 def grease_pencils() -> Any:
     """The collection of Grease Pencil data (version 3) of the open file."""
-    return bpy.data.grease_pencils_v3 if hasattr(bpy.data, "grease_pencils_v3") else bpy.data.grease_pencils
+    return getattr(bpy.data, "grease_pencils_v3", bpy.data.grease_pencils)
 
 
 def set_ink(material: Material, fill: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bpy.types import Context, UILayout
 
@@ -11,6 +12,9 @@ from ..inference import inference
 from ..preferences import ROOT_PACKAGE, preferences
 from ..session import session
 from .parts import draw_facts, draw_message, wrapped
+
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems
 
 _INTRODUCTION = (
     "Frames are made by PyTorch, in a program of its own beside Blender. It is installed once, into a folder of its "
@@ -80,7 +84,7 @@ def _draw_state(column: UILayout, context: Context, factor: float) -> None:
         column.operator("lantern.remove_inference", icon="TRASH")
 
 
-def _title(column: UILayout, words: str, icon: str) -> None:
+def _title(column: UILayout, words: str, icon: IconItems) -> None:
     column.label(text=f"Inference: {words}", icon=icon)
 
 
@@ -109,7 +113,7 @@ def _draw_installing(column: UILayout, context: Context, status: SetupStatus) ->
 
 
 def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, factor: float) -> None:
-    facts = [("PyTorch", plan.build.name), ("", plan.why)]
+    facts = [("PyTorch for", plan.build.name), ("", plan.why)]
     if plan.python is not None:
         facts.append(("Python", str(plan.python)))
     if plan.needs_network:

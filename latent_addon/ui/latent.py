@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bpy.types import Context, ImageStrip, UILayout
 
 from ..operators.context import current_strip, the_strip
 from ..scene import keying
 from ..scene.properties import LatentStripSettings, settings_of
 from ..session import session
-from .parts import draw_message, heading
+from .parts import Content, draw_message, heading
+
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems
 
 
-class LatentPanel:
+class LatentPanel(Content):
     """How the latent moves, and how the generator takes it."""
 
     bl_label = "Latent"
@@ -61,7 +66,8 @@ def _draw_classes(layout: UILayout, strip: ImageStrip, settings: LatentStripSett
     number, share = keying.main_class(strip)
     row = heading(layout, "Class")
     name = f"{number}" if share == 1.0 else f"{number}: {share:.0%}"
-    for step, icon in ((-1, "TRIA_LEFT"), (0, "NONE"), (1, "TRIA_RIGHT")):
+    steps: tuple[tuple[int, IconItems], ...] = ((-1, "TRIA_LEFT"), (0, "NONE"), (1, "TRIA_RIGHT"))
+    for step, icon in steps:
         part = row.row(align=True)
         part.enabled = 0 <= number + step < settings.num_classes
         part.operator_context = "EXEC_DEFAULT" if step else "INVOKE_DEFAULT"
@@ -70,7 +76,7 @@ def _draw_classes(layout: UILayout, strip: ImageStrip, settings: LatentStripSett
     row.operator("lantern.delete_class_key", text="", icon="KEY_DEHLT")
 
 
-class TransformPanel:
+class TransformPanel(Content):
     """The picture moved in its plane by the generator itself."""
 
     bl_label = "Transform"

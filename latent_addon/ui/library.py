@@ -10,7 +10,7 @@ from ..library import Card, library
 from ..operators.context import current_strip
 from ..preferences import preferences
 from ..scene.library_properties import LibraryRow, library_rows
-from .parts import draw_message, wrapped
+from .parts import Content, draw_message, wrapped
 
 
 class LANTERN_UL_generators(UIList):
@@ -42,7 +42,7 @@ class LANTERN_UL_generators(UIList):
             short.label(text=f"{card.about['width']} x {card.about['height']}")
 
 
-class GeneratorsPanel:
+class GeneratorsPanel(Content):
     """What was found, and the card of the chosen one."""
 
     bl_label = "Generators"

@@ -6,12 +6,13 @@ from bpy.types import Panel
 
 from .latent import LatentPanel, TransformPanel
 from .library import GeneratorsPanel, LANTERN_UL_generators
+from .parts import Content
 from .picture import DrawingPanel, ShadowPanel
 from .server import ServerPanel
 from .strip import StripPanel
 from .training import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
 
-CONTENTS = (
+CONTENTS: tuple[type[Content], ...] = (
     StripPanel,
     LatentPanel,
     TransformPanel,

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from bpy.types import Context, UILayout
 
 from ..preferences import ROOT_PACKAGE
+
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems
+
+
+class Content:
+    """What a panel shows. `panels.py` makes a panel of it in each editor."""
+
+    if TYPE_CHECKING:
+        layout: UILayout
+        inside: type[Content]
 
 
 def wrapped(context: Context, text: str, share: float = 1.0) -> list[str]:
@@ -20,7 +32,7 @@ def wrapped(context: Context, text: str, share: float = 1.0) -> list[str]:
     return textwrap.wrap(text, max(20, int((width / (6.5 * scale) - 6) * share)), break_on_hyphens=False)
 
 
-def draw_message(layout: UILayout, context: Context, text: str, icon: str = "ERROR") -> None:
+def draw_message(layout: UILayout, context: Context, text: str, icon: IconItems = "ERROR") -> None:
     """Show a sentence."""
     column = layout.box().column(align=True)
     for i, line in enumerate(wrapped(context, text)):

@@ -7,9 +7,10 @@ from bpy.types import Context
 from ..operators.context import current_strip, the_strip, working_scene
 from ..scene import drawing, output
 from ..scene.properties import settings_of
+from .parts import Content
 
 
-class ShadowPanel:
+class ShadowPanel(Content):
     """The flat shadow."""
 
     bl_label = "Shadow"
@@ -37,7 +38,7 @@ class ShadowPanel:
         layout.operator("lantern.shadow_preset", icon="PRESET")
 
 
-class DrawingPanel:
+class DrawingPanel(Content):
     """From the strip to the composite."""
 
     bl_label = "Drawing"

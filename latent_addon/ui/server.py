@@ -6,10 +6,10 @@ from bpy.types import Context
 
 from ..session import session
 from ..worker.client import ServerState
-from .parts import draw_message, wrapped
+from .parts import Content, draw_message, wrapped
 
 
-class ServerPanel:
+class ServerPanel(Content):
     """The process beside Blender."""
 
     bl_label = "Server"

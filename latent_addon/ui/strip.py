@@ -9,10 +9,10 @@ from ..scene.properties import LatentStripSettings, settings_of
 from ..session import session
 from ..worker.client import ServerState
 from .inference import draw_inference_in_tab
-from .parts import draw_problem, wrapped
+from .parts import Content, draw_problem, wrapped
 
 
-class StripPanel:
+class StripPanel(Content):
     """The main panel: which generator, which key, how far."""
 
     bl_label = "Latent Strip"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpy.types import Context, UILayout, UIList
 
@@ -16,9 +16,12 @@ from ..scene.strip_pictures import has_pictures
 from ..scene.training_properties import OTHER_SIZE, TrainingForm, TrainingRow, training_form, training_rows
 from ..training import icon_of, training
 from .inference import draw_inference_in_tab
-from .parts import draw_message, draw_problem, heading, wrapped
+from .parts import Content, draw_message, draw_problem, heading, wrapped
 
-_ICONS = {
+if TYPE_CHECKING:
+    from bpy.stub_internal.rna_enums import IconItems
+
+_ICONS: dict[JobState, IconItems] = {
     JobState.STARTING: "SORTTIME",
     JobState.WORKING: "PLAY",
     JobState.STOPPING: "SORTTIME",
@@ -29,7 +32,7 @@ _ICONS = {
 }
 
 
-class TrainingPanel:
+class TrainingPanel(Content):
     """What stands in the way; the parts are panels of their own inside this one."""
 
     bl_label = "Training"
@@ -43,7 +46,7 @@ class TrainingPanel:
             draw_problem(layout, context, problem)
 
 
-class PicturesPanel:
+class PicturesPanel(Content):
     """From a film, a folder or a strip to a data set."""
 
     bl_label = "Pictures"
@@ -85,7 +88,7 @@ class PicturesPanel:
             _draw_data_set(layout, context, shown)
 
 
-class StartTrainingPanel:
+class StartTrainingPanel(Content):
     """From a data set to a training."""
 
     bl_label = "New Generator"
@@ -148,7 +151,7 @@ class LANTERN_UL_trainings(UIList):
         short.label(text=f"{job.factor:.0%}" if job.state is JobState.WORKING else job.doing())
 
 
-class TrainingsPanel:
+class TrainingsPanel(Content):
     """The trainings there are, and how the chosen one goes."""
 
     bl_label = "Trainings"

@@ -248,8 +248,9 @@ class InferenceClient:
 
     def _answered(self, message: dict[str, Any]) -> None:
         identity = message.get("id")
-        number = isinstance(identity, int) and not isinstance(identity, bool)
-        request = self._requests.pop(identity, None) if number else None
+        request = None
+        if isinstance(identity, int) and not isinstance(identity, bool):
+            request = self._requests.pop(identity, None)
         if request is None:
             self._remark(f"An answer to nothing that was asked: {protocol.quoted(message)}")
         elif "error" in message:

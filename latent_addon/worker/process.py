@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ...inference_server import protocol
 
@@ -119,7 +119,7 @@ class ServerProcess:
         assert self._popen.stdout is not None
         try:
             with self._popen.stdout as stream:
-                for message in protocol.read_messages(stream):
+                for message in protocol.read_messages(cast(BinaryIO, stream)):
                     self._free_places.acquire()
                     if self._closing:
                         self._free_places.release()  # the rest is read, so that the server can end, and dropped
