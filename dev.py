@@ -101,8 +101,8 @@ def lint(args: argparse.Namespace) -> int:
     return run([*ruff, "check", ROOT]) or run([*ruff, "format", "--check", ROOT])
 
 
-def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str], **variables: str) -> int:
-    """Run tests in plain Python, those that need no Blender or start it themselves."""
+def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str], blenders: str = "{}") -> int:
+    """Run tests in plain Python: they need no Blender, or start those that `blenders` names, as JSON, themselves."""
     checks = environments.ensure(environments.checks(args.python), args.python)
     archive = package.build(environments.ensure(environments.newest_blender(args.python), args.python))
     server = environments.server(args.python)
@@ -110,7 +110,7 @@ def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str
         [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *_with_paths(layer, pytest_arguments)],
         LANTERN_ZIP=str(archive),
         LANTERN_SERVER_PYTHON=str(server.python),
-        **variables,
+        LANTERN_BLENDERS=blenders,
     )
 
 
@@ -126,7 +126,7 @@ def version_tests(args: argparse.Namespace, pytest_arguments: list[str]) -> int:
     tested = args.blender or environments.TESTED_BLENDERS
     blenders = {version: environments.ensure(environments.blender(version), args.python) for version in tested}
     pythons = {version: str(blender.python) for version, blender in blenders.items()}
-    return plain_tests(args, "versions", pytest_arguments, LANTERN_BLENDERS=json.dumps(pythons))
+    return plain_tests(args, "versions", pytest_arguments, json.dumps(pythons))
 
 
 def window_tests(args: argparse.Namespace, pytest_arguments: list[str], **extra: str) -> int:
