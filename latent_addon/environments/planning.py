@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 from . import builds, machine, making, pip_settings, pythons, wheels
@@ -74,22 +73,8 @@ def make_plan(
         free=free,
         needs_network=wheels_folder is None,
         wheels=wheels_folder,
-        fetch=fetch_commands(build, making.pinned(torch), making.pinned(common), python),
         problem=problem,
     )
-
-
-def fetch_commands(build: Build, torch: list[str], common: list[str], python: Python | None) -> tuple[str, ...]:
-    """Return the lines that fetch the wheels of a build into a folder `wheels`, for Pythons of the version of `python`.
-
-    They are for a terminal, on a machine with a network that is of the same kind and has that version.
-    """
-    program = f"python{python.version}" if python and not python.unfit else "python"
-    if sys.platform == "win32":
-        program = program.replace("python", "py -", 1) if program != "python" else program
-    pip = f"{program} -m pip download --only-binary :all: -d wheels"
-    index = f" --index-url {build.index}" if build.index else ""
-    return f"{pip} {' '.join(torch)}{index}", f"{pip} {' '.join(common)}"
 
 
 def choose_python(

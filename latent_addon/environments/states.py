@@ -64,7 +64,6 @@ class SetupPlan:
     source: from where, for a person: "download.pytorch.org and pypi.org", "the folder /x", "your own package index".
     passed_over: a sentence for each Python that was found and is not used.
     download, disk: bytes, about. free: bytes free on the disk of the folder.
-    fetch: lines for a terminal that fetch a folder of wheels for this, on another machine of this kind.
     needs_network: False with a folder of wheels.
     problem: why it cannot be done, a sentence; "" if it can. Without a Python `python` is None, and there is a problem.
     """
@@ -79,7 +78,6 @@ class SetupPlan:
     free: int
     needs_network: bool
     wheels: Path | None = None
-    fetch: tuple[str, ...] = ()
     problem: str = ""
 
 
