@@ -395,11 +395,15 @@ class Session:
         self.halt(str(error))
 
     def redraw(self) -> None:
-        """Let the editors with our tab, and the preferences, draw themselves again."""
+        """Let the Sequencers, our tab and the preferences draw themselves again; a 3D scene may take long, and need not."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
-                if area.type in {"SEQUENCE_EDITOR", "VIEW_3D", "PREFERENCES"}:
+                if area.type in {"SEQUENCE_EDITOR", "PREFERENCES"}:
                     area.tag_redraw()
+                elif area.type == "VIEW_3D":
+                    for region in area.regions:
+                        if region.type == "UI":
+                            region.tag_redraw()
 
 
 session = Session()
