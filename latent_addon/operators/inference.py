@@ -218,6 +218,13 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
 
     filter_glob: StringProperty(default="*", options={"HIDDEN"})
 
+    @classmethod
+    def poll(cls, _context: Context) -> bool:
+        if inference.changing:
+            cls.poll_message_set("Inference is being set up. Cancel that first")
+            return False
+        return True
+
     def execute(self, _context: Context) -> set[str]:
         session.leave_python()
         preferences().server_python = self.filepath  # pyright: ignore[reportAttributeAccessIssue]

@@ -35,7 +35,7 @@ def draw_inference(layout: UILayout, context: Context) -> None:
     if inference.own:
         _draw_own(column, context)
     else:
-        _draw_state(column, context, _FACTS)
+        _draw_state(column, context, in_tab=False)
         _draw_choices(column, context)
         _draw_log(column, context)
 
@@ -49,7 +49,7 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
         return False
     inference.seen()
     column = layout.box().column()
-    _draw_state(column, context, 0.36)
+    _draw_state(column, context, in_tab=True)
     column.operator("preferences.addon_show", text="Details", icon="PREFERENCES").module = ROOT_PACKAGE
     return True
 
@@ -57,7 +57,7 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
 # --- the private environment ------------------------------------------------------------------------------------------
 
 
-def _draw_state(column: UILayout, context: Context, factor: float) -> None:
+def _draw_state(column: UILayout, context: Context, in_tab: bool) -> None:
     status = inference.status
     if status.state is SetupState.INSTALLING:
         _draw_installing(column, context, status)
@@ -67,21 +67,22 @@ def _draw_state(column: UILayout, context: Context, factor: float) -> None:
         _title(column, "looking at this machine ...", "SORTTIME")
         column.operator("lantern.cancel_set_up", text="Cancel", icon="X")
     elif inference.plan is not None:
-        _draw_plan(column, context, inference.plan, factor)
+        _draw_plan(column, context, inference.plan, in_tab)
     elif status.state is SetupState.READY and not _unfit():
-        _draw_ready(column, context, status, factor)
+        _draw_ready(column, context, status)
     elif status.state is SetupState.NOT_SET_UP and not _unfit():
         _title(column, "not set up", "INFO")
         _draw_text(column, context, status.message or _INTRODUCTION)
         _main_button(column, "Set Up Inference")
-        if status.leftovers:
+        if status.leftovers and not in_tab:
             column.operator("lantern.remove_inference", text="Remove What Is Left", icon="TRASH")
     else:
         outdated = status.state is SetupState.OUTDATED and not _unfit()
         _title(column, "set up for another version" if outdated else "broken", "ERROR")
         _draw_text(column, context, _unfit() or status.message or _OUTDATED)
         _main_button(column, "Set Up Again" if outdated else "Repair")
-        column.operator("lantern.remove_inference", icon="TRASH")
+        if not in_tab:
+            column.operator("lantern.remove_inference", icon="TRASH")
 
 
 def _title(column: UILayout, words: str, icon: IconItems) -> None:
@@ -112,32 +113,38 @@ def _draw_installing(column: UILayout, context: Context, status: SetupStatus) ->
     _draw_text(column, context, status.detail or "You can go on working meanwhile.")
 
 
-def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, factor: float) -> None:
+def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, in_tab: bool) -> None:
+    _title(column, "this will be installed", "INFO")
+    if in_tab:
+        get = f"{size_text(plan.download)} to download, " if plan.needs_network else ""
+        _draw_text(column, context, f"PyTorch for {plan.build.name}: about {get}{size_text(plan.disk)} on disk.")
+    else:
+        draw_facts(column, context, _facts_of(plan), _FACTS)
+    if inference.hindrance:
+        draw_message(column, context, inference.hindrance)
+        if not plan.problem:
+            column.operator("lantern.show_network_settings", icon="PREFERENCES")
+    pair = column.column(align=True) if in_tab else column.row(align=True)
+    pair.scale_y = 1.2 if in_tab else 1.4
+    words = "Download and Install" if plan.needs_network else "Install"
+    pair.operator("lantern.install_inference", text=words, icon="IMPORT")
+    pair.operator("lantern.cancel_set_up", text="Not Now", icon="X")
+
+
+def _facts_of(plan: SetupPlan) -> list[tuple[str, str]]:
     facts = [("PyTorch for", plan.build.name), ("", plan.why)]
     if plan.python is not None:
         facts.append(("Python", str(plan.python)))
     if plan.needs_network:
         facts.append(("Download", f"About {size_text(plan.download)} from {plan.source}"))
     else:
-        facts.append(("From", plan.source))
+        facts.append(("From", plan.source[:1].upper() + plan.source[1:]))
     facts.append(("On Disk", f"About {size_text(plan.disk)}; {size_text(plan.free)} are free"))
     facts.append(("Folder", _short(inference.setup.folder)))
-    _title(column, "this will be installed", "INFO")
-    draw_facts(column, context, facts, factor)
-    hindrance = inference.hindrance
-    if hindrance:
-        draw_message(column, context, hindrance)
-        if not plan.problem:
-            column.operator("lantern.show_network_settings", icon="PREFERENCES")
-    row = column.row(align=True)
-    row.scale_y = 1.4
-    row.operator(
-        "lantern.install_inference", text="Download and Install" if plan.needs_network else "Install", icon="IMPORT"
-    )
-    row.operator("lantern.cancel_set_up", text="Not Now", icon="X")
+    return facts
 
 
-def _draw_ready(column: UILayout, context: Context, status: SetupStatus, factor: float) -> None:
+def _draw_ready(column: UILayout, context: Context, status: SetupStatus) -> None:
     _title(column, f"ready on {status.device}", "CHECKMARK")
     if status.message:
         draw_message(column, context, status.message, icon="INFO")
@@ -147,7 +154,7 @@ def _draw_ready(column: UILayout, context: Context, status: SetupStatus, factor:
         ("On Disk", f"{size_text(status.size)}; {size_text(status.free)} are free"),
         ("Folder", _short(inference.setup.folder)),
     ]
-    draw_facts(column, context, facts, factor)
+    draw_facts(column, context, facts, _FACTS)
     row = column.row(align=True)
     row.operator("lantern.set_up_inference", text="Set Up Again", icon="FILE_REFRESH")
     row.operator("lantern.remove_inference", icon="TRASH")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
+import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import blf
 from bpy.types import Context, UILayout
 
 from ..preferences import ROOT_PACKAGE
@@ -22,20 +23,56 @@ class Content:
         inside: type[Content]
 
 
-def wrapped(context: Context, text: str, share: float = 1.0) -> list[str]:
-    """Break a text into as many lines as the region's width needs; Blender itself would cut its middle out.
+_EDGES = 72
+"""Pixels, at an interface scale of 1, that the tabs, a panel and a box in it take of a sidebar's width."""
 
-    share: which part of the width there is for it.
+_BOX_AND_ICON = 36
+"""What a further box and an icon take."""
+
+_NARROWEST = 60
+_UI_FONT = 0
+
+
+def wrapped(context: Context, text: str, share: float = 1.0, less: int = 0) -> list[str]:
+    """Break a text into as many lines as the region's width needs; Blender itself would cut its end off.
+
+    share: which part of the width there is for it. less: pixels, at a scale of 1, that something else takes.
     """
-    width = context.region.width if context.region else 300
     scale = context.preferences.system.ui_scale
-    return textwrap.wrap(text, max(20, int((width / (6.5 * scale) - 6) * share)), break_on_hyphens=False)
+    width = context.region.width if context.region else 300 * scale
+    room = max(_NARROWEST * scale, (width - (_EDGES + less) * scale) * share)
+    return list(_lines(text, room, context.preferences.ui_styles[0].widget.points * scale))
+
+
+@functools.lru_cache(maxsize=512)
+def _lines(text: str, room: float, size: float) -> tuple[str, ...]:
+    """Break a text into lines of at most `room` pixels in the interface's font; words too long for one are broken."""
+    blf.size(_UI_FONT, size)
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if _width(longer) <= room:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        while _width(word) > room and len(word) > 1:
+            fitting = next(end for end in range(len(word) - 1, 0, -1) if _width(word[:end]) <= room or end == 1)
+            lines.append(word[:fitting])
+            word = word[fitting:]
+        line = word
+    return (*lines, line) if line else tuple(lines)
+
+
+def _width(text: str) -> float:
+    return blf.dimensions(_UI_FONT, text)[0]
 
 
 def draw_message(layout: UILayout, context: Context, text: str, icon: IconItems = "ERROR") -> None:
     """Show a sentence."""
     column = layout.box().column(align=True)
-    for i, line in enumerate(wrapped(context, text)):
+    for i, line in enumerate(wrapped(context, text, less=_BOX_AND_ICON)):
         column.label(text=line, icon=icon if i == 0 else "BLANK1")
 
 
@@ -50,7 +87,7 @@ def draw_facts(layout: UILayout, context: Context, facts: Iterable[tuple[str, st
     """Show names and values in two columns, the names in `factor` of the width; values wrap."""
     column = layout.column(align=True)
     for name, value in facts:
-        for i, line in enumerate(wrapped(context, value, 1 - factor)):
+        for i, line in enumerate(wrapped(context, value, 1 - factor, less=10)):
             heading(column, "" if i else name, factor).label(text=line)
 
 

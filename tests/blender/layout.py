@@ -89,7 +89,8 @@ class Layout:
 
 def window_context() -> SimpleNamespace:
     """A context to draw in: background Blender has one without regions, and an interface of scale 0."""
-    preferences = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0))
+    styles = bpy.context.preferences.ui_styles
+    preferences = SimpleNamespace(system=SimpleNamespace(ui_scale=1.0), ui_styles=styles)
     return SimpleNamespace(
         scene=bpy.context.scene,
         area=None,

@@ -184,7 +184,7 @@ def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, prefe
     shown = drawn_preferences(preferences)
     words = said(shown)
     for part in (
-        "PyTorch Processors",
+        "PyTorch for Processors",
         "No card was found",
         "Python 3.11",
         "About 320 MB from download.pytorch.org and pypi.org",
