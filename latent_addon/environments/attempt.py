@@ -154,6 +154,10 @@ class Attempt:
             if not self.keep_unfinished:
                 shutil.rmtree(self.folder / DOWNLOADS, ignore_errors=True)
             raise
+        except Failed as failed:
+            if not failed.downloads_are_good:
+                shutil.rmtree(self.folder / DOWNLOADS, ignore_errors=True)
+            raise
         finally:
             if not finished and not self.keep_unfinished:
                 shutil.rmtree(environment, ignore_errors=True)

@@ -34,7 +34,14 @@ _NO_ENSUREPIP = re.compile(r"ensurepip is not available|No module named '?(?:ens
 
 
 class Failed(Exception):
-    """A step of a set-up has failed; the text is sentences for a person."""
+    """A step of a set-up has failed; the text is sentences for a person.
+
+    downloads_are_good: what was downloaded before is whole, and worth keeping for the next time.
+    """
+
+    def __init__(self, text: str, downloads_are_good: bool = False):
+        super().__init__(text)
+        self.downloads_are_good = downloads_are_good
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +53,21 @@ class Context:
     wheels: Path | None = None
 
 
-def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> str:
-    """Return sentences that say why a program failed that printed `lines` and ended with the exit status `status`."""
+def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> Failed:
+    """Return why a program failed that printed `lines` and ended with the exit status `status`."""
     text = "\n".join(lines)
-    for find in (_of_this_machine, _of_the_network, _of_the_packages):
-        if found := find(text, context):
-            return found
+    if found := _of_this_machine(text, context) or _of_what_came(text, context):
+        return Failed(found)
+    if found := _of_the_network(text):
+        return Failed(found, downloads_are_good=True)
+    if found := _of_what_there_is(text, context):
+        return Failed(found)
     if status < 0 or status == 137:
-        return f"{doing} was ended from outside (signal {-status if status < 0 else 9}), perhaps for want of memory."
+        signal = -status if status < 0 else 9
+        return Failed(f"{doing} was ended from outside (signal {signal}), perhaps for want of memory.", True)
     errors = [line for line in lines if line.startswith("ERROR:")] or list(lines)
     last = errors[-1].removeprefix("ERROR:").strip() if errors else "it said nothing"
-    return f"{doing} failed with exit status {status}: {last}"
+    return Failed(f"{doing} failed with exit status {status}: {last}")
 
 
 def full(folder: Path) -> str:
@@ -97,7 +108,7 @@ def _of_this_machine(text: str, context: Context) -> str:
     return ""
 
 
-def _of_the_network(text: str, context: Context) -> str:
+def _of_the_network(text: str) -> str:
     host = _HOST.search(text)
     where = host[1] if host else "the package index"
     if "CERTIFICATE_VERIFY_FAILED" in text or "SSLError" in text or "SSL: " in text:
@@ -114,17 +125,21 @@ def _of_the_network(text: str, context: Context) -> str:
     return ""
 
 
-def _of_the_packages(text: str, context: Context) -> str:
+def _of_what_came(text: str, context: Context) -> str:
     if _CHANGED.search(text):
         return "What was downloaded is not what was announced: its hash is another. Try again."
+    if found := _DAMAGED.search(text):
+        which = f"The wheel {found[1]}" if found[1] else "A wheel"
+        return f"{which} is damaged. " + ("Copy it again." if context.wheels is not None else "Try again.")
+    return ""
+
+
+def _of_what_there_is(text: str, context: Context) -> str:
     if found := _NOT_FOUND.search(text):
         machine = f"Python {context.python.version} on {platform.system()} {platform.machine()}"
         if context.wheels is not None:
             return f"The folder {context.wheels} has no wheel of {found[1]} for {machine}."
         return f"The package index has no {found[1]} for {machine}. Choose another Python or another build."
-    if found := _DAMAGED.search(text):
-        which = f"The wheel {found[1]}" if found[1] else "A wheel"
-        return f"{which} is damaged. " + ("Copy it again." if context.wheels is not None else "Try again.")
     if "ResolutionImpossible" in text or "conflicting dependencies" in text:
         return "The package index has versions that do not go with one another. Its log says which."
     return ""

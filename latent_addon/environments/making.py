@@ -76,8 +76,10 @@ def install(
     Raises Failed and Stopped.
     """
     pip = _pip_version(folder, python.version)
+    if progress is not None:
+        progress.tells_numbers = pip >= RAW_PROGRESS
     arguments = ["pip", "install", "--no-input", "--disable-pip-version-check", "--no-user"]
-    arguments += ["--only-binary", ":all:", "--progress-bar", "raw" if progress and pip >= RAW_PROGRESS else "off"]
+    arguments += ["--only-binary", ":all:", "--progress-bar", "raw" if progress and progress.tells_numbers else "off"]
     settings = {}
     if wheels is not None:
         arguments += ["--no-index", "--find-links", str(wheels)]
@@ -128,7 +130,7 @@ def _run(
     except OSError as error:
         raise Failed(f"{python} cannot be started: {error.strerror or error}.") from None
     if status:
-        raise Failed(explain(lines, status, doing, context))
+        raise explain(lines, status, doing, context)
 
 
 def _pip_version(environment: Path, version: str) -> tuple[int, ...]:

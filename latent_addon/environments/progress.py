@@ -58,7 +58,8 @@ class Progress:
 class PipProgress:
     """Follows one run of pip, by its lines and by the room it takes on the disk, and advances a step of `progress`.
 
-    download, disk: bytes that are expected to come, and to lie on the disk of `folder` in the end.
+    download, disk: bytes that are expected to come, and to lie on the disk of `folder` in the end. tells_numbers: set
+    where pip tells its progress in numbers; else the disk is measured while it downloads, too.
     """
 
     def __init__(self, progress: Progress, folder: Path, download: int, disk: int):
@@ -68,6 +69,7 @@ class PipProgress:
         self._name = ""
         self._before = self._now = self._size = 0
         self._unpacking = False
+        self.tells_numbers = False
         self._free = _free(folder)
         self._measured = time.monotonic()
 
@@ -90,7 +92,7 @@ class PipProgress:
         elif line.startswith("Installing collected packages"):
             self._unpacking = True
             self._free = _free(self._folder)
-            self._progress.advance(DOWNLOADING, f"Unpacking {line.count(',') + 1} packages")
+            self._progress.advance(DOWNLOADING, "Unpacking")
         return True
 
     def idle(self) -> None:
@@ -102,7 +104,7 @@ class PipProgress:
         if self._unpacking:
             part = DOWNLOADING + (1 - DOWNLOADING) * min(taken / self._disk, _NEVER_QUITE)
             self._progress.advance(part)
-        elif not self._size:
+        elif self._name and not self.tells_numbers:
             self._progress.advance(DOWNLOADING * min(taken / self._download, _NEVER_QUITE))
 
 

@@ -30,6 +30,9 @@ Could not fetch URL https://pypi.org/simple/torch/: There was a problem confirmi
 HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /simple/torch/ (Caused by SSLError(\
 SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))) - skipping
 ERROR: No matching distribution found for torch==2.13.0"""
+CUT_WHEEL = """\
+WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError('Failed to establish a new connection')'
+ERROR: Wheel 'broken' located at /home/marrow/inference/tmp/pip-unpack-zzv0ewnn/broken-1.0-py3-none-any.whl is invalid."""
 NONE_FITS = """\
 ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)
 ERROR: No matching distribution found for torch==2.13.0"""
@@ -62,6 +65,7 @@ ERROR: No matching distribution found for torch==2.13.0"""
             OFFLINE,
             "torch is damaged. Copy it again",
         ),
+        (CUT_WHEEL, ONLINE, "The wheel broken is damaged. Try again"),
         ("zipfile.BadZipFile: Bad CRC-32 for file 'torch/lib/libtorch.so'", ONLINE, "damaged. Try again"),
         ("OSError: [Errno 28] No space left on device", ONLINE, "The disk of /home/marrow/inference is full"),
         ("OSError: [WinError 112] There is not enough space on the disk", ONLINE, "The disk of"),
@@ -93,12 +97,15 @@ ERROR: No matching distribution found for torch==2.13.0"""
     ],
 )
 def test_a_failure_is_explained(text: str, context: Context, words: str) -> None:
-    assert words in failures.explain(text.splitlines(), 2, "Installing", context)
+    failed = failures.explain(text.splitlines(), 2, "Installing", context)
+    assert words in str(failed)
+    of_network = any(part in words for part in ("way to", "network", "broke off", "trusted", "error"))
+    assert failed.downloads_are_good is of_network
 
 
 def test_being_killed_is_told_from_failing() -> None:
-    assert "ended from outside (signal 9), perhaps for want of memory" in failures.explain(
-        ["Installing collected packages: torch"], -9, "Installing PyTorch", ONLINE
+    assert "ended from outside (signal 9), perhaps for want of memory" in str(
+        failures.explain(["Installing collected packages: torch"], -9, "Installing PyTorch", ONLINE)
     )
 
 
@@ -152,7 +159,7 @@ def test_a_pip_that_tells_its_progress_is_followed(following: tuple[Progress, Pi
     assert "Downloading torch, 50 of 100 MB" in details
     half = fractions[details.index("Downloading torch, 50 of 100 MB")]
     assert half == pytest.approx(0.1 + 0.5 * 0.65 / 4)
-    assert details[-1] == "Unpacking 2 packages"
+    assert details[-1] == "Unpacking"
     assert fractions[-1] == pytest.approx(0.1 + 0.5 * 0.65)
     free[0] -= 250_000_000
     pip.idle()
@@ -178,7 +185,7 @@ def test_an_older_pip_is_followed_by_its_words_and_the_disk(
     assert whole.fraction == pytest.approx(0.1 + 0.5 * 0.65 / 2)
     for line in lines[2:6]:
         assert pip.line(line)
-    assert whole.detail == "Unpacking 2 packages"
+    assert whole.detail == "Unpacking"
     free[0] -= 10**9
     pip.idle()
     assert 0.58 < whole.fraction < 0.6
