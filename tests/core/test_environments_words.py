@@ -31,8 +31,8 @@ HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /
 SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))) - skipping
 ERROR: No matching distribution found for torch==2.13.0"""
 CUT_WHEEL = """\
-WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError('Failed to establish a new connection')'
-ERROR: Wheel 'broken' located at /home/marrow/inference/tmp/pip-unpack-zzv0ewnn/broken-1.0-py3-none-any.whl is invalid."""
+WARNING: Retrying (Retry(total=4)) broken by 'NewConnectionError('Failed to establish a new connection')'
+ERROR: Wheel 'broken' located at /home/marrow/tmp/pip-unpack-zzv0ewnn/broken-1.0-py3-none-any.whl is invalid."""
 NONE_FITS = """\
 ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)
 ERROR: No matching distribution found for torch==2.13.0"""
