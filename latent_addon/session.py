@@ -230,7 +230,7 @@ class Session:
 
     def inference_changed(self) -> None:
         """What inference runs on has changed: go on with what had to wait for that."""
-        if self.without_python and not inference.problem and not self.client.unfit:
+        if self.without_python and not (inference.problem or self.client.unfit or self.client.other_version):
             self.without_python = False
             if self.armed:
                 self.arm()
@@ -238,7 +238,7 @@ class Session:
 
     def _on_server_change(self) -> None:
         self._was_ready |= self.client.state is ServerState.READY
-        self.without_python |= self.client.unfit
+        self.without_python |= self.client.unfit or self.client.other_version
         self.redraw()
 
     def _watch_server(self) -> None:
@@ -395,7 +395,7 @@ class Session:
         self.halt(str(error))
 
     def redraw(self) -> None:
-        """Let the Sequencers, our tab and the preferences draw themselves again; a 3D scene may take long, and need not."""
+        """Let the Sequencers, our tab and the preferences draw themselves again; a 3D scene takes long, and need not."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
                 if area.type in {"SEQUENCE_EDITOR", "PREFERENCES"}:
