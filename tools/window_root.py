@@ -42,8 +42,8 @@ MIRROR_VARIABLE = "LANTERN_DEBIAN_MIRROR"
 BLENDER_VARIABLE = "LANTERN_BLENDER"
 TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "apt-get": "apt", "dpkg-deb": "dpkg"}
 # The launcher sets what Debian has compiled in as /usr/share/..., and asks for a picture drawn by the processor: with a
-# graphics card the pictures would be other ones on every machine. The cache of shaders is its own: one that another release
-# of Mesa writes at the same time ends the process.
+# graphics card the pictures would be other ones on every machine. The cache of shaders is its own: one that another
+# release of Mesa writes at the same time ends the process.
 LAUNCHER = """#!/bin/sh
 root={root}
 export BLENDER_SYSTEM_RESOURCES="$root/usr/share/blender" BLENDER_SYSTEM_PYTHON="$root/usr"
@@ -53,8 +53,8 @@ export MESA_SHADER_CACHE_DIR="$root/shaders"
 export XKB_CONFIG_ROOT="$root/usr/share/X11/xkb" XLOCALEDIR="$root/usr/share/X11/locale"
 exec "$root/usr/bin/blender" "$@"
 """
-# Python is no position-independent program, and does not survive being patched. Its name stays, for environments to find
-# themselves by.
+# Python is no position-independent program, and does not survive being patched. Its name stays: environments find
+# themselves by it.
 PYTHON = """#!/bin/sh
 exec {loader} --library-path {libraries} --argv0 "$0" {program} "$@"
 """

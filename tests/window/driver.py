@@ -84,6 +84,13 @@ def addon(module):
     return importlib.import_module(f"{EXTENSION}.latent_addon.{module}")
 
 
+def panel_labels(area_type):
+    """Names of our panels that a sidebar shows, from the top, without those inside others."""
+    contents = [content for content in addon("ui.panels").CONTENTS if not hasattr(content, "inside")]
+    with context_of(area_type, "UI"):
+        return [each.bl_label for each in contents if not hasattr(each, "poll") or each.poll(bpy.context)]
+
+
 def waiting_operators():
     """Operators of ours that wait for an answer."""
     return [found.bl_idname for found in windows()[0].modal_operators if found.bl_idname.startswith("LANTERN_OT_")]
@@ -155,4 +162,5 @@ def _poll():
 
 
 bpy.context.preferences.view.show_splash = False
+bpy.context.preferences.view.smooth_view = 0  # a view is where it will be at once
 bpy.app.timers.register(_poll, persistent=True)

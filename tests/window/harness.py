@@ -18,8 +18,10 @@ from PIL import Image, ImageGrab
 
 from tools.console import clean_environment
 
-WIDTH, HEIGHT = 1920, 1080
-PATIENCE = 60.0
+SIZE = (1600, 900)
+"""Pixels of the screen: as few as leave room for a person's work, for a processor draws them."""
+
+PATIENCE = 180.0
 """Seconds that a test waits for what should come; generous, for the machine may be busy with something else."""
 DRIVER = Path(__file__).with_name("driver.py")
 
@@ -31,10 +33,11 @@ class WindowError(AssertionError):
 class Screen:
     """An X server that keeps its picture in memory."""
 
-    def __init__(self, log: Path):
+    def __init__(self, log: Path, size: tuple[int, int] = SIZE):
+        self.width, self.height = size
         reading, writing = os.pipe()
-        size = f"{WIDTH}x{HEIGHT}x24"
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", size, "-nolisten", "tcp", "-ac"]
+        depth = f"{self.width}x{self.height}x24"
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", depth, "-nolisten", "tcp", "-ac"]
         with log.open("wb") as output:
             # A group of its own: Ctrl+C in the terminal ends the tests, which then end the screen after Blender.
             self._process = subprocess.Popen(
@@ -72,7 +75,7 @@ class BlenderWindow:
         shutil.rmtree(self._driver, ignore_errors=True)
         self._driver.mkdir(parents=True)
         self._numbers = itertools.count(1)
-        size = ["--window-geometry", "0", "0", str(WIDTH), str(HEIGHT)]
+        size = ["--window-geometry", "0", "0", str(screen.width), str(screen.height)]
         command = [os.environ["LANTERN_BLENDER"], *size, "--python-exit-code", "3", *map(str, arguments)]
         command += ["--python", str(DRIVER)]
         own = clean_environment(
@@ -160,10 +163,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def window(folder: Path, *arguments: str | Path, **environment: str) -> Iterator[BlenderWindow]:
+def window(
+    folder: Path, *arguments: str | Path, size: tuple[int, int] = SIZE, **environment: str
+) -> Iterator[BlenderWindow]:
     """A Blender on a screen of its own; both end with the block, whatever happens in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    screen = Screen(folder / "screen.txt")
+    screen = Screen(folder / "screen.txt", size)
     try:
         blender = BlenderWindow(screen, folder, arguments, **environment)
         try:

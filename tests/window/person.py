@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
-from harness import HEIGHT, PATIENCE, BlenderWindow, WindowError
+from harness import BlenderWindow, WindowError
 from PIL import Image
 
 Point = tuple[int, int]
@@ -28,7 +28,7 @@ class Person:
 
     def point(self, place: Point) -> None:
         """Move the pointer. A pointer that is there already sends no event, so it comes from beside."""
-        x, y = place[0], HEIGHT - 1 - place[1]
+        x, y = place[0], self.screen.height - 1 - place[1]
         self.screen.xdotool("mousemove", x + 2, y + 1, "mousemove", x, y)
 
     def click(self, place: Point, button: int = 1) -> None:
@@ -50,11 +50,11 @@ class Person:
         self.settle()
         self.screen.xdotool("mousedown", button)
         self.settle()
-        for begin, end in zip(places, places[1:], strict=False):
+        for begin, end in pairwise(places):
             for part in range(1, 9):
                 x = begin[0] + (end[0] - begin[0]) * part // 8
                 y = begin[1] + (end[1] - begin[1]) * part // 8
-                self.screen.xdotool("mousemove", x, HEIGHT - 1 - y, "sleep", 0.02)
+                self.screen.xdotool("mousemove", x, self.screen.height - 1 - y, "sleep", 0.02)
         self.settle()
         self.screen.xdotool("mouseup", button)
         self.settle()
@@ -134,6 +134,12 @@ class Person:
             self.click((x + width - 12, tab))
         raise WindowError(f"the sidebar of {area} has no tab {name}")
 
+    def header(self, label: str, area: str = "SEQUENCE_EDITOR", across: float = 0.5) -> Point:
+        """Where one of our panels has its name; the box to tick before the name is a tenth `across`."""
+        left, _bottom, width, _height = self.blender.look(f"rectangle({area!r}, 'UI')")
+        top, _ = self.panels(area)[self.blender.look(f"panel_labels({area!r})").index(label)]
+        return int(left + width * across), top - 12
+
     # --- seeing -------------------------------------------------------------------------------------------------------
 
     def see(self, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
@@ -146,14 +152,14 @@ class Person:
     def box(self, area: str, region: str = "WINDOW") -> tuple[int, int, int, int]:
         """Left, top, right and bottom of a region in a picture of the screen."""
         x, y, width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
-        return x, HEIGHT - y - height, x + width, HEIGHT - y
+        return x, self.screen.height - y - height, x + width, self.screen.height - y
 
     def panels(self, area: str = "SEQUENCE_EDITOR", region: str = "UI") -> list[tuple[int, int]]:
         """Top and bottom of each panel in a sidebar, from the top: what lies between gaps at its left edge."""
         x, y, _width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
         picture = self.screen.picture()
-        ground = picture.getpixel((x + 3, HEIGHT - 1 - y - height // 2))
-        column = [picture.getpixel((x + 15, HEIGHT - 1 - row)) for row in range(y + 2, y + height - 2)]
+        ground = picture.getpixel((x + 3, self.screen.height - 1 - y - height // 2))
+        column = [picture.getpixel((x + 15, self.screen.height - 1 - row)) for row in range(y + 2, y + height - 2)]
         runs = [(inside, len(list(run))) for inside, run in groupby(column, lambda colour: colour != ground)]
         found, at = [], y + 2
         for inside, length in runs:

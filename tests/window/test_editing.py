@@ -18,7 +18,7 @@ def drag_keys(story: Story, frame: int, by: str) -> None:
     person = story.person
     _x, bottom, _width, height = story.blender.look("rectangle('GRAPH_EDITOR', 'WINDOW')")
     left, right = (story.place_in_view("GRAPH_EDITOR", frame + beside, 0)[0] for beside in (-1.5, 1.5))
-    person.drag((left, bottom + 8), (right, bottom + height - 60))
+    person.drag((left, bottom + 40), (right, bottom + height - 60))
     person.keys("g", "x", *by, "Return")
 
 
@@ -48,14 +48,14 @@ def test_shadows_come_and_go_without_the_generator(story: Story) -> None:
     story.keyed_strip({1: 1, 12: 2})
     colours = story.shown()
     plain = story.picture("colours", "SEQUENCE_EDITOR", "PREVIEW")
-    story.person.press("show_shadow", across=0.1)
+    story.person.click(story.person.header("Shadow", across=0.1))
     story.filled()
     shadows = story.shown()
     assert {name[:2] for name in colours} == {"c_"} and {name[:2] for name in shadows} == {"s_"}
     assert set(story.ordered()) == set(shadows)
     shadow = story.picture("shadows", "SEQUENCE_EDITOR", "PREVIEW")
     assert story.changed(plain, shadow) > 0.05
-    story.person.press("show_shadow", across=0.1)
+    story.person.click(story.person.header("Shadow", across=0.1))
     story.filled()
     assert story.shown() == colours and story.ordered() == []
     assert story.changed(plain, story.picture("colours_again", "SEQUENCE_EDITOR", "PREVIEW")) < 0.01
@@ -69,9 +69,10 @@ def test_a_strip_is_moved_duplicated_and_cut_without_a_frame_made_again(story: S
     story.keyed_strip({1: 1, 12: 2, 24: 3})
     frames = story.shown()
     person = story.person
-    story.blender.run("with context_of('SEQUENCE_EDITOR'):\n    bpy.ops.sequencer.view_all()")
+    person.over("SEQUENCE_EDITOR")
+    person.keys("Home")
 
-    person.click(story.place_in_view("SEQUENCE_EDITOR", 6, 1.3))
+    person.click(story.place_in_view("SEQUENCE_EDITOR", 12, 1.3))
     person.keys("g", "1", "0", "Return")
     story.filled()
     assert story.strips() == [("Latent", 1, 11, 34)] and story.shown() == frames
@@ -83,7 +84,7 @@ def test_a_strip_is_moved_duplicated_and_cut_without_a_frame_made_again(story: S
     assert story.shown(0) == frames and story.shown(1) == frames
 
     story.blender.run("bpy.context.scene.frame_set(23)")
-    person.click(story.place_in_view("SEQUENCE_EDITOR", 14, 1.3))
+    person.click(story.place_in_view("SEQUENCE_EDITOR", 17, 1.3))
     person.keys("k")
     story.filled()
     assert [strip[1:] for strip in story.strips()] == [(1, 11, 22), (1, 23, 34), (1, 51, 74)]

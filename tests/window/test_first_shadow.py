@@ -1,0 +1,153 @@
+"""docs/first-shadow.md, step by step, with the real server: what it says comes true, and its pictures are of that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harness import BlenderWindow, window
+from person import Point
+from PIL import Image
+from story import Story
+
+pytestmark = pytest.mark.pictures
+
+FIRST, SECOND, BETWEEN = 7, 31, 36
+"""Seeds that are good to look at, and a frame between them."""
+
+GLASSES = [(0.115, 0.375), (0.195, 0.375), (0.80, 0.385), (0.88, 0.385)]
+"""Where the two big ones have their eyes at the frame between, in parts of the picture from its upper left corner."""
+
+
+@pytest.fixture(scope="module")
+def blender(folder: Path) -> Iterator[BlenderWindow]:
+    """A Blender with room for all panels."""
+    with window(folder, "--factory-startup", size=(1800, 1000)) as blender:
+        yield blender
+
+
+@pytest.fixture(scope="module")
+def story(arranged: Story) -> Story:
+    """One file for all steps, and the real server."""
+    arranged.use_server()
+    arranged.begin("first_shadow")
+    return arranged
+
+
+def document(story: Story, name: str, picture: Image.Image) -> None:
+    """Keep a picture for the documents, in few bytes."""
+    folder = story.folder / "documents"
+    folder.mkdir(exist_ok=True)
+    colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours.save(folder / f"{name}.png", optimize=True)
+
+
+def both_editors(story: Story) -> Image.Image:
+    """The Sequencer and the 3D Viewport beside each other, and the Timeline, from the bar at the top on."""
+    picture = story.person.see()
+    return picture.crop((0, 0, story.person.box("SEQUENCE_EDITOR", "UI")[2], picture.height))
+
+
+def in_the_picture(story: Story, places: list[tuple[float, float]]) -> list[Point]:
+    """Where on the screen places of the picture behind the drawing lie; they are given as parts of its sides."""
+    return [
+        tuple(place)
+        for place in story.blender.run(
+            "from bpy_extras.view3d_utils import location_3d_to_region_2d\n"
+            "from mathutils import Vector\n"
+            "window, area = place_of('VIEW_3D')\n"
+            "region, view = region_of(area, 'WINDOW'), area.spaces.active.region_3d\n"
+            "render, drawing = bpy.context.scene.render, bpy.context.object\n"
+            "wide, high = render.resolution_x * 0.01, render.resolution_y * 0.01\n"
+            "value = []\n"
+            f"for x, y in {places!r}:\n"
+            "    point = drawing.matrix_world @ Vector(((x - 0.5) * wide, 0.0, (0.5 - y) * high))\n"
+            "    at = location_3d_to_region_2d(region, view, point)\n"
+            "    value.append((int(window.x + region.x + at.x), int(window.y + region.y + at.y)))"
+        )
+    ]
+
+
+def go_to(story: Story, frame: int) -> None:
+    story.blender.run(f"bpy.context.scene.frame_set({frame})")
+
+
+def test_1_a_strip_is_added(story: Story) -> None:
+    document(story, "first-shadow-1", both_editors(story))
+    story.person.press("lantern.add_latent_strip")
+    story.blender.until("bool(latent_strips())")
+    story.filled()
+    assert story.strips()[0][2:] == (1, 96)
+    story.person.over("SEQUENCE_EDITOR")
+    story.person.keys("Home")
+    document(story, "first-shadow-2", both_editors(story))
+
+
+def test_2_two_pictures_are_keyed_and_the_way_between_is_made(story: Story) -> None:
+    story.operate(f"lantern.randomise(seed={FIRST})")
+    story.person.press("lantern.insert_latent_key")
+    story.filled()
+    assert story.key_frames() == [1]
+    document(story, "first-shadow-3", both_editors(story))
+    go_to(story, 60)
+    story.operate(f"lantern.randomise(seed={SECOND})")
+    story.filled()
+    assert story.key_frames() == [1, 60]
+    go_to(story, BETWEEN)
+    document(story, "first-shadow-4", both_editors(story))
+
+
+def test_3_the_keys_are_in_the_graph_editor(story: Story) -> None:
+    story.person.over("VIEW_3D")
+    story.person.keys("shift+F6")
+    story.blender.run("place_of('GRAPH_EDITOR')[1].spaces.active.show_region_ui = False")
+    story.person.over("GRAPH_EDITOR")
+    story.person.keys("Home")
+    document(story, "first-shadow-5", both_editors(story))
+    story.person.keys("shift+F5")
+    assert story.blender.look("place_of('VIEW_3D')[1].type") == "VIEW_3D"
+
+
+def test_4_the_pictures_become_shadows(story: Story) -> None:
+    before = story.shown()
+    story.blender.run(
+        "settings = addon('scene.properties').settings_of(latent_strips()[0])\n"
+        "settings.show_shadow, settings.shadow_softness = True, 1.5\n"
+        "settings.shadow_fill_holes, settings.shadow_min_area = 200, 100"
+    )
+    story.filled()
+    assert not set(before) & set(story.shown())
+    document(story, "first-shadow-6", both_editors(story))
+
+
+def test_5_a_pen_draws_on_the_shadow(story: Story) -> None:
+    story.person.press("lantern.set_up_drawing")
+    story.blender.until("bpy.context.object and bpy.context.object.mode == 'PAINT_GREASE_PENCIL'")
+    story.filled()
+    story.person.over("VIEW_3D")
+    story.person.keys("Home")
+    angles = [2 * math.pi * step / 12 for step in range(13)]
+    for x, y in GLASSES:
+        ring = [(x + 0.034 * math.cos(angle), y + 0.034 * math.sin(angle)) for angle in angles]
+        story.person.drag(*in_the_picture(story, ring))
+    assert story.blender.look(
+        "sum(len(frame.drawing.strokes) for layer in bpy.context.object.data.layers for frame in layer.frames)"
+    ) == len(GLASSES)
+    story.person.over("SEQUENCE_EDITOR")
+    document(story, "first-shadow-7", both_editors(story))
+
+
+def test_6_shadow_and_drawing_are_rendered_together(story: Story) -> None:
+    story.person.press("lantern.make_output_scene")
+    story.blender.until("'Output' in bpy.data.scenes")
+    rendered = story.folder / "rendered"
+    story.blender.run(
+        "scene = bpy.context.scene\n"
+        f"scene.frame_start = scene.frame_end = {BETWEEN}\n"
+        f"addon('scene.output').render_composite(scene, {str(rendered)!r})"
+    )
+    with Image.open(rendered / f"frame_{BETWEEN:04}.png") as picture:
+        assert picture.size == (1024, 1024)
+        document(story, "first-shadow-8", picture.convert("RGB").resize((512, 512), Image.Resampling.LANCZOS))
