@@ -94,6 +94,10 @@ class FrameStore:
         """Whether there are names whose files nobody has looked into yet."""
         return bool(self._unchecked)
 
+    def knows(self, name: str) -> bool:
+        """Whether the file was looked into and found whole, so that any change of it will be noticed."""
+        return name in self._stamps
+
     def doubt(self) -> None:
         """Let every file be looked at again before anyone believes that nothing is missing."""
         self.refresh()

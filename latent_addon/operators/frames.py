@@ -40,7 +40,7 @@ class LANTERN_OT_make_frames(StripOperator):
         scene = working_scene(context)
         if not session.fill(scene):
             lacking = [current_strip(context), *(image_strip for image_strip, _ in session.plans.missing(scene))]
-            self.report({"ERROR"}, next(filter(None, map(session.problem, lacking)), "Frames are missing. Try again."))
+            self.report({"ERROR"}, next(filter(None, map(session.problem, lacking)), session.client.message))
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -126,6 +126,8 @@ def put_file_in_place_of_folder(storm: Storm) -> str | None:
     try:
         folder.write_text("in the way")
     except OSError:  # the server has made the folder again, or the small disk is full
+        if folder.is_file():
+            folder.unlink()
         return "moved away"
 
     def lift() -> None:
@@ -178,9 +180,10 @@ def _harm(storm: Storm, path: Path) -> str:
             path.write_bytes(bytes(len(data)))
         elif how == "bytes":
             path.write_bytes(draw.randbytes(draw.randrange(300)))
-        elif how == "flipped":
+        elif how == "flipped" and session.plans.store.knows(path.name):
             place = len(data) - 20
             path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
+            os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**7))  # later than the file system's clock can tell
         elif how == "other" and others:
             shutil.copyfile(draw.choice(others), path)
         elif how == "link":

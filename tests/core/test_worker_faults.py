@@ -37,7 +37,7 @@ def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     with Conversation(command=[str(tmp_path / "python")]) as talk:
         assert talk.client.state is ServerState.FAILED
         assert talk.client.message.startswith(f"'{tmp_path / 'python'}' could not be started: No such file")
-        assert talk.client.message.endswith("Choose another Python in the preferences.")
+        assert talk.client.message.endswith("Repair inference, or choose another Python, in the preferences.")
         assert talk.states == [ServerState.FAILED]
 
 
@@ -63,7 +63,7 @@ def test_another_exit_code_quotes_the_last_line_and_logs_them_all() -> None:
     with Conversation("--exit-at-start", 1, "Traceback:\n  a line\nImportError: no module named there.") as talk:
         assert talk.until_failed() == (
             "The inference server stopped while starting (exit code 1): ImportError: no module named there. "
-            "Choose another Python in the preferences."
+            "Repair inference, or choose another Python, in the preferences."
         )
         assert "  a line" in talk.client.log
 
