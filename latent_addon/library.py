@@ -80,6 +80,8 @@ class Library:
     def show(self) -> None:
         """Bring Blender's list up to date; it is another one when a file was opened."""
         rows = library_rows().rows
+        if len(rows) > 2 * len(self.cards):
+            rows.clear()  # of a file's own thousands, each takes as long to remove as there are
         while len(rows) > len(self.cards):
             rows.remove(len(rows) - 1)
         for i, card in enumerate(self.cards):

@@ -189,9 +189,10 @@ class Session:
         try:
             names = self.plans.store.names() if first else self.plans.files_in_use()
             store.adopt(self.plans.folder.path, names, move=first)
-            for _scene, image_strip, _state in self.plans.strips():
-                store.placeholder(*settings_of(image_strip).picture_size())
-                image_strip.directory = target.directory
+            for _scene, image_strip, state in self.plans.strips():
+                if state.plan is not None:  # else its frames are not known, nor is its size to be believed
+                    store.placeholder(*settings_of(image_strip).picture_size())
+                    image_strip.directory = target.directory
         except StoreError as error:
             self.halt(str(error))
 

@@ -130,6 +130,8 @@ class Training:
         """Bring Blender's list up to date; it is another one when a file was opened."""
         shown, runs = training_rows(), self.runs
         chosen = shown.rows[shown.chosen].folder if 0 <= shown.chosen < len(shown.rows) else ""
+        if len(shown.rows) > 2 * len(runs):
+            shown.rows.clear()  # of a file's own thousands, each takes as long to remove as there are
         while len(shown.rows) > len(runs):
             shown.rows.remove(len(shown.rows) - 1)
         for i, job in enumerate(runs):

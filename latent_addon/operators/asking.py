@@ -9,7 +9,7 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ..session import session
-from .context import StripOperator, current_strip
+from .context import current_strip, poll_strip
 
 TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
@@ -93,11 +93,12 @@ class AskingOperator(Operator):
 class AskingStripOperator(AskingOperator):
     """One that asks about the current latent strip, and acts on no other, whatever is selected in the meantime."""
 
+    any_generator = False
     _asked_about: tuple[str, str] | None = None
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        return StripOperator.poll(context)
+        return poll_strip(cls, context, cls.any_generator)
 
     def _begin(self, context: Context) -> None:
         self._asked_about = _strip_key(context)

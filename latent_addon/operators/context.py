@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpy.types import Context, ImageStrip, Operator, Scene
 
 from ..scene import strip, versions
+from ..scene.properties import settings_of
 
 
 def working_scene(context: Context) -> Scene:
@@ -28,11 +29,20 @@ def the_strip(context: Context) -> ImageStrip:
 
 
 class StripOperator(Operator):
-    """An operator on the current latent strip."""
+    """An operator on the current latent strip. any_generator: also on one whose file tells wild things of it."""
+
+    any_generator = False
 
     @classmethod
     def poll(cls, context: Context) -> bool:
-        if current_strip(context) is None:
-            cls.poll_message_set("Select a latent strip in the Sequencer, or add one")
-            return False
-        return True
+        return poll_strip(cls, context, cls.any_generator)
+
+
+def poll_strip(operator: type[Operator], context: Context, any_generator: bool) -> bool:
+    """Whether there is a strip to work on; the operator tells why not."""
+    found = current_strip(context)
+    doubt = "" if found is None or any_generator else settings_of(found).doubt()
+    if found is None or doubt:
+        operator.poll_message_set(doubt or "Select a latent strip in the Sequencer, or add one")
+        return False
+    return True

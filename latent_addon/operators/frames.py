@@ -29,6 +29,7 @@ MARROW = {
 class LANTERN_OT_make_frames(StripOperator):
     """Make all frames that are missing, the one at the playhead first"""
 
+    any_generator = True
     bl_idname = "lantern.make_frames"
     bl_label = "Make Frames"
 

@@ -56,6 +56,7 @@ class GeneratorBrowser(ImportHelper):
 class LANTERN_OT_choose_generator(GeneratorBrowser, AskingStripOperator):
     """Let the strip's pictures be made by another checkpoint file, or by the snapshots in a folder. Keys stay"""
 
+    any_generator = True
     bl_idname = "lantern.choose_generator"
     bl_label = "Choose Generator"
     bl_options = {"REGISTER", "UNDO"}
@@ -71,6 +72,7 @@ class LANTERN_OT_choose_generator(GeneratorBrowser, AskingStripOperator):
 class LANTERN_OT_reload_generator(AskingStripOperator):
     """Read the strip's checkpoint file, or its folder of snapshots, again. New snapshots follow the known ones"""
 
+    any_generator = True
     bl_idname = "lantern.reload_generator"
     bl_label = "Reload Generator"
     bl_options = {"REGISTER", "UNDO"}

@@ -16,6 +16,13 @@ ALL_ROWS = 0
 LARGEST_CANVAS = 32
 """Columns or rows of z that a strip may have."""
 
+LONGEST_VECTOR = 1 << 16
+LONGEST_LATENT = 1 << 20
+MOST_CLASSES = 1 << 16
+LONGEST_RUN = 4096
+"""Numbers of a z or w, of a whole latent, classes, and snapshots: more than any generator has, and little enough to be
+held. A file may say anything."""
+
 _FLAT_FACTS = {
     "sha256": "sha256",
     "name": "generator_name",
@@ -158,7 +165,40 @@ class GeneratorProperties:
     def facts(self) -> GeneratorFacts:
         """The generator as it was last described; what is only of use when a strip is added is not kept."""
         flat = {field: getattr(self, own) for field, own in _FLAT_FACTS.items()}
-        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in self.snapshots))
+        return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in self.run()))
+
+    def run(self) -> list[LatentSnapshot]:
+        """The snapshots, up to as many as are believed."""
+        return self.snapshots[:LONGEST_RUN]
+
+    def doubt(self) -> str:
+        """Why this describes no generator that there can be, for a person; empty where it may."""
+        vectors = (self.z_dim, self.w_dim)
+        canvas = self.z_dim * self.rows * self.columns
+        fits = (
+            all(0 <= length <= LONGEST_VECTOR for length in vectors)
+            and 1 <= self.rows <= LARGEST_CANVAS
+            and 1 <= self.columns <= LARGEST_CANVAS
+            and 0 <= self.num_ws
+            and max(canvas, self.num_ws * self.w_dim) <= LONGEST_LATENT
+            and 0 <= self.num_classes <= MOST_CLASSES
+        )
+        if fits:
+            return ""
+        return "What the file says of the generator cannot be. Choose the generator again"
+
+    def forget_unreadable(self) -> None:
+        """Take away words in no encoding, which a damaged file may hold: Blender raises whenever one is read."""
+        for name in ("generator", "generator_name", "sha256"):
+            try:
+                getattr(self, name)
+            except UnicodeDecodeError:
+                self.property_unset(name)
+        try:
+            for snapshot in self.run():
+                snapshot.value()
+        except UnicodeDecodeError:
+            self.snapshots.clear()
 
     def set_facts(self, facts: GeneratorFacts) -> None:
         """Take over the description of the generator.
@@ -206,7 +246,7 @@ class GeneratorProperties:
 
     def _place(self) -> float:
         """Where in the list of snapshots the strip is, counted from 0."""
-        return min(self.snapshot, float(len(self.snapshots))) - 1.0 if self.snapshot > 1.0 else 0.0
+        return min(self.snapshot, float(len(self.run()))) - 1.0 if self.snapshot > 1.0 else 0.0
 
     def snapshot_name(self) -> str:
         """The shown snapshot's name for people; both names where two are blended."""
@@ -222,8 +262,8 @@ class GeneratorProperties:
         """Where each checkpoint of the strip lies, by its sha256; None is the built-in one, whose snapshots the server
         knows by their sha256."""
         if not self.generator:
-            return dict.fromkeys([snapshot.sha256 for snapshot in self.snapshots] or [self.sha256])
+            return dict.fromkeys([snapshot.sha256 for snapshot in self.run()] or [self.sha256])
         place = bpy.path.abspath(self.generator)
         if not self.snapshots:
             return {self.sha256: place}
-        return {snapshot.sha256: os.path.join(place, snapshot.path) for snapshot in self.snapshots}
+        return {snapshot.sha256: os.path.join(place, snapshot.path) for snapshot in self.run()}

@@ -33,6 +33,14 @@ Floats = NDArray[np.float64]
 LARGEST_SIDE = 16384
 """Pixels of a picture's side; a file that asks for more is not to be believed."""
 
+LONGEST_STRIP = 120_000
+MOST_NUMBERS = 1 << 28
+"""Frames that a strip shows, more than an hour; and numbers of all their latents, two gigabytes."""
+
+UNASKED_FRAMES = 1000
+UNASKED_NUMBERS = 1 << 26
+"""What a file that was merely opened may cost: elements added, frames stepped through, numbers of latents."""
+
 
 class PlanError(Exception):
     """The strip cannot be planned as it is. The text says why and what to do."""
@@ -123,6 +131,9 @@ class StripPlanner:
 def check_sizes(strip: ImageStrip) -> None:
     """Raise PlanError unless latent and classes are as long as the generator takes them."""
     group = settings_of(strip)
+    doubt = group.doubt()
+    if doubt:
+        raise PlanError(f"Strip '{strip.name}': {doubt}.")
     facts = group.facts()
     if group.space != "Z" and not facts.has_w:
         raise PlanError(
@@ -132,12 +143,17 @@ def check_sizes(strip: ImageStrip) -> None:
     wanted = math.prod(group.latent_shape(group.space))
     if not facts.sha256 or not wanted:
         raise PlanError(f"Strip '{strip.name}' has no generator yet. Choose one in the Lantern tab.")
-    latent = strip[LATENT]
-    length = len(latent) if hasattr(latent, "__len__") else 1
+    length = _count(strip[LATENT])
     if length != wanted:
         raise PlanError(
             f"The latent of strip '{strip.name}' has {length} numbers, but {facts.name} takes {wanted} in space "
             f"{group.space}. Choose the generator it was made with, or press Fit Latent to start from a new one."
+        )
+    frames = versions.strip_end(strip) - versions.strip_start(strip)
+    if frames > LONGEST_STRIP or frames * wanted > MOST_NUMBERS:
+        raise PlanError(
+            f"Strip '{strip.name}' shows {frames} frames, which is more than can be made of latents of {wanted} "
+            "numbers. Shorten it, or cut it and move a part to another file."
         )
     width, height = group.picture_size()
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
@@ -145,10 +161,27 @@ def check_sizes(strip: ImageStrip) -> None:
             f"The pictures of strip '{strip.name}' would be {width} x {height} pixels; up to {LARGEST_SIDE} a side are "
             "made. Choose fewer columns and rows at Canvas."
         )
-    if facts.num_classes and len(strip.get(CLASSES, ())) != facts.num_classes:
+    if facts.num_classes and _count(strip.get(CLASSES)) != facts.num_classes:
         raise PlanError(
             f"Strip '{strip.name}' needs {facts.num_classes} class weights for {facts.name}. Press Fit Latent."
         )
+
+
+def check_effort(strip: ImageStrip, swept: bool) -> None:
+    """Raise PlanError where the strip is more work than a file may make that was merely opened. swept: whether the
+    frames must be stepped through."""
+    frames = versions.strip_end(strip) - versions.strip_start(strip)
+    added = frames - len(strip.elements)
+    too_much = added > UNASKED_FRAMES or (swept and frames > UNASKED_FRAMES)
+    if too_much or frames * _count(strip[LATENT]) > UNASKED_NUMBERS:
+        raise PlanError(f"To look through the {frames} frames of strip '{strip.name}' takes a while. Press Make Frames.")
+
+
+def _count(value: object) -> int:
+    """How many numbers a custom property holds; a file may hold anything under its name."""
+    if hasattr(value, "typecode"):
+        return len(value)  # type: ignore[arg-type]
+    return int(isinstance(value, int | float))
 
 
 def _requests(group: LatentStripSettings, values: _Values) -> list[FrameRequest]:

@@ -95,7 +95,10 @@ class Plans:
         return moved
 
     def _plan_strip(self, scene: Scene, image_strip: ImageStrip, own: curves.StripCurves, state: StripState) -> None:
+        settings_of(image_strip).forget_unreadable()
         planning.check_sizes(image_strip)
+        if not self.writing:
+            planning.check_effort(image_strip, curves.needs_sweep(scene, image_strip))
         if self.writing:
             state.placeholder = self.placeholder_of(image_strip)
         elif not state.placeholder:
