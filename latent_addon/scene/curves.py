@@ -239,9 +239,10 @@ def whole_keys(curves: StripCurves, stored: NDArray[np.float64]) -> WholeKeys:
 
 
 def stored_array(strip: ImageStrip, name: str) -> NDArray[np.float64]:
-    """A custom property as the strip holds it now, (D,), empty if it has none. A copy: views of them dangle."""
+    """A custom property as the strip holds it now, (D,), empty if it has none, or no numbers under that name. A copy:
+    views of them dangle."""
     value = strip.get(name)
-    return np.array(value[:] if hasattr(value, "__getitem__") else (), np.float64)
+    return np.array(value[:] if hasattr(value, "typecode") else (), np.float64)
 
 
 def needs_sweep(scene: Scene, strip: ImageStrip) -> bool:
