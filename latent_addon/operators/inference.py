@@ -8,6 +8,7 @@ from bpy_extras.io_utils import ImportHelper
 from ..environments.installation import SetupState
 from ..inference import inference
 from ..preferences import preferences
+from ..reloading import reload_soon
 from ..session import session
 from ..training import training
 
@@ -158,6 +159,17 @@ class LANTERN_OT_remove_inference(SetUpOperator):
         return {"FINISHED"}
 
 
+class LANTERN_OT_reload_extension(Operator):
+    """Load the add-on again: another Blender has installed another version of it. Your preferences and strips stay"""
+
+    bl_idname = "lantern.reload_extension"
+    bl_label = "Repair"
+
+    def execute(self, _context: Context) -> set[str]:
+        reload_soon()
+        return {"FINISHED"}
+
+
 class LANTERN_OT_copy_set_up_log(Operator):
     """Copy what the set-up has printed to the clipboard"""
 
@@ -268,6 +280,7 @@ CLASSES = (
     LANTERN_OT_install_inference,
     LANTERN_OT_cancel_set_up,
     LANTERN_OT_remove_inference,
+    LANTERN_OT_reload_extension,
     LANTERN_OT_copy_set_up_log,
     LANTERN_OT_show_network_settings,
     LANTERN_OT_use_own_python,

@@ -45,6 +45,12 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
 
     There is nothing where inference is ready, and where the user has a Python of their own.
     """
+    if session.client.other_version:
+        column = layout.box().column()
+        _title(column, "of another version", "ERROR")
+        _draw_text(column, context, session.client.message)
+        column.operator("lantern.reload_extension", icon="FILE_REFRESH")
+        return True
     if inference.own or not (inference.problem or _unfit() or inference.planning or inference.plan):
         return False
     inference.seen()

@@ -50,10 +50,10 @@ class InferenceClient:
     """Starts, guards and talks to one inference server.
 
     state, message: for the panel; the message is one or two sentences, "" when all is well. greeting: the server's
-    answer to `initialize`, {} until it is READY. unfit: whether the last server failed because its Python cannot run
-    it: it could not be started, or ended by itself while starting. log: the newest lines of the server's stderr, and
-    remarks of our own. `on_notification(method, params)` receives the server's notifications, `on_change()` follows a
-    change of `state`.
+    answer to `initialize`, {} until it is READY. log: the newest lines of the server's stderr, and remarks of our own.
+    unfit: whether the last server failed because its Python cannot run it: it could not be started, or ended by itself
+    while starting. other_version: whether it was given up because it is of another release than this client.
+    `on_notification(method, params)` receives the server's notifications, `on_change()` follows a change of `state`.
     patience, start_patience: seconds without a word, while an answer is due, after which a server is given up.
     """
 
@@ -68,7 +68,7 @@ class InferenceClient:
     ):
         self.state = ServerState.STOPPED
         self.message = ""
-        self.unfit = False
+        self.unfit = self.other_version = False
         self.greeting: dict[str, Any] = {}
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._on_notification = on_notification
@@ -272,7 +272,7 @@ class InferenceClient:
     def _greeted(self, greeting: dict[str, Any]) -> None:
         wanted = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
         if any(greeting.get(key) != value for key, value in wanted.items()):
-            self._finish(ServerState.FAILED, sentences.mismatched(greeting.get("server")))
+            self._mismatched(greeting.get("server"))
             return
         assert self._server is not None
         device = greeting.get("device")
@@ -285,9 +285,12 @@ class InferenceClient:
 
     def _not_greeted(self, error: protocol.ProtocolError) -> None:
         if error.code == protocol.VERSION_MISMATCH:
-            self._finish(ServerState.FAILED, sentences.mismatched((error.data or {}).get("server")))
+            self._mismatched((error.data or {}).get("server"))
         else:
             self._finish(ServerState.FAILED, sentences.not_greeted(error), unfit=True)
+
+    def _mismatched(self, version: object) -> None:
+        self._finish(ServerState.FAILED, sentences.mismatched(version), other_version=True)
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
@@ -317,7 +320,7 @@ class InferenceClient:
         message = sentences.ended(starting, server.returncode, server.last_line)
         self._finish(ServerState.FAILED, message, unfit=starting and (server.returncode or 0) > 0)
 
-    def _finish(self, state: ServerState, message: str, unfit: bool = False) -> None:
+    def _finish(self, state: ServerState, message: str, unfit: bool = False, other_version: bool = False) -> None:
         server, self._server = self._server, None
         if server is not None:
             server.kill()
@@ -334,7 +337,7 @@ class InferenceClient:
         self._held.clear()
         self._ahead.clear()
         self.greeting = {}
-        self.unfit = unfit
+        self.unfit, self.other_version = unfit, other_version
         self._set_state(state, message)
 
     # --- small things -------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def mismatched(server: object) -> str:
     """The server is of another release; `server` is the version it gave, None if none."""
     return (
         f"The inference server is version {server or 'unknown'} and this add-on needs {protocol.SERVER_VERSION}: "
-        "they must come from one release. Restart Blender, or install the extension again."
+        "they must come from one release. Press Repair in the Lantern tab, or restart Blender."
     )
 
 

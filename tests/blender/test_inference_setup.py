@@ -6,6 +6,9 @@ What installs is tested in tests/core/test_environments*.py; here it is a fake, 
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -425,3 +428,10 @@ def test_another_python_is_used_from_the_next_frame_on(setup, stage):
     stage.key(2, 99)
     stage.fill()
     assert session.client.pid not in (None, first)
+
+
+def test_a_server_of_another_version_is_offered_a_repair(root, tmp_path):
+    command = [sys.executable, root / "tools" / "run_in_blender.py", root / "tests" / "blender" / "other_version.py"]
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "resources")}
+    other = subprocess.run([*command, tmp_path], env=environment, capture_output=True, text=True, timeout=120)
+    assert "It was repaired." in other.stdout and other.returncode == 0, other.stdout + other.stderr

@@ -1,0 +1,84 @@
+"""Another Blender upgrades the extension under this one: the server is of another version, and Repair loads it again.
+
+Run by test_inference_setup.py in a Blender of its own, which nobody uses afterwards: every module is loaded twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import bpy
+
+from layout import drawn
+from tools.blender_session import EXTENSION
+
+GREETER = """
+import sys
+from inference_server import protocol
+for message in protocol.read_messages(sys.stdin.buffer):
+    greeting = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION, "server": "9.9.9"}
+    sys.stdout.buffer.write(protocol.encode_message(protocol.result(message["id"], greeting)))
+    sys.stdout.buffer.flush()
+"""
+
+
+def module(name: str) -> ModuleType:
+    return importlib.import_module(f"{EXTENSION}.{name}")
+
+
+def preferences() -> Any:
+    return bpy.context.preferences.addons[EXTENSION].preferences
+
+
+def state_after_starting() -> str:
+    """How the server's state is called when it no longer starts."""
+    session = module("latent_addon.session").session
+    session.arm()
+    session.start_server()
+    session.wait(lambda: session.client.state.name != "STARTING", 60)
+    return session.client.state.name
+
+
+def buttons() -> set[str]:
+    return {name for name, _ in drawn(module("latent_addon.ui.strip").StripPanel).operators}
+
+
+def main(folder: Path) -> None:
+    greeter = folder / "greeter.py"
+    greeter.write_text(GREETER)
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, str(greeter)])}\n")
+    python.chmod(0o755)
+    preferences().server_python = str(python)
+    preferences().budget = 7
+    assert state_after_starting() == "READY"
+    module("latent_addon.session").session.client.stop()
+
+    installed = Path(str(module("inference_server.protocol").__file__))
+    text = installed.read_text("utf-8")
+    revision = module("inference_server.protocol").PIXEL_REVISION
+    newer = text.replace(f"PIXEL_REVISION = {revision}", f"PIXEL_REVISION = {revision + 1}")
+    assert newer != text
+    installed.write_text(newer, "utf-8")
+    assert state_after_starting() == "FAILED"
+    assert "lantern.reload_extension" in buttons()
+
+    before = module("latent_addon.session").session
+    assert bpy.ops.lantern.reload_extension() == {"FINISHED"}
+    reload_now = module("latent_addon.reloading").reload_now
+    assert bpy.app.timers.is_registered(reload_now)
+    reload_now()  # Blender without a window has no timers
+    assert module("latent_addon.session").session is not before
+    assert (preferences().server_python, preferences().budget) == (str(python), 7)
+    assert state_after_starting() == "READY"
+    assert "lantern.reload_extension" not in buttons()
+    bpy.app.timers.unregister(reload_now)
+    print("It was repaired.")
+
+
+main(Path(sys.argv[1]))
