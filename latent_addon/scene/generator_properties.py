@@ -179,7 +179,7 @@ class GeneratorProperties:
             all(0 <= length <= LONGEST_VECTOR for length in vectors)
             and 1 <= self.rows <= LARGEST_CANVAS
             and 1 <= self.columns <= LARGEST_CANVAS
-            and 0 <= self.num_ws
+            and self.num_ws >= 0
             and max(canvas, self.num_ws * self.w_dim) <= LONGEST_LATENT
             and 0 <= self.num_classes <= MOST_CLASSES
         )

@@ -174,7 +174,7 @@ def check_effort(strip: ImageStrip, swept: bool) -> None:
     added = frames - len(strip.elements)
     too_much = added > UNASKED_FRAMES or (swept and frames > UNASKED_FRAMES)
     if too_much or frames * _count(strip[LATENT]) > UNASKED_NUMBERS:
-        raise PlanError(f"To look through the {frames} frames of strip '{strip.name}' takes a while. Press Make Frames.")
+        raise PlanError(f"Looking through the {frames} frames of strip '{strip.name}' takes long. Press Make Frames.")
 
 
 def _count(value: object) -> int:
