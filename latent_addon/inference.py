@@ -6,6 +6,7 @@ know; it is planned, made and removed only on a click. Blender's clock calls `ti
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -35,6 +36,10 @@ _LOOK_AGAIN = 2.0
 """Seconds between looks at the disk meanwhile; another Blender may have set up the environment."""
 
 
+_PROGRESS = 0.4
+"""Seconds between two changes that are progress alone: each has the editors drawn again."""
+
+
 class Inference:
     """The environment and the own Python. One for each Blender; for the main thread only.
 
@@ -51,6 +56,8 @@ class Inference:
         """With which choices it was asked what a set-up would do; None while nobody asks."""
         self._seen = self._looked = float("-inf")
         self._known: tuple[object, ...] = ()
+        self._told: SetupStatus | None = None
+        self._told_at = float("-inf")
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
@@ -138,18 +145,25 @@ class Inference:
     def tick(self) -> bool:
         """Take in what has come of planning, making and trying; return whether anything is other than it was."""
         now = time.monotonic()
-        if now - self._seen < _SEEN and now - self._looked > _LOOK_AGAIN:
-            self.look()
         setup = self._setup
         if setup is None:
             return False
+        wanted = now - self._seen < _SEEN or setup.status.elsewhere
+        if wanted and now - self._looked > _LOOK_AGAIN:
+            self.look()
         if self._asked is not None and self._asked != _choices():
             self.ask()  # what was found out with other choices is no longer true
         if self.planning and not setup.planning:
             self.plan = setup.planned
-        known = (setup.status, self.plan, setup.planning, setup.checking, setup.checked, self.own)
-        changed, self._known = known != self._known, known
-        return changed
+        status = setup.status
+        known = (
+            dataclasses.replace(status, fraction=0.0, detail=""),
+            *(self.plan, setup.planning, setup.checking, setup.checked, self.own),
+        )
+        if known == self._known and (status == self._told or now - self._told_at < _PROGRESS):
+            return False
+        self._known, self._told, self._told_at = known, status, now
+        return True
 
     def wait(self, timeout: float, told: Callable[[str], None] = lambda _: None) -> bool:
         """Wait until nothing is under way; return whether that came within `timeout` seconds.

@@ -44,6 +44,8 @@ class FakeSetup:
         self.checked: Checked | None = None
         self.finds: Checked | None = None
         self.choices: tuple[Any, ...] = ()
+        self.found: SetupStatus | None = None
+        """What the next look at the disk will find."""
         inference._setup = self
 
     def stands(self, state: SetupState, **facts: Any) -> None:
@@ -51,6 +53,7 @@ class FakeSetup:
         self.status = SetupStatus(state, **facts)
 
     def look(self) -> SetupStatus:
+        self.status, self.found = self.found or self.status, None
         return self.status
 
     def begin_planning(self, *choices: Any) -> None:

@@ -363,6 +363,29 @@ def test_an_environment_that_cannot_run_the_server_is_offered_a_repair(setup, st
     stage.fill()
 
 
+def test_what_another_blender_has_set_up_is_noticed(setup, stage, monkeypatch):
+    monkeypatch.setattr("latent_lantern.latent_addon.inference._LOOK_AGAIN", 0.0)
+    setup.stands(SetupState.INSTALLING, message="Another Blender is setting up inference.", elsewhere=True)
+    with pytest.raises(RuntimeError, match="Another Blender is setting up"):
+        stage.add_strip(3)
+    inference._seen = float("-inf")  # nobody looks any more
+    setup.found = SetupStatus(SetupState.READY, **{**READY, "python": stage.good_python})
+    handlers.timer()
+    assert inference.python == stage.good_python and not session.halted
+
+
+def test_progress_is_shown_a_few_times_a_second(setup):
+    setup.stands(SetupState.INSTALLING, step=1, steps=4, doing="Installing PyTorch")
+    assert inference.tick() and not inference.tick()
+    changes = 0
+    for percent in range(100):
+        setup.stands(SetupState.INSTALLING, step=1, steps=4, doing="Installing PyTorch", fraction=percent / 100)
+        changes += inference.tick()
+    assert changes < 50
+    setup.stands(SetupState.INSTALLING, step=2, steps=4, doing="Trying it", fraction=1.0)
+    assert inference.tick()
+
+
 def test_a_training_says_the_same_until_it_is_set_up(setup, stage, tmp_path):
     film = tmp_path / "film"
     film.mkdir()
