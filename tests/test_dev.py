@@ -55,6 +55,34 @@ def test_changed_pins_name_another_environment_and_comments_do_not(scratch: envi
     assert scratch.folder != before
 
 
+def test_the_server_s_build_of_torch_is_the_machine_s_unless_pip_is_told_where_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(environments.pip_settings, "read", lambda: {"index-url": "https://ours.example"})
+    own = environments.server(())
+    assert own.build is None
+    card = environments.machine.Nvidia("580.65", "a card", (8, 9))
+    linux = environments.machine.Machine("Linux", "x86_64", card)
+    monkeypatch.setattr(environments.pip_settings, "read", dict)
+    monkeypatch.setattr(environments.machine, "look", lambda: linux)
+    chosen = environments.server(())
+    assert chosen.build.key == "cu130"
+    assert chosen.pins[0].name == "torch-cu130.txt"
+    assert chosen.folder != own.folder
+    # What is ready is taken, whatever the machine has become.
+    (plain,) = environments._servers([chosen.version], environments.builds.CPU_LINUX)
+    plain.python.parent.mkdir(parents=True)
+    plain.python.touch()
+    plain.finished_mark.touch()
+    monkeypatch.setattr(environments.machine, "kind", lambda: linux)
+    assert environments.server(()) == plain
+    monkeypatch.setattr(environments.machine, "kind", lambda: environments.machine.Machine("Darwin", "x86_64"))
+    monkeypatch.setattr(environments.machine, "look", environments.machine.kind)
+    with pytest.raises(environments.Missing, match="Intel"):
+        environments.server(())
+
+
 def test_every_blender_has_pins_and_the_tested_ones_are_known(root: Path) -> None:
     pinned = {path.stem.removeprefix("blender-") for path in (root / "requirements").glob("blender-*.txt")}
     assert pinned == set(environments.BLENDER_PYTHONS)

@@ -125,8 +125,15 @@ def server(named: tuple[str, ...]) -> Environment:
     ready = next((choice for choice in choices if choice.ready), None)
     if ready:
         return ready
-    build = builds.choose(machine.look())[0] if choices[0].build else None
-    return next(choice for choice in _servers(versions, build) if pythons.find(choice.version, named))
+    try:
+        build = None if None in _builds() else builds.choose(machine.look())[0]
+    except LookupError as error:
+        raise Missing(str(error)) from None
+    fitting = (choice for choice in _servers(versions, build) if pythons.find(choice.version, named))
+    found = next(fitting, None)
+    if found is None:
+        raise Missing(_no_python(pythons.KNOWN))
+    return found
 
 
 def _builds() -> tuple[Build | None, ...]:

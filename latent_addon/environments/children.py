@@ -34,7 +34,7 @@ PIP_SETTINGS_KEPT = (
 """From where and how packages come is the user's to set; where they go to is not."""
 
 GUARD = """
-import os, runpy, signal, sys, threading
+import atexit, os, runpy, signal, sys, threading, traceback
 def watch():
     try:
         while os.read(0, 1):
@@ -46,9 +46,26 @@ def watch():
     os._exit(1)
 threading.Thread(target=watch, daemon=True).start()
 del sys.argv[0]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+code = None
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    code = end.code
+except BaseException:
+    traceback.print_exc()
+    code = 1
+if code is not None and not isinstance(code, int):
+    print(code, file=sys.stderr)
+    code = 1
+atexit._run_exitfuncs()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code or 0)
 """
-"""Runs a module as "python -m" does, and ends with its whole process group when stdin closes: with who started it."""
+"""Runs a module as "python -m" does, and ends with its whole process group when stdin closes: with who started it.
+
+It leaves without the interpreter's orderly end, which on Windows would wait for the thread that reads.
+"""
 
 IDLE_SECONDS = 0.25
 _END = object()

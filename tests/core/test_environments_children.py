@@ -45,6 +45,17 @@ def test_a_child_that_raises_tells_why(modules: Path) -> None:
     assert lines[-1] == "OSError: [Errno 28] No space left on device"
 
 
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit()", 0), ("sys.exit('a reason')", 1), ("", 0), ("os._exit(9)", 9)]
+)
+def test_a_child_ends_as_it_would_alone(modules: Path, end: str, status: int) -> None:
+    lines: list[str] = []
+    code = f"import atexit, os, sys\natexit.register(print, 'last words')\n{end}"
+    assert _run(Children(), modules, code, lines) == status
+    assert ("last words" in lines) is (status != 9)
+    assert ("a reason" in lines) is (status == 1)
+
+
 def test_stopping_ends_the_child_and_its_children_and_nothing_is_run_any_more(modules: Path) -> None:
     code = (
         "import subprocess, sys, time\n"

@@ -239,6 +239,15 @@ def test_a_folder_that_cannot_be_made_and_a_full_disk_are_said(
     assert str(scene.folder) in setup.status.message
     scene.folder.parent.unlink()
 
+    def forbidden(path: Path, patience: float) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(attempt, "held", forbidden)
+        setup.start(plan)
+        assert setup.wait(PATIENCE)
+    assert setup.status.message.startswith(f"{scene.folder / 'setup.lock'} may not be written.")
+
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(attempt.shutil, "disk_usage", lambda path: usage._replace(free=5 * 10**8))
     assert "GB are free" in setup.plan(wheels=scene.wheels, python=Path(sys.executable)).problem
