@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from dataclasses import replace
@@ -193,3 +194,16 @@ def test_the_newest_planning_wins(place: Place, monkeypatch: pytest.MonkeyPatch)
 def _plan(place: Place) -> planning.SetupPlan:
     python = planning.Python(place.base, "3.12", True, "3.12.4")
     return planning.SetupPlan(CPU, "", python, (), "", 0, 1, 10**9, False)
+
+
+def test_the_engine_uses_the_standard_library_alone_and_nothing_from_outside_its_folder(root: Path) -> None:
+    used = set()
+    for path in (root / "latent_addon" / "environments").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                used |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level < 2, path
+                used |= {node.module.partition(".")[0]} if node.level == 0 else set()
+    assert used
+    assert used <= sys.stdlib_module_names
