@@ -105,7 +105,7 @@ class LANTERN_OT_step_snapshot(SnapshotOperator):
     bl_label = "Step Snapshot"
     bl_options = {"REGISTER", "UNDO"}
 
-    next: BoolProperty(name="Next", default=True)
+    next: BoolProperty(name="Next", description="The next snapshot, not the one before", default=True)
 
     def execute(self, context: Context) -> set[str]:
         session.arm()

@@ -44,7 +44,7 @@ class LANTERN_OT_jump_to_latent_key(StripOperator):
     bl_label = "Jump to Latent Key"
     # Blender's own jumps make no undo step either.
 
-    next: BoolProperty(name="Next", default=True)
+    next: BoolProperty(name="Next", description="To the next key, not to the one before", default=True)
 
     def execute(self, context: Context) -> set[str]:
         scene = working_scene(context)

@@ -92,6 +92,7 @@ class LANTERN_OT_set_space(AskingStripOperator):
 
     space: EnumProperty(
         name="Space",
+        description="Where the latent lies",
         items=(
             ("Z", "Z", "The space that pictures are sampled from"),
             ("W", "W", "The space behind the mapping network; keys are mapped into it"),

@@ -49,7 +49,9 @@ class LANTERN_OT_add_library_folder(Operator):
     bl_idname = "lantern.add_library_folder"
     bl_label = "Add Folder"
 
-    directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE"})
+    directory: StringProperty(
+        name="Folder", description="Folder that holds generators", subtype="DIR_PATH", options={"SKIP_SAVE"}
+    )
 
     def invoke(self, context: Context, _event: Event) -> set[str]:
         context.window_manager.fileselect_add(self)
@@ -72,7 +74,7 @@ class LANTERN_OT_remove_library_folder(Operator):
     bl_idname = "lantern.remove_library_folder"
     bl_label = "Remove Folder"
 
-    index: IntProperty(min=0, options={"SKIP_SAVE"})
+    index: IntProperty(name="Number", description="Which folder of the list, from 0", min=0, options={"SKIP_SAVE"})
 
     def execute(self, context: Context) -> set[str]:
         folders = preferences().library_folders
