@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
 from ..inference_server import protocol
 from ..inference_server.protocol import ShadowOrder
-from .core.frame_plan import PlannedFrame
+from .core import frame_plan
+from .core.frame_plan import FramePlan, PlannedFrame
 from .core.frame_request import frame_order
 from .worker.client import InferenceClient
 
@@ -44,25 +45,31 @@ class Feeder:
 
     def feed(
         self,
-        wanted: Sequence[PlannedFrame],
+        plans: Sequence[tuple[FramePlan, int]],
         present: Collection[str],
         folder: Path,
-        generators: Mapping[str, dict[str, Any]],
+        generator: Callable[[str], dict[str, Any] | None],
     ) -> None:
-        """Order the first of the missing frames `wanted`, nearest first.
+        """Order the first of the missing frames, nearest first.
 
-        Orders under way are kept while they are still among the wanted ones and the first wanted one is among them;
-        else a new job takes their place. present: names of files in `folder`. generators: how requests name the
-        generator of each sha256.
+        Orders under way are kept while plans still show them and the first wanted one is among them; else a new job
+        takes their place. plans: each with the timeline frame of its playhead. present: names of files in `folder`.
+        generator: says how requests name the generator of a sha256; None where no strip has it any more.
         """
-        names = {frame.name for frame in wanted}
-        # A file may be seen in the folder before the server's word of it arrives: that order is not stale.
-        stale = any(name not in names and name not in present for name in self._ordered)
-        fresh = stale or not self._ordered or wanted[0].name not in self._ordered
+        missing = frame_plan.wanted(plans)
+        first = next(missing, None)
+        if first is None:
+            return
+        fresh = not self._ordered or first.name not in self._ordered or self._is_stale(plans, present)
         if fresh:
             self._next_job()
         room = WINDOW - len(self._ordered)
-        chosen = [frame for frame in wanted if frame.name not in self._ordered][:room]
+        chosen = frame_plan.planned(
+            list(islice((each for each in chain([first], missing) if each.name not in self._ordered), room))
+        )
+        shas = {sha256 for frame in chosen for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256}
+        generators = {sha256: generator(sha256) for sha256 in shas}
+        chosen = [frame for frame in chosen if _is_named(frame, generators)]
         self._ordered.update((frame.name, frame) for frame in chosen)
         append = not fresh
         for kind, run in groupby(chosen, lambda frame: _kind(frame, present)):
@@ -81,6 +88,16 @@ class Feeder:
                 order["frames"] = [frame_order(f.request, i, f.colour, f.name).to_json() for i, f in enumerate(frames)]
                 self._request("frames/generate", order, frames)
             append = True
+
+    def _is_stale(self, plans: Sequence[tuple[FramePlan, int]], present: Collection[str]) -> bool:
+        """Whether anything is on order that no plan shows any more."""
+        # A file may be seen in the folder before the server's word of it arrives: that order is not stale.
+        left = {name for name in self._ordered if name not in present}
+        for plan, _at in plans:
+            left.difference_update(plan.places(left))
+            if not left:
+                return False
+        return True
 
     def cancel(self) -> None:
         """Take back what is on order. What the device has begun is still made and kept."""
@@ -133,6 +150,10 @@ def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str,
         return None
     request = frame.request
     return request.checkpoint, request.toward, request.space, request.shape
+
+
+def _is_named(frame: PlannedFrame, generators: Mapping[str, dict[str, Any] | None]) -> bool:
+    return all(generators.get(sha256) for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256)
 
 
 def _shadow_order(frame: PlannedFrame) -> ShadowOrder:

@@ -46,9 +46,9 @@ def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph)
     """An edit: only Actions and Scenes hold what frames depend on, unless drivers or NLA take part."""
     if curves.sweeping:
         return
-    if session.plans.swept or depsgraph.id_type_updated("ACTION"):
+    if depsgraph.id_type_updated("ACTION"):
         changes.mark()
-    elif depsgraph.id_type_updated("SCENE"):
+    elif session.plans.swept or depsgraph.id_type_updated("SCENE"):
         changes.hint()
 
 

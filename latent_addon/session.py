@@ -8,6 +8,7 @@ interpreter, checkpoint or folder is touched.
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import deque
@@ -18,7 +19,6 @@ import bpy
 from bpy.types import ImageStrip, Scene
 
 from ..inference_server import protocol
-from .core import frame_plan
 from .core.frame_request import GeneratorFacts
 from .core.frame_store import FrameStore, StoreError
 from .describing import facts_of, location_of
@@ -52,19 +52,24 @@ class Session:
     def __init__(self) -> None:
         self.client = InferenceClient(self._on_notification, self._on_server_change)
         self.feeder = Feeder(self.client, self._failed)
-        self.plans = Plans()
+        self.plans = Plans(self._plan_changed, self._may_make)
         self.armed = False
         self.halted = ""
         """Why no frames are being made although some are missing, for the panel; empty while all is well."""
         self.without_python = False
         """Whether frames wait for a Python that can run the server."""
         self.busy_rendering = False
+        self.turn = 0.015
+        """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
         self._previews: dict[str, tuple[str, str, int]] = {}
         """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
         self._looked = 0.0
         self._planned = 0.0
         self._plan_again = _PLAN_AGAIN
+        self._pass_took = 0.0
+        self._news = True
+        """Whether what the pass under way finds is news to what the user last asked for or stopped."""
         self._known_files = 0
         self._restarts = 0
         self._was_ready = False
@@ -82,18 +87,33 @@ class Session:
         if self.busy_rendering:
             return
         self._watch_server()
-        if self.armed and self.plans.store.look_closer():
-            changes.mark()
-        if changes.take(hints=not self.feeder.busy or time.monotonic() - self._planned > self._plan_again):
-            self.replan()
-        elif time.monotonic() - self._looked > _LOOK_AGAIN:
-            self._look_at_folder()
+        if not self.plans.held_up():
+            self._follow_changes()
         self._feed()
+
+    def _follow_changes(self) -> None:
+        behind = self.plans.behind
+        if not behind:
+            if self.armed and self.plans.store.look_closer():
+                changes.mark()
+            if self.plans.postponed and not self.plans.playing():
+                changes.mark()
+        rested = not self.feeder.busy or time.monotonic() - self._planned > self._plan_again
+        if changes.take(hints=rested and not behind):
+            self._begin_pass(news=True)
+        elif not behind and time.monotonic() - self._looked > _LOOK_AGAIN:
+            self._look_at_folder()
+        self._plan(self.turn)
 
     @property
     def working(self) -> bool:
-        """Whether frames or answers are under way, so that the timer should come back soon."""
-        return self.feeder.busy or self.client.pending > 0 or self.client.state is ServerState.STARTING
+        """Whether frames, answers or plans are under way, so that the timer should come back soon."""
+        return (
+            self.plans.behind
+            or self.feeder.busy
+            or self.client.pending > 0
+            or self.client.state is ServerState.STARTING
+        )
 
     def arm(self) -> None:
         """The user has asked for something: from now on missing frames of this file are made."""
@@ -109,7 +129,8 @@ class Session:
         self.arm()
         changes.take(hints=True)
         self.plans.store.doubt()
-        self.replan()
+        self._begin_pass(news=False)
+        self._plan(self.turn)
         self._asked = self._moved = True
         self._feed()  # takes the place of orders that the edit has overtaken, and of what may go wrong with them
 
@@ -117,8 +138,9 @@ class Session:
         """Make no more frames until something changes or the user asks again."""
         self.feeder.cancel()
         self.halted = reason
+        self._news = False
         if not self.busy_rendering:
-            self.plans.show(under_way=False)
+            self.plans.settle()
         self.redraw()
 
     def forget_file(self) -> None:
@@ -133,18 +155,36 @@ class Session:
     # --- plans --------------------------------------------------------------------------------------------------------
 
     def replan(self) -> None:
-        """Bring every strip of every scene up to date: its plan, its elements, its place in the queue."""
+        """Bring every strip of every scene up to date, in one go: its plan, its elements, its place in the queue."""
+        if not self.plans.held_up():
+            self._begin_pass(news=True)
+            self._plan(math.inf)
+
+    def _begin_pass(self, news: bool) -> None:
+        self.find_folder()
+        self.plans.begin()
+        self._news = news
+        self._pass_took = 0.0
+
+    def _plan(self, seconds: float) -> None:
+        """Go on with the pass over all strips, if one is under way."""
+        if not self.plans.behind:
+            return
         started = time.monotonic()
-        self._find_folder()
         self.plans.writing = self.armed
-        if self.plans.update():  # an edit is a new question
-            self._moved = True
+        self.plans.work(seconds)
+        self._pass_took += time.monotonic() - started
+        if not self.plans.behind:
+            self._planned = time.monotonic()
+            self._plan_again = max(_PLAN_AGAIN, _PLAN_SHARE * self._pass_took)
+        self.redraw()
+
+    def _plan_changed(self) -> None:
+        """An edit is a new question."""
+        self._moved = True
+        if self._news:
             self._asked = False
             self.halted = ""
-        self.plans.show(under_way=self._may_make())
-        self.redraw()
-        self._planned = time.monotonic()
-        self._plan_again = max(_PLAN_AGAIN, _PLAN_SHARE * (self._planned - started))
 
     def problem(self, image_strip: ImageStrip | None) -> str:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
@@ -160,7 +200,8 @@ class Session:
 
     # --- the folder ---------------------------------------------------------------------------------------------------
 
-    def _find_folder(self) -> None:
+    def find_folder(self) -> None:
+        """Let frames lie where the open file is now, or where the preferences say."""
         folder = frame_folder(preferences().frame_folder)
         if folder != self.plans.folder:
             self.feeder.cancel()
@@ -198,7 +239,9 @@ class Session:
 
     def after_save(self) -> None:
         """Let the strips name the folder of the open file: after a Save Copy it is not the one just saved."""
-        self.replan()
+        self.find_folder()
+        self.plans.name_folder()
+        changes.mark()
 
     def _keep_to_budget(self) -> None:
         self._budget_due = False
@@ -296,7 +339,7 @@ class Session:
         self.tick()
 
         def ended() -> bool:
-            if self.plans.store.unchecked:
+            if self.plans.store.unchecked or self.plans.behind:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
@@ -307,7 +350,7 @@ class Session:
             return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
         self.wait(ended, timeout)
-        self.plans.show(under_way=False)
+        self.plans.settle()
         return ended() and not self.halted and not lacking()
 
     def shut_down(self) -> None:
@@ -322,31 +365,32 @@ class Session:
             return
         present = self.plans.store.names()
         # A frame that someone looks at goes first.
-        urgent = any(
-            frame.name not in present and not self.feeder.has(frame.name) for _, _, frame in self.plans.looked_at()
-        )
+        urgent = any(name not in present and not self.feeder.has(name) for _, _, name in self.plans.looked_at())
         if not (self._moved or self.feeder.hungry or urgent):
             return
         self._moved = False
-        plans = ((state.plan, scene.frame_current) for scene, _, state in self.plans.strips() if state.plan)
-        wanted = frame_plan.wanted(plans, present)
-        if not wanted:
-            self.feeder.cancel()
-            self._asked = False
-            if self._budget_due:
-                self._keep_to_budget()
+        plans = [(state.plan, scene.frame_current) for scene, _, state in self.plans.strips() if state.plan]
+        if not any(plan.lacks for plan, _ in plans):
+            if not self.plans.behind:
+                self.feeder.cancel()
+                self._asked = False
+                if self._budget_due:
+                    self._keep_to_budget()
             return
         if not self._may_make():
             return
         self.start_server()
         if not self.halted:
-            generators = {
-                sha256: {"path": path, "sha256": sha256}
-                for _, image_strip, _ in self.plans.strips()
-                for sha256, path in settings_of(image_strip).sources().items()
-            }
-            self.feeder.feed(wanted, present, self.plans.folder.path, generators)
+            self.feeder.feed(plans, present, self.plans.folder.path, self._generator)
             self._note_previews()
+
+    def _generator(self, sha256: str) -> dict[str, Any] | None:
+        """How requests name a generator of the open file."""
+        for _, image_strip, _ in self.plans.strips():
+            sources = settings_of(image_strip).sources()
+            if sha256 in sources:
+                return {"path": sources[sha256], "sha256": sha256}
+        return None
 
     def _may_make(self) -> bool:
         return self.armed and not self.halted and (preferences().make_automatically or self._asked)
@@ -379,8 +423,8 @@ class Session:
                     self.plans.show_preview(scene, image_strip, scene.frame_current, name)
 
     def _note_previews(self) -> None:
-        for scene, image_strip, frame in self.plans.looked_at():
-            self._previews[frame.name] = (scene.name, image_strip.name, scene.frame_current)
+        for scene, image_strip, name in self.plans.looked_at():
+            self._previews[name] = (scene.name, image_strip.name, scene.frame_current)
         while len(self._previews) > _PREVIEWS:
             del self._previews[next(iter(self._previews))]
 
@@ -396,7 +440,7 @@ class Session:
         self.halt(str(error))
 
     def redraw(self) -> None:
-        """Let the Sequencers, our tab and the preferences draw themselves again; a 3D scene takes long, and need not."""
+        """Let the Sequencers, our tab and the preferences draw again; a 3D scene takes long, and need not."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
                 if area.type in {"SEQUENCE_EDITOR", "PREFERENCES"}:

@@ -9,7 +9,7 @@ constant, linear and Bezier ones, and curves with F-modifiers, are left to Blend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,7 @@ class CurveKeys:
     extrapolates: bool
 
     def is_simple(self) -> bool:
-        """Whether `evaluate` can take this curve."""
+        """Whether these keys can be evaluated here."""
         return len(self.kinds) > 0 and int(self.kinds.max()) <= BEZIER
 
     def shape(self) -> tuple[bytes, ...]:
@@ -51,49 +51,88 @@ class CurveKeys:
         return (*(part.tobytes() for part in times), self.kinds.tobytes(), bytes([self.extrapolates]))
 
 
-def evaluate(curves: Sequence[CurveKeys], frames: NDArray[np.int64], origin: int) -> Floats:
-    """Evaluate curves (C of them) at timeline frames (F,), ascending; return (F, C).
+@dataclass(frozen=True, slots=True)
+class CurveGroup:
+    """Curves whose keys and handles lie at the same times: time runs through them alike.
 
-    origin: the frame that the curves move along with; the result is the same bits wherever it lies.
+    members (C,): which component each curve moves. times (K,): of the keys, counted from where the strip begins.
+    before, after (K,): how far in time the handles reach back and forward. values, left, right (K, C) float32: of the
+    keys and their handles. kinds (K,), extrapolates: as in CurveKeys.
     """
-    result = np.empty((len(frames), len(curves)))
-    groups: dict[tuple[bytes, ...], list[int]] = {}
-    for i, curve in enumerate(curves):
-        groups.setdefault(curve.shape(), []).append(i)
-    for members in groups.values():
-        same = [curves[i] for i in members]
-        result[:, members] = _evaluate_alike(same, (frames - origin).astype(np.float64), origin)
-    return result
 
+    members: NDArray[np.intp]
+    times: Floats
+    before: Floats
+    after: Floats
+    values: NDArray[np.float32]
+    left: NDArray[np.float32]
+    right: NDArray[np.float32]
+    kinds: NDArray[np.int32]
+    extrapolates: bool
 
-def _evaluate_alike(curves: list[CurveKeys], at: Floats, origin: int) -> Floats:
-    first = curves[0]
-    times, before, after = _times(first, origin)
-    values = np.stack([curve.points[:, 1] for curve in curves], axis=1).astype(np.float64)  # (K, C)
-    left = np.stack([curve.left[:, 1] for curve in curves], axis=1).astype(np.float64)
-    right = np.stack([curve.right[:, 1] for curve in curves], axis=1).astype(np.float64)
-    result = np.empty((len(at), len(curves)))
-    result[at <= times[0]] = values[0]
-    result[at >= times[-1]] = values[-1]
-    for k in range(len(times) - 1):
-        inside = (at >= times[k]) & (at < times[k + 1])
-        if not inside.any():
-            continue
-        kind = first.kinds[k]
-        length = times[k + 1] - times[k]
-        t = (at[inside] - times[k])[:, None]
-        if kind == CONSTANT:
-            result[inside] = values[k]
-        elif kind == LINEAR:
-            result[inside] = values[k] + (values[k + 1] - values[k]) * (t / length)
+    def evaluate(self, at: Floats) -> Floats:
+        """Values (F, C) at times (F,), ascending. Only the segments that these times touch are looked at."""
+        result = np.empty((len(at), len(self.members)))
+        places = np.searchsorted(self.times, at, side="right") - 1  # the last key that is not later, -1 for none
+        edges = np.flatnonzero(np.diff(places)) + 1
+        for first, end in zip((0, *edges), (*edges, len(at)), strict=True):
+            if first < end:
+                self._evaluate_segment(int(places[first]), at[first:end], result[first:end])
+        return result
+
+    def _evaluate_segment(self, k: int, at: Floats, result: Floats) -> None:
+        last = len(self.times) - 1
+        here = self.values[max(k, 0)].astype(np.float64)
+        result[:] = here
+        if k < 0 or k == last:
+            if self.extrapolates:
+                result += self._slope(k < 0) * (at - self.times[max(k, 0)])[:, None]
+            return
+        inside = at != self.times[k]
+        kind = self.kinds[k]
+        if kind == CONSTANT or not inside.any():
+            return
+        there = self.values[k + 1].astype(np.float64)
+        length = self.times[k + 1] - self.times[k]
+        t = (at[inside] - self.times[k])[:, None]
+        if kind == LINEAR:
+            result[inside] = here + (there - here) * (t / length)
         else:
-            ends = (values[k], right[k], left[k + 1], values[k + 1])
-            result[inside] = _bezier(t, length, after[k], before[k + 1], ends)
-    for k in range(len(times)):
-        result[at == times[k]] = values[k]
-    if first.extrapolates:
-        _extrapolate(result, at, times, (before[0], after[-1]), values, (left[0], right[-1]), first.kinds)
-    return result
+            ends = (here, self.right[k].astype(np.float64), self.left[k + 1].astype(np.float64), there)
+            result[inside] = _bezier(t, length, self.after[k], self.before[k + 1], ends)
+
+    def _slope(self, before: bool) -> Floats | float:
+        """How steeply the curve goes on beyond an end: through a linear end's neighbour, or along a handle."""
+        last = len(self.times) - 1
+        end, inner = (0, min(1, last)) if before else (last, max(0, last - 1))
+        value = self.values[end].astype(np.float64)
+        if self.kinds[end] == LINEAR and inner != end:
+            return (self.values[inner].astype(np.float64) - value) / (self.times[inner] - self.times[end])
+        reach, handle = (-self.before[0], self.left[0]) if before else (self.after[-1], self.right[-1])
+        if self.kinds[end] == BEZIER and reach != 0.0:
+            return (handle.astype(np.float64) - value) / reach
+        return 0.0
+
+
+def grouped(curves: Mapping[int, CurveKeys], origin: int) -> tuple[CurveGroup, ...]:
+    """Put together the curves, given by component, whose keys lie at the same times.
+
+    origin: the frame that the curves move along with; the groups are the same bits wherever it lies.
+    """
+    alike: dict[tuple[bytes, ...], list[int]] = {}
+    for member, curve in curves.items():
+        alike.setdefault(curve.shape(), []).append(member)
+    groups = []
+    for members in alike.values():
+        first = curves[members[0]]
+        times, before, after = _times(first, origin)
+        values, left, right = (
+            np.stack([getattr(curves[member], part)[:, 1] for member in members], axis=1)
+            for part in ("points", "left", "right")
+        )
+        order = np.array(members, np.intp)
+        groups.append(CurveGroup(order, times, before, after, values, left, right, first.kinds, first.extrapolates))
+    return tuple(groups)
 
 
 def _bezier(x: Floats, length: float, out: float, back: float, ends: tuple[Floats, ...]) -> Floats:
@@ -117,33 +156,6 @@ def _bezier(x: Floats, length: float, out: float, back: float, ends: tuple[Float
 def _cubic(t: Floats, a: Floats | float, b: Floats | float, c: Floats | float, d: Floats | float) -> Floats:
     s = 1.0 - t
     return s * s * s * a + 3.0 * s * s * t * b + 3.0 * s * t * t * c + t * t * t * d
-
-
-def _extrapolate(
-    result: Floats,
-    at: Floats,
-    times: Floats,
-    reach: tuple[float, float],
-    values: Floats,
-    handles: tuple[Floats, Floats],
-    kinds: NDArray[np.int32],
-) -> None:
-    """Overwrite what lies beyond the ends with straight lines, through a linear end's neighbour or along a handle."""
-    last = len(times) - 1
-    for end, inner, sign in ((0, min(1, last), -1.0), (last, max(0, last - 1), 1.0)):
-        outside = at < times[0] if sign < 0 else at > times[-1]
-        if not outside.any() or kinds[end] == CONSTANT:
-            continue
-        if kinds[end] == LINEAR:
-            if inner == end:
-                continue
-            slope = (values[inner] - values[end]) / (times[inner] - times[end])
-        else:
-            length = reach[0] if sign < 0 else reach[1]
-            if length == 0.0:
-                continue
-            slope = (handles[0 if sign < 0 else 1] - values[end]) / (sign * length)
-        result[outside] = values[end] + slope * (at[outside] - times[end])[:, None]
 
 
 def _times(curve: CurveKeys, origin: int) -> tuple[Floats, Floats, Floats]:

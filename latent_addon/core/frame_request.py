@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from ...inference_server.protocol import PIXEL_REVISION, FrameOrder, ShadowOrder, ShadowSettings
 
-_DIGITS = 40
-"""Hexadecimal digits of SHA-256 in a file name: 160 bits, as Git's names."""
+DIGEST = 20
+"""Bytes of SHA-256 in a file name: 160 bits, as Git's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,7 @@ class FrameRequest:
 
     def colour_name(self) -> str:
         """File name of the colour frame. The shadow settings have no part in it."""
-        about = (
-            f"{PIXEL_REVISION} {self.checkpoint} {self.space} {float(self.psi)!r} {self.cutoff} {self.noise} "
-            f"{[float(weight) for weight in self.classes]!r} {self.width}x{self.height} {list(self.shape)!r} "
-            f"{self.toward} {float(self.mix)!r} {[float(value) for value in self.transform]!r} "
-        )
-        return f"c_{hashlib.sha256(about.encode() + self.latent).hexdigest()[:_DIGITS]}.png"
+        return file_name(FrameNamer(self).colour(self.latent), shadow=False)
 
     def name(self) -> str:
         """File name of the frame as it is shown: the colour frame, or the shadow made from it."""
@@ -123,10 +118,49 @@ class FrameRequest:
         return colour if self.shadow is None else shadow_name(colour, self.shadow)
 
 
+class FrameNamer:
+    """Names requests that differ in nothing but their latent: what they have in common is hashed once.
+
+    A name is its first 20 bytes of SHA-256 here; `file_name` writes it out.
+    """
+
+    def __init__(self, request: FrameRequest):
+        about = (
+            f"{PIXEL_REVISION} {request.checkpoint} {request.space} {float(request.psi)!r} {request.cutoff} "
+            f"{request.noise} {[float(weight) for weight in request.classes]!r} {request.width}x{request.height} "
+            f"{list(request.shape)!r} {request.toward} {float(request.mix)!r} "
+            f"{[float(value) for value in request.transform]!r} "
+        )
+        self._common = hashlib.sha256(about.encode())
+        self._settings = None if request.shadow is None else _settings_text(request.shadow)
+
+    def colour(self, latent: bytes | memoryview) -> bytes:
+        """Name of the colour frame of a latent, float32 little-endian."""
+        naming = self._common.copy()
+        naming.update(latent)
+        return naming.digest()[:DIGEST]
+
+    def shown(self, colour: bytes) -> bytes:
+        """Name of the frame that is shown: the colour frame's own, or that of the shadow made from it."""
+        return colour if self._settings is None else _shadow_digest(file_name(colour, shadow=False), self._settings)
+
+
+def file_name(digest: bytes, shadow: bool) -> str:
+    """The file that a frame of this name lies in."""
+    return f"{'s' if shadow else 'c'}_{digest.hex()}.png"
+
+
 def shadow_name(colour: str, settings: ShadowSettings) -> str:
     """File name of the shadow that `settings` make from the colour frame of that name."""
-    about = f"{PIXEL_REVISION} {colour} {settings.to_json()!r}"
-    return f"s_{hashlib.sha256(about.encode()).hexdigest()[:_DIGITS]}.png"
+    return file_name(_shadow_digest(colour, _settings_text(settings)), shadow=True)
+
+
+def _settings_text(settings: ShadowSettings) -> str:
+    return repr(settings.to_json())
+
+
+def _shadow_digest(colour: str, settings: str) -> bytes:
+    return hashlib.sha256(f"{PIXEL_REVISION} {colour} {settings}".encode()).digest()[:DIGEST]
 
 
 def frame_order(request: FrameRequest, row: int, colour: str, name: str) -> FrameOrder:

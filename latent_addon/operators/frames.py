@@ -163,7 +163,7 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
         except (OSError, SequenceFileError) as error:
             self.report({"ERROR"}, f"The sequence could not be written to {target}: {error}")
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{len(state.plan.frames)} frames written to {target.name}")
+        self.report({"INFO"}, f"{len(state.plan)} frames written to {target.name}")
         return {"FINISHED"}
 
 

@@ -61,7 +61,7 @@ class LANTERN_OT_add_strip_from_file(GeneratorBrowser, AskingOperator):
 def add_strip(context: Context, path: str, facts: GeneratorFacts, length: int = LENGTH, seed: int = 0) -> ImageStrip:
     """Add a strip of `length` frames at the playhead, whose generator at `path` the server has described."""
     scene = working_scene(context)
-    session.replan()  # the folder is where the file is now
+    session.find_folder()  # where the file is now
     added = strip.add_latent_strip(
         scene,
         facts,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import bpy
 import numpy as np
@@ -13,6 +13,8 @@ from bpy.types import FCurve, ImageStrip, Scene
 from numpy.typing import NDArray
 
 from ..core import fcurves
+from ..core.recipe import Track
+from ..core.whole_keys import WholeKeys, whole_keys
 from . import changes, versions
 from .properties import CLASSES, LATENT, settings_of
 
@@ -39,6 +41,7 @@ ANIMATABLE = {
 
 _LATENT_PATH = f'["{LATENT}"]'
 _CLASSES_PATH = f'["{CLASSES}"]'
+_ARRAYS = {_LATENT_PATH: LATENT, _CLASSES_PATH: CLASSES}
 _SETTINGS_PATH = ".latent_lantern."
 _WHOLE_NUMBERS = (".cutoff", ".noise_seed", ".shadow_fill_holes", ".shadow_min_area", ".shadow_invert")
 """How the paths end of curves that Blender rounds as it evaluates them."""
@@ -62,19 +65,66 @@ def curves_of_scene(scene: Scene) -> dict[str, StripCurves]:
     """All curves of latent strips, by the path prefix of their strip, without muted ones, which move nothing."""
     found: dict[str, StripCurves] = {}
     for curve in versions.fcurves_of(scene) or ():
-        path = curve.data_path
-        if not path.startswith("sequence_editor.strips_all["):
+        own = _owner(curve)
+        if own is None:
             continue
-        if curve.mute:  # a muted group moves its curves all the same
-            continue
-        prefix, name = _split_path(path)
-        if name == _LATENT_PATH:
-            found.setdefault(prefix, StripCurves()).latent[curve.array_index] = curve
-        elif name == _CLASSES_PATH:
-            found.setdefault(prefix, StripCurves()).classes[curve.array_index] = curve
-        elif name in ANIMATABLE:
-            found.setdefault(prefix, StripCurves()).settings[name, curve.array_index] = curve
+        prefix, name = own
+        curves = found.setdefault(prefix, StripCurves())
+        if name == LATENT:
+            curves.latent[curve.array_index] = curve
+        elif name == CLASSES:
+            curves.classes[curve.array_index] = curve
+        else:
+            curves.settings[name, curve.array_index] = curve
     return found
+
+
+def _owner(curve: FCurve) -> tuple[str, str] | None:
+    """Whose curve it is, by path prefix, and of which property; None if it moves nothing of a latent strip."""
+    path = curve.data_path
+    if not path.startswith("sequence_editor.strips_all[") or curve.mute:  # a muted group moves its curves all the same
+        return None
+    prefix, name = _split_path(path)
+    name = _ARRAYS.get(name, name)
+    return (prefix, name) if name in ANIMATABLE or name in (LATENT, CLASSES) else None
+
+
+Places = dict[tuple[str, int], int]
+"""Where a strip's curves are among those of its scene, by property and component."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """Whose curves are where, found out a little at a time; the curves themselves must not be kept meanwhile.
+
+    places: by the path prefix of their strip. loose: whether any latent's curve lacks a group. end: how many curves
+    were looked at.
+    """
+
+    places: dict[str, Places] = field(default_factory=dict)
+    loose: bool = False
+    end: int = 0
+
+    def look(self, scene: Scene, count: int) -> bool:
+        """Look at the scene's next `count` curves; return whether there are more."""
+        curves = versions.fcurves_of(scene) or ()
+        first, self.end = self.end, min(self.end + count, len(curves))
+        for place in range(first, self.end):
+            curve = curves[place]
+            own = _owner(curve)
+            if own is not None:
+                self.places.setdefault(own[0], {})[own[1], curve.array_index] = place
+                self.loose |= own[1] == LATENT and curve.group is None
+        return self.end < len(curves)
+
+
+def curve_at(scene: Scene, prefix: str, name: str, index: int, place: int) -> FCurve | None:
+    """The curve that a survey found there, None if there is another one now."""
+    curves = versions.fcurves_of(scene) or ()
+    if place >= len(curves):
+        return None
+    curve = curves[place]
+    return curve if curve.array_index == index and _owner(curve) == (prefix, name) else None
 
 
 def _split_path(path: str) -> tuple[str, str]:
@@ -123,7 +173,7 @@ def remove_latent_curves(scene: Scene, strip: ImageStrip) -> None:
 def whole_latent_keys(scene: Scene, strip: ImageStrip) -> WholeKeys:
     """The strip's whole-vector keys."""
     own = curves_of_scene(scene).get(path_prefix(strip)) or StripCurves()
-    return whole_keys(own, stored_array(strip, LATENT))
+    return whole_keys({index: read_keys(curve) for index, curve in own.latent.items()}, stored_array(strip, LATENT))
 
 
 def write_whole_keys(scene: Scene, strip: ImageStrip, keys: WholeKeys, values: NDArray[np.float64]) -> None:
@@ -144,14 +194,17 @@ def write_whole_keys(scene: Scene, strip: ImageStrip, keys: WholeKeys, values: N
 
 def group_loose_curves(scene: Scene, strips: Sequence[ImageStrip]) -> None:
     """Give each strip's latent curves their group again: Blender duplicates and splits strips without it."""
-    for strip in strips:
-        loose = [curve for curve in _latent_curves(scene, strip) if curve.group is None]
-        if loose:
-            name = _group_name(strip)
-            groups = versions.channelbag(scene).groups
-            group = groups.get(name) or groups.new(name)
-            for curve in loose:  # assigning re-orders the curves, so they were listed first
-                curve.group = group
+    owners = {path_prefix(strip) + _LATENT_PATH: strip for strip in strips}
+    loose: dict[str, list[FCurve]] = {}
+    for curve in versions.fcurves_of(scene) or ():
+        if curve.group is None and curve.data_path in owners:
+            loose.setdefault(curve.data_path, []).append(curve)
+    for path, curves in loose.items():
+        name = _group_name(owners[path])
+        groups = versions.channelbag(scene).groups
+        group = groups.get(name) or groups.new(name)
+        for curve in curves:  # assigning re-orders the curves, so they were listed first
+            curve.group = group
 
 
 @contextmanager
@@ -191,50 +244,6 @@ def _key_frames(curve: FCurve) -> NDArray[np.float32]:
     return points[0::2]
 
 
-# --- whole-vector keys -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class WholeKeys:
-    """Frames at which every moving component of a latent has a key.
-
-    frames (K,), values (K, D), holds (K,): the key holds until the next one. partial: frames with keys of some
-    components only, which great circles cannot heed.
-    """
-
-    frames: NDArray[np.float64]
-    values: NDArray[np.float64]
-    holds: NDArray[np.bool_]
-    partial: int
-
-
-def whole_keys(curves: StripCurves, stored: NDArray[np.float64]) -> WholeKeys:
-    """Find the whole-vector keys; components without a curve keep their stored value. stored (D,)."""
-    common: set[float] | None = None
-    every: set[float] = set()
-    tables: dict[int, dict[float, tuple[float, int]]] = {}
-    for index, curve in curves.latent.items():
-        points = curve.keyframe_points
-        at = np.empty(2 * len(points), np.float32)
-        kinds = np.empty(len(points), np.int32)
-        points.foreach_get("co", at)
-        points.foreach_get("interpolation", kinds)
-        frames = at[0::2].tolist()
-        tables[index] = dict(zip(frames, zip(at[1::2].tolist(), kinds.tolist(), strict=True), strict=True))
-        every.update(frames)
-        common = set(frames) if common is None else common & set(frames)
-    ordered = sorted(common or ())
-    values = np.tile(stored, (len(ordered), 1))
-    holds = np.ones(len(ordered), bool)
-    for index, table in tables.items():
-        if index >= len(stored):
-            continue
-        for k, frame in enumerate(ordered):
-            values[k, index], kind = table[frame]
-            holds[k] &= kind == fcurves.CONSTANT
-    return WholeKeys(np.array(ordered, np.float64), values, holds, len(every) - len(ordered))
-
-
 # --- evaluation ------------------------------------------------------------------------------------------------------
 
 
@@ -256,15 +265,26 @@ def needs_sweep(scene: Scene, strip: ImageStrip) -> bool:
     return any(driver.data_path.startswith(prefix) and not driver.mute for driver in data.drivers)
 
 
-def sweep(scene: Scene, strips: Sequence[ImageStrip], frames: Sequence[int]) -> dict[str, list[StripValues]]:
-    """Step through `frames` and read what the strips hold at each, by strip name; the playhead returns to its place."""
-    found: dict[str, list[StripValues]] = {strip.name: [] for strip in strips}
+def sweep(scene: Scene, strip: ImageStrip, frames: Sequence[int]) -> list[StripValues]:
+    """Step through `frames` and read what the strip holds at each; the playhead returns to its place."""
+    found = []
     with _playhead_kept(scene):
         for frame in frames:
             scene.frame_set(frame)
-            for strip in strips:
-                found[strip.name].append(read_values(strip))
+            found.append(read_values(strip))
     return found
+
+
+def swept_tracks(values: Sequence[StripValues]) -> dict[str, Track]:
+    """The values that a sweep has read at each shown frame, by property."""
+    tracks = {name: _sampled([v.settings[name] for v in values]) for name in ANIMATABLE}
+    return tracks | {LATENT: _sampled([v.latent for v in values]), CLASSES: _sampled([v.classes for v in values])}
+
+
+def _sampled(rows: Sequence[Any]) -> Track:
+    samples = np.array(rows, np.float64).reshape(len(rows), -1)
+    width = samples.shape[1]
+    return Track(np.zeros(width), sampled=np.arange(width), samples=samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,62 +322,54 @@ def _playhead_kept(scene: Scene) -> Iterator[None]:
         sweeping = False
 
 
-class CurveCache:
-    """Evaluated properties of one strip, so that nothing is computed again that has not changed."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[bytes, NDArray[np.float64]]] = {}
-
-    def evaluate(
-        self, name: str, curves: dict[int, FCurve], stored: NDArray[np.float64], strip: ImageStrip
-    ) -> NDArray[np.float64]:
-        """Values (F, D) of a property at the frames that the strip shows, without moving the playhead.
-
-        curves: its F-curves by component; components without one keep their `stored` (D,) value. As long as the outcome
-        is the same, the same array is returned.
-        """
-        first, end = versions.strip_start(strip), versions.strip_end(strip)
-        origin = versions.content_start(strip)
-        curves = {index: curve for index, curve in curves.items() if index < len(stored)}
-        keys = {index: read_keys(curve) for index, curve in curves.items()}
-        simple = {index: found for index, found in keys.items() if found is not None}
-        by_blender = {
-            index: np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first)
-            for index, curve in curves.items()
-            if index not in simple
-        }
-        base = stored.copy()
-        base[list(curves)] = 0.0  # what is stored there is only the last frame's value
-        digest = hashlib.blake2b(f"{first} {end} {origin} {sorted(simple)} {sorted(by_blender)}".encode())
-        digest.update(base.data)
-        for row in by_blender.values():
-            digest.update(row.data)
-        for found in simple.values():
-            for part in (found.points, found.left, found.right, found.kinds):
-                digest.update(part.data)
-            digest.update(bytes([found.extrapolates]))
-        signature = digest.digest()
-        if name not in self._known or self._known[name][0] != signature:
-            values = np.tile(base, (end - first, 1))
-            if simple:
-                values[:, list(simple)] = fcurves.evaluate(list(simple.values()), np.arange(first, end), origin)
-            for index, row in by_blender.items():
-                values[:, index] = row
-            self._known[name] = (signature, values)
-        return self._known[name][1]
+def tracks_of(
+    strip: ImageStrip, stored: StripValues, readings: Mapping[tuple[str, int], CurveReading]
+) -> dict[str, Track]:
+    """The strip's properties over time: components without a curve keep their stored value. readings: its curves."""
+    values = {name: np.array(now, np.float64) for name, now in stored.settings.items()}
+    values |= {LATENT: stored.latent, CLASSES: stored.classes}
+    own: dict[str, dict[int, CurveReading]] = {name: {} for name in values}
+    for (name, index), reading in readings.items():
+        if index < len(values[name]):
+            own[name][index] = reading
+    origin = versions.content_start(strip)
+    return {name: _track(now, own[name], origin) for name, now in values.items()}
 
 
-def read_keys(curve: FCurve) -> fcurves.CurveKeys | None:
-    """The keys of a curve, or None where only Blender can say what it does: modifiers, baked samples, whole numbers."""
+def _track(stored: NDArray[np.float64], curves: Mapping[int, CurveReading], origin: int) -> Track:
+    base = stored.copy()
+    base[list(curves)] = 0.0  # what is stored there is only the last frame's value
+    sampled = {index: curve.samples for index, curve in curves.items() if curve.samples is not None}
+    groups = fcurves.grouped({i: curve.keys for i, curve in curves.items() if i not in sampled}, origin)
+    if not sampled:
+        return Track(base, groups)
+    return Track(base, groups, np.array(list(sampled), np.intp), np.stack(list(sampled.values()), axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class CurveReading:
+    """A curve as it was: its keys, and where only Blender can say what they do its values (F,) at the shown frames."""
+
+    keys: fcurves.CurveKeys
+    samples: NDArray[np.float64] | None = None
+
+
+def read_curve(curve: FCurve, first: int, end: int) -> CurveReading:
+    """Read a curve for the frames first .. end - 1. Modifiers, baked samples and whole numbers are left to Blender."""
+    keys = read_keys(curve)
+    if keys.is_simple() and not len(curve.modifiers) and not curve.data_path.endswith(_WHOLE_NUMBERS):
+        return CurveReading(keys)
+    return CurveReading(keys, np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first))
+
+
+def read_keys(curve: FCurve) -> fcurves.CurveKeys:
+    """The keys of a curve."""
     points = curve.keyframe_points
     count = len(points)
-    if not count or len(curve.modifiers) or curve.data_path.endswith(_WHOLE_NUMBERS):
-        return None
     places = np.empty((3, 2 * count), np.float32)
     for row, part in zip(places, ("co", "handle_left", "handle_right"), strict=True):
         points.foreach_get(part, row)
     kinds = np.empty(count, np.int32)
     points.foreach_get("interpolation", kinds)
     keyed, left, right = places.reshape(3, count, 2)
-    keys = fcurves.CurveKeys(keyed, left, right, kinds, curve.extrapolation == "LINEAR")
-    return keys if keys.is_simple() else None
+    return fcurves.CurveKeys(keyed, left, right, kinds, curve.extrapolation == "LINEAR")

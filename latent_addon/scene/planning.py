@@ -1,34 +1,22 @@
-"""From a strip to its plan: every shown frame's latent and settings, as requests."""
+"""From a strip to its recipe: its settings, its curves' keys, and what only Blender can evaluate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Generator
+from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-from bpy.types import ImageStrip
-from numpy.typing import NDArray
+import bpy
+from bpy.types import ImageStrip, Scene
 
-from ...inference_server.protocol import ShadowSettings
-from ..core import interpolation
 from ..core.frame_plan import FramePlan
-from ..core.frame_request import FrameRequest, GeneratorFacts
-from ..core.transform import inverse_transform
-from . import versions
-from .curves import (
-    ANIMATABLE,
-    CurveCache,
-    StripCurves,
-    StripValues,
-    read_values,
-    whole_keys,
-)
-from .generator_properties import ALL_ROWS
+from ..core.recipe import Look, Recipe
+from ..core.whole_keys import whole_keys
+from . import curves, versions
+from .curves import ANIMATABLE, CurveReading, Places, StripValues
 from .properties import CLASSES, LATENT, LatentStripSettings, settings_of
 
-Floats = NDArray[np.float64]
+Result = TypeVar("Result")
 
 LARGEST_SIDE = 16384
 """Pixels of a picture's side; a file that asks for more is not to be believed."""
@@ -41,91 +29,139 @@ UNASKED_FRAMES = 1000
 UNASKED_NUMBERS = 1 << 26
 """What a file that was merely opened may cost: elements added, frames stepped through, numbers of latents."""
 
+_READ = 64
+"""Curves that are read before a reading may be interrupted: about a millisecond."""
+
+_SURVEY = 2048
+"""Curves whose names are looked at before that."""
+
+_STEP = 4
+"""Frames that are stepped through before that."""
+
 
 class PlanError(Exception):
     """The strip cannot be planned as it is. The text says why and what to do."""
 
 
-@dataclass(slots=True)
-class _Values:
-    """Everything evaluated over the shown frames: latent (F, D), classes (F, C), settings (F, components)."""
-
-    latent: Floats
-    classes: Floats
-    settings: dict[str, Floats]
+class Changed(Exception):
+    """The strip is not any more what it was when its reading began: begin again."""
 
 
-class StripPlanner:
-    """Plans one strip, again and again; what has not changed since the last time is not computed again."""
+class StripKey(NamedTuple):
+    """A strip by its names: what Blender gives may be freed whenever it goes on."""
 
-    def __init__(self) -> None:
-        self._cache = CurveCache()
-        self._inputs: tuple[object, ...] | None = None
-        self._arrays: tuple[Floats, ...] = ()
-        self._plan: FramePlan | None = None
-        self.partial_keys = 0
-        """Frames with keys of some components only, which the great circle passes over."""
+    scene: str
+    strip: str
 
-    def plan(self, strip: ImageStrip, curves: StripCurves) -> FramePlan:
-        """The strip's plan by its F-curves. The same object as before while nothing that matters has changed.
+    def find(self) -> tuple[Scene, ImageStrip]:
+        """The strip as it is now. Raises Changed when it is gone."""
+        scene = bpy.data.scenes.get(self.scene)
+        strip = scene.sequence_editor.strips_all.get(self.strip) if scene and scene.sequence_editor else None
+        if strip is None:
+            raise Changed
+        return scene, strip
 
-        Raises PlanError.
-        """
-        check_sizes(strip)
-        start, end = versions.strip_start(strip), versions.strip_end(strip)
-        stored = read_values(strip)
-        settings = {}
-        for name in ANIMATABLE:
-            own = {index: curve for (of, index), curve in curves.settings.items() if of == name}
-            settings[name] = self._cache.evaluate(name, own, np.array(stored.settings[name], np.float64), strip)
-        values = _Values(
-            self._cache.evaluate(LATENT, curves.latent, stored.latent, strip),
-            self._cache.evaluate(CLASSES, curves.classes, stored.classes, strip),
-            settings,
-        )
-        group = settings_of(strip)
-        canvas = (group.rows, group.columns)
-        inputs = (start, end, group.facts(), canvas, group.space, group.interpolation, group.noise, group.show_shadow)
-        arrays = (values.latent, values.classes, *settings.values())
-        same = len(arrays) == len(self._arrays) and all(a is b for a, b in zip(arrays, self._arrays, strict=True))
-        if self._plan is None or not same or inputs != self._inputs:
-            self._move_on_sphere(strip, curves, stored.latent, values, start, end)
-            self._plan = FramePlan.of(start, _requests(group, values))
-            self._inputs, self._arrays = inputs, arrays
-        return self._plan
 
-    def plan_swept(self, strip: ImageStrip, curves: StripCurves, swept: Sequence[StripValues]) -> FramePlan:
-        """The strip's plan by values that a sweep read at each shown frame. Raises PlanError."""
-        check_sizes(strip)
-        start, end = versions.strip_start(strip), versions.strip_end(strip)
-        values = _Values(
-            np.array([v.latent for v in swept]),
-            np.array([v.classes for v in swept]).reshape(len(swept), -1),
-            {name: np.array([v.settings[name] for v in swept]) for name in ANIMATABLE},
-        )
-        self._move_on_sphere(strip, curves, swept[0].latent, values, start, end)
-        plan = FramePlan.of(start, _requests(settings_of(strip), values))
-        if self._plan is None or plan != self._plan:
-            self._plan = plan
-        self._inputs = None
-        return self._plan
+def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
+    """Read a strip a little at a time; at each `yield` Blender may go on. places: of its curves, as surveyed.
 
-    def _move_on_sphere(
-        self, strip: ImageStrip, curves: StripCurves, stored: Floats, values: _Values, start: int, end: int
-    ) -> None:
-        mode = settings_of(strip).interpolation
-        self.partial_keys = 0
-        if mode == "FCURVE" or not curves.latent:
-            return
-        keys = whole_keys(curves, stored)
-        self.partial_keys = keys.partial
-        if not len(keys.frames):
-            return
-        frames = np.arange(start, end, dtype=np.float64)
-        if mode == "SPHERICAL":
-            values.latent = interpolation.spherical(values.latent, frames, keys.frames, keys.values, keys.holds)
-        else:
-            values.latent = interpolation.great_circle(frames, keys.frames, keys.values, keys.holds)
+    Raises PlanError, and Changed when the strip or its curves are others meanwhile.
+    """
+    scene, strip = key.find()
+    check_sizes(strip)
+    shown = extent(strip)
+    start, end, _origin = shown
+    swept = (yield from _sweep(key, start, end)) if curves.needs_sweep(scene, strip) else None
+    heeded = swept is None or settings_of(key.find()[1]).interpolation != "FCURVE"
+    readings = (yield from _read_curves(key, places, start, end)) if heeded else {}
+    scene, strip = key.find()
+    if shown != extent(strip):
+        raise Changed
+    group = settings_of(strip)
+    stored = curves.read_values(strip) if swept is None else swept[0]
+    tracks = curves.tracks_of(strip, stored, readings) if swept is None else curves.swept_tracks(swept)
+    keys = {index: reading.keys for (name, index), reading in readings.items() if name == LATENT}
+    whole = whole_keys(keys, stored.latent) if keys and group.interpolation != "FCURVE" else None
+    return Recipe(*shown, _look(group), tracks, whole)
+
+
+def extent(strip: ImageStrip) -> tuple[int, int, int]:
+    """Where the strip lies: the first frame shown, the first one no more shown, and that of its first element."""
+    return versions.strip_start(strip), versions.strip_end(strip), versions.content_start(strip)
+
+
+def _read_curves(
+    key: StripKey, places: Places, start: int, end: int
+) -> Generator[None, None, dict[tuple[str, int], CurveReading]]:
+    readings: dict[tuple[str, int], CurveReading] = {}
+    waiting = list(places.items())
+    for first in range(0, len(waiting), _READ):
+        scene, strip = key.find()
+        prefix = curves.path_prefix(strip)
+        for (name, index), place in waiting[first : first + _READ]:
+            curve = curves.curve_at(scene, prefix, name, index, place)
+            if curve is None:
+                raise Changed
+            readings[name, index] = curves.read_curve(curve, start, end)
+        yield
+    return readings
+
+
+def _sweep(key: StripKey, start: int, end: int) -> Generator[None, None, list[StripValues]]:
+    found: list[StripValues] = []
+    for first in range(start, end, _STEP):
+        scene, strip = key.find()
+        found += curves.sweep(scene, strip, range(first, min(first + _STEP, end)))
+        yield
+    return found
+
+
+def _look(group: LatentStripSettings) -> Look:
+    limits = []
+    for name in ANIMATABLE:
+        prop: Any = group.bl_rna.properties[name]
+        if prop.type != "BOOLEAN":
+            limits.append((name, float(prop.hard_min), float(prop.hard_max)))
+    return Look(
+        facts=group.facts(),
+        space=group.space,
+        rows=group.rows,
+        columns=group.columns,
+        motion=group.interpolation,
+        noise=group.noise,
+        shadow=group.show_shadow,
+        limits=tuple(limits),
+    )
+
+
+def survey(name: str) -> Generator[None, None, curves.Survey]:
+    """Find out whose curves are where in the scene of this name, a little at a time. Raises Changed when it is gone."""
+    found = curves.Survey()
+    while True:
+        scene = bpy.data.scenes.get(name)
+        if scene is None:
+            raise Changed
+        if not found.look(scene, _SURVEY):
+            return found
+        yield
+
+
+def plan_of(strip: ImageStrip) -> FramePlan:
+    """The strip's whole plan, in one go. Raises PlanError."""
+    scene = strip.id_data
+    places = finish(survey(scene.name)).places.get(curves.path_prefix(strip), {})
+    plan = FramePlan(finish(read_recipe(StripKey(scene.name, strip.name), places)))
+    plan.complete(())
+    return plan
+
+
+def finish(work: Generator[None, None, Result]) -> Result:
+    """Do all of a piece of work at once."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def check_sizes(strip: ImageStrip) -> None:
@@ -182,81 +218,3 @@ def _count(value: object) -> int:
     if hasattr(value, "typecode"):
         return len(value)  # type: ignore[arg-type]
     return int(isinstance(value, int | float))
-
-
-def _requests(group: LatentStripSettings, values: _Values) -> list[FrameRequest]:
-    facts = group.facts()
-    try:
-        latents = interpolation.round_to_grid(values.latent).astype("<f4")
-        classes = interpolation.round_to_grid(values.classes)
-    except ValueError as error:
-        raise PlanError(f"{error} Look at the F-curves of strip '{group.id_data.name}'.") from error
-    settings = {name: column.tolist() for name, column in _in_range(group, values.settings).items()}
-    shape = group.latent_shape(group.space)
-    width, height = group.picture_size()
-    requests = []
-    last: tuple[object, ShadowSettings] | None = None
-    for i, row in enumerate(latents):
-        now = {name: column[i] for name, column in settings.items()}
-        if group.show_shadow and (last is None or last[0] != now):
-            last = (now, _shadow(now))
-        noise = int(now["noise_seed"][0]) if group.noise == "SEED" else group.noise.lower()
-        checkpoint, toward, mix = _weights(facts, now["snapshot"][0])
-        request = FrameRequest(
-            checkpoint=checkpoint,
-            space="z" if group.space == "Z" else "w",
-            latent=row.tobytes(),
-            psi=now["psi"][0],
-            cutoff=None if int(now["cutoff"][0]) == ALL_ROWS else int(now["cutoff"][0]),
-            noise=noise,
-            classes=tuple(classes[i].tolist()) if facts.num_classes else (),
-            width=width,
-            height=height,
-            shape=shape,
-            toward=toward,
-            mix=mix,
-            transform=inverse_transform(*(now[name][0] for name in ("move_x", "move_y", "turn", "zoom"))),
-            shadow=last[1] if group.show_shadow and last else None,
-        )
-        requests.append(request.normalised(facts))
-    return requests
-
-
-def _weights(facts: GeneratorFacts, snapshot: float) -> tuple[str, str, float]:
-    """What weights the place `snapshot` in a run means: sha256, sha256 of what is blended in, and how much of it."""
-    if not facts.snapshots:
-        return facts.sha256, "", 0.0
-    place = min(snapshot, float(len(facts.snapshots))) - 1.0
-    before = math.floor(place)
-    mix = place - before
-    toward = facts.snapshots[before + 1].sha256 if mix else ""
-    return facts.snapshots[before].sha256, toward, mix
-
-
-def _in_range(group: LatentStripSettings, settings: dict[str, Floats]) -> dict[str, Floats]:
-    """Clamp as Blender does when a curve's value reaches a property, and round to the grid."""
-    limited = {}
-    for name, column in settings.items():
-        prop: Any = group.bl_rna.properties[name]
-        column = np.nan_to_num(column)
-        if prop.type != "BOOLEAN":
-            column = np.clip(column, prop.hard_min, prop.hard_max)
-        limited[name] = np.rint(column * interpolation.GRID) / interpolation.GRID
-    return limited
-
-
-def _shadow(now: dict[str, list[float]]) -> ShadowSettings:
-    def colour(name: str) -> tuple[int, int, int, int]:
-        r, g, b, a = (round(255 * component) for component in now[name])
-        return (r, g, b, a)
-
-    return ShadowSettings(
-        threshold=now["shadow_threshold"][0],
-        softness=now["shadow_softness"][0],
-        fill_holes=int(now["shadow_fill_holes"][0]),
-        min_area=int(now["shadow_min_area"][0]),
-        invert=now["shadow_invert"][0] >= 1.0,
-        figure=colour("shadow_figure"),
-        ground=colour("shadow_ground"),
-        mix=now["shadow_mix"][0],
-    )

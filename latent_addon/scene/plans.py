@@ -2,63 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ..core.frame_plan import FramePlan, PlannedFrame
-from ..core.frame_store import FrameStore, StoreError
-from . import changes, curves, drawing, planning, strip, versions
+from ..core.frame_plan import FramePlan
+from ..core.frame_store import FrameStore
+from ..core.recipe import Recipe
+from . import changes, drawing, planning, strip, versions
 from .frame_folder import FrameFolder
+from .plan_pass import PlanPass
+from .planning import StripKey
 from .properties import settings_of
+
+_MANY = 2048
+"""Elements that are pointed at pictures at once."""
 
 
 @dataclass(slots=True)
 class StripState:
     """What is known of one strip."""
 
-    planner: planning.StripPlanner = field(default_factory=planning.StripPlanner)
     plan: FramePlan | None = None
+    recipe: Recipe | None = None
+    """What the plan is made from."""
     problem: str = ""
     """Why it cannot be planned, for a person."""
-    first: int = 0
-    """Index of the element that shows the plan's first frame."""
-    offsets: dict[str, list[int]] = field(default_factory=dict)
-    """Where in the plan each file is shown."""
     placeholder: str = ""
-    done: int = 0
-    """How many of the plan's frames are there."""
+    partial_keys: int = 0
+    """Frames with keys of some components only, which the great circle passes over."""
+    kept: set[int] = field(default_factory=set)
+    """Numbers of elements that still show what an edit has overtaken, because someone was looking there."""
 
-    def adopt(self, plan: FramePlan) -> None:
-        """Take over a new plan."""
-        if plan is not self.plan:
-            self.plan = plan
-            self.offsets = {}
-            for i, frame in enumerate(plan.frames):
-                self.offsets.setdefault(frame.name, []).append(i)
+    def adopt(self, recipe: Recipe) -> bool:
+        """Plan by this recipe; return whether the plan is another one than before. What has not changed is kept."""
+        self.partial_keys = recipe.whole.partial if recipe.whole is not None else 0
+        old, before = self.plan, self.recipe
+        if old is None or before is None:
+            self.plan, self.recipe = FramePlan(recipe), recipe
+            return True
+        first = recipe.start - recipe.origin
+        shift = first - (before.start - before.origin)
+        span = recipe.changed_since(before)
+        if span is None and not shift and (recipe.start, recipe.end) == (before.start, before.end):
+            return False
+        if span is not None:
+            span = (span[0] - first, span[1] - first)
+        self.plan, self.recipe = FramePlan.after(recipe, old, shift, span), recipe
+        return True
+
+    @property
+    def first(self) -> int:
+        """Number of the element that shows the plan's first frame."""
+        return self.recipe.start - self.recipe.origin if self.recipe else 0
+
+    def fits(self, image_strip: ImageStrip) -> bool:
+        """Whether the strip still shows the frames that are planned."""
+        recipe = self.recipe
+        return recipe is not None and planning.extent(image_strip) == (recipe.start, recipe.end, recipe.origin)
 
 
 class Plans:
     """Plans every latent strip of every scene, and points strips at frames.
 
     folder, store: where frames lie. writing: whether files may be written and strips be pointed at placeholders; False
-    for a file that was opened and not yet worked on.
+    for a file that was opened and not yet worked on. changed: called when any plan is another than before. making: says
+    whether missing frames are being made. Then the picture under the playhead stays until the new one is there, so that
+    whoever drags a slider sees it change instead of a placeholder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None], making: Callable[[], bool]) -> None:
         self.folder = FrameFolder("", Path())
         self.store = FrameStore(Path())
+        self.changed = changed
         self.writing = False
         self.swept = False
         """Whether any strip's values come from drivers or NLA, so that any change in the file may concern it."""
-        self._states: dict[tuple[str, str], StripState] = {}
+        self.postponed = False
+        """Whether such a strip waits for the end of playback."""
+        self._making = making
+        self._states: dict[StripKey, StripState] = {}
+        self._pass: PlanPass | None = None
 
     def forget(self) -> None:
         """Drop all plans: another file is being opened."""
         self._states.clear()
+        self._pass = None
 
     def use_folder(self, folder: FrameFolder) -> None:
         """Let frames lie in another folder."""
@@ -69,108 +103,126 @@ class Plans:
 
     # --- planning -----------------------------------------------------------------------------------------------------
 
-    def update(self) -> bool:
-        """Plan every strip again; return whether any plan is another than before."""
-        if _strips_are_dragged():
-            changes.mark()  # elements added now would spoil what Esc returns to
-            return False
-        known, self._states = self._states, {}
-        self.swept = False
-        moved = False
-        for scene, strips in _scenes():
-            curves.group_loose_curves(scene, strips)
-            by_prefix = curves.curves_of_scene(scene)
-            for image_strip in strips:
-                key = (scene.name, image_strip.name)
-                state = self._states[key] = known.get(key) or StripState()
-                before = state.plan
-                own = by_prefix.get(curves.path_prefix(image_strip)) or curves.StripCurves()
-                try:
-                    self._plan_strip(scene, image_strip, own, state)
-                    state.problem = ""
-                except (planning.PlanError, StoreError) as error:
-                    state.problem = str(error)
-                    state.plan = None
-                moved |= state.plan is not before
-        return moved
+    def begin(self) -> None:
+        """Begin a pass over all strips, in the place of one that is under way."""
+        keys = [StripKey(scene.name, image_strip.name) for scene, strips in _scenes() for image_strip in strips]
+        self._states = {key: self._states.get(key) or StripState() for key in keys}
+        self.swept = self.postponed = False
+        self._pass = PlanPass(self, keys)
 
-    def _plan_strip(self, scene: Scene, image_strip: ImageStrip, own: curves.StripCurves, state: StripState) -> None:
-        settings_of(image_strip).forget_unreadable()
-        planning.check_sizes(image_strip)
-        if not self.writing:
-            planning.check_effort(image_strip, curves.needs_sweep(scene, image_strip))
-        if self.writing:
-            state.placeholder = self.placeholder_of(image_strip)
-        elif not state.placeholder:
-            state.placeholder = image_strip.elements[0].filename
-        strip.fit_content(scene, image_strip, state.placeholder)
-        state.first = versions.strip_start(image_strip) - versions.content_start(image_strip)
-        if not curves.needs_sweep(scene, image_strip):
-            state.adopt(state.planner.plan(image_strip, own))
-            return
-        self.swept = True
-        if _playing():
-            changes.mark()  # stepping through frames would fight with playback: afterwards, then
-            return
-        shown = range(versions.strip_start(image_strip), versions.strip_end(image_strip))
-        values = curves.sweep(scene, [image_strip], shown)[image_strip.name]
-        state.adopt(state.planner.plan_swept(image_strip, own, values))
+    @property
+    def behind(self) -> bool:
+        """Whether a pass is under way, so that plans may not be what the file says."""
+        return self._pass is not None
+
+    def work(self, seconds: float) -> None:
+        """Go on with the pass for about so long."""
+        if self._pass is not None and self._pass.work(seconds):
+            self._pass = None
+
+    def state(self, key: StripKey) -> StripState:
+        """What is known of the strip of that name."""
+        return self._states.setdefault(key, StripState())
 
     def placeholder_of(self, image_strip: ImageStrip) -> str:
         """Name of the picture that the strip shows for missing frames. Raises StoreError."""
         return self.store.placeholder(*settings_of(image_strip).picture_size())
 
+    @staticmethod
+    def playing() -> bool:
+        """Whether an animation is played in any window."""
+        return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
+
+    @staticmethod
+    def held_up() -> bool:
+        """Whether strips are being dragged: elements added now would spoil what Esc returns to."""
+        return any(
+            operator.bl_idname.startswith(("TRANSFORM_OT_seq_slide", "SEQUENCER_OT_"))
+            for window in bpy.context.window_manager.windows
+            for operator in window.modal_operators
+        )
+
     # --- showing ------------------------------------------------------------------------------------------------------
 
-    def show(self, under_way: bool) -> None:
-        """Point every strip at the frames that are there, and at placeholders where one is missing.
-
-        under_way: missing frames are being made. Then the picture under the playhead stays until the new one is there,
-        so that whoever drags a slider sees it change instead of a placeholder.
-        """
+    def point(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
+        """Point a strip at frames of its plan, number first .. end - 1, and at placeholders where one is missing."""
+        names = state.plan.names(first, end)
         present = self.store.names()
-        for scene, image_strip, state in self.strips():
-            if state.plan is None:
-                continue
-            missing = state.plan.missing(present)
-            state.done = len(state.plan.frames) - len(missing)
-            if not self.writing and missing and len(missing) == len(state.plan.frames):
-                continue  # none of its frames is here: leave what the file says
-            if image_strip.directory != self.folder.directory:
-                image_strip.directory = self.folder.directory
-            placeholder = state.placeholder if self.writing else None
-            names = [frame.name for frame in state.plan.frames]
-            keep = self._index_at_playhead(scene, image_strip, state) if under_way else None
-            strip.show(image_strip, state.first, names, present, placeholder, keep)
-        self._show_backgrounds()
+        if not self.writing and not any(name in present for name in names):
+            return  # leave what the file says
+        self._name_folder(image_strip)
+        placeholder = state.placeholder if self.writing else None
+        keep = self._number_at_playhead(scene, image_strip, state) if self._making() else None
+        strip.show(image_strip, state.first + first, names, present, placeholder, keep)
+        state.kept.difference_update(range(state.first + first, state.first + end))
+        i = scene.frame_current - state.plan.start
+        if keep is not None and first <= i < end and names[i - first] not in present:
+            state.kept.add(keep)
+
+    def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
+        """Point a strip at the placeholder where frames first .. end - 1 of its plan are not planned again yet."""
+        if self.writing:
+            self._name_folder(image_strip)
+            keep = self._number_at_playhead(scene, image_strip, state) if self._making() else None
+            names = [state.placeholder] * (end - first)
+            strip.show(image_strip, state.first + first, names, (), state.placeholder, keep)
+
+    def settle(self) -> None:
+        """Nothing is being made any more: what was kept because its successor was under way is kept no longer."""
+        present = self.store.names()
+        for _scene, image_strip, state in self.strips():
+            for number in state.kept if state.plan is not None and state.fits(image_strip) else ():
+                name = state.plan.name_at(state.plan.start + number - state.first)
+                if name is not None and self.writing:
+                    strip.show(image_strip, number, [name], present, state.placeholder)
+            state.kept.clear()
+        self.show_backgrounds()
 
     def show_made(self, names: list[str]) -> None:
         """Point strips at frames that have just been made."""
-        present = self.store.names()
-        for _scene, image_strip, state in self.strips():
-            made = {i: name for name in names for i in state.offsets.get(name, ())}
-            if made and state.plan is not None:
+        for scene, image_strip, state in self.strips():
+            if state.plan is None:
+                continue
+            made = state.plan.note(names)
+            if len(made) > _MANY:  # a picture that is held for long: the rest bit by bit
+                changes.mark()
+                at = scene.frame_current - state.plan.start
+                made = dict(heapq.nsmallest(_MANY, made.items(), key=lambda item: abs(item[0] - at)))
+            if made:
                 strip.show_made(image_strip, state.first, made)
-                state.done = len(state.plan.frames) - len(state.plan.missing(present))
-        self._show_backgrounds()
+                state.kept.difference_update(state.first + i for i in made)
+        self.show_backgrounds()
 
     def show_preview(self, scene: Scene, image_strip: ImageStrip, frame: int, name: str) -> None:
         """Show a frame that an edit has overtaken, if its successor is not there and someone is looking at it."""
         state = self.state_of(image_strip)
-        index = self._index_at_playhead(scene, image_strip, state) if state else None
-        if index is not None and scene.frame_current == frame and name not in state.offsets:
-            planned = state.plan.at(frame)
-            if planned is not None and planned.name not in self.store.names():
-                image_strip.elements[index].filename = name
+        number = self._number_at_playhead(scene, image_strip, state) if state else None
+        if number is not None and scene.frame_current == frame and not state.plan.places([name]):
+            planned = state.plan.name_at(frame)
+            if planned is not None and planned not in self.store.names():
+                image_strip.elements[number].filename = name
+                state.kept.add(number)
 
-    def _index_at_playhead(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> int | None:
-        """Index of the element under the playhead if it shows a frame, None if it shows something else or nothing."""
-        if state.plan is None or state.plan.at(scene.frame_current) is None:
+    def name_folder(self) -> None:
+        """Let every strip name the folder that frames lie in."""
+        for _scene, image_strip, state in self.strips():
+            if state.plan is not None and (self.writing or state.plan.done):
+                self._name_folder(image_strip)
+
+    def _name_folder(self, image_strip: ImageStrip) -> None:
+        if image_strip.directory != self.folder.directory:
+            image_strip.directory = self.folder.directory
+
+    def _number_at_playhead(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> int | None:
+        """Number of the element under the playhead if it shows a frame, None if it shows something else or nothing."""
+        if state.plan is None or not 0 <= scene.frame_current - state.plan.start < len(state.plan):
             return None
-        index = state.first + scene.frame_current - state.plan.start
-        return index if image_strip.elements[index].filename in self.store.names() else None
+        number = state.first + scene.frame_current - state.plan.start
+        elements = image_strip.elements
+        return number if number < len(elements) and elements[number].filename in self.store.names() else None
 
-    def _show_backgrounds(self) -> None:
+    def show_backgrounds(self) -> None:
+        """Let the pictures behind drawings be those at the playheads."""
         for scene, _strips in _scenes():
             drawing.show_background(scene, self.shown_file(scene))
 
@@ -180,16 +232,16 @@ class Plans:
         """Every latent strip of the open file that is planned or has a problem."""
         for scene, strips in _scenes():
             for image_strip in strips:
-                state = self._states.get((scene.name, image_strip.name))
+                state = self._states.get(StripKey(scene.name, image_strip.name))
                 if state is not None:
                     yield scene, image_strip, state
 
-    def looked_at(self) -> Iterator[tuple[Scene, ImageStrip, PlannedFrame]]:
-        """The planned frame under the playhead of every strip that has one there."""
+    def looked_at(self) -> Iterator[tuple[Scene, ImageStrip, str]]:
+        """The planned file under the playhead of every strip that has one there."""
         for scene, image_strip, state in self.strips():
-            frame = state.plan.at(scene.frame_current) if state.plan else None
-            if frame is not None:
-                yield scene, image_strip, frame
+            name = state.plan.name_at(scene.frame_current) if state.plan else None
+            if name is not None:
+                yield scene, image_strip, name
 
     def all(self) -> list[FramePlan]:
         """The plans of all strips that have one."""
@@ -197,18 +249,20 @@ class Plans:
 
     def state_of(self, image_strip: ImageStrip) -> StripState | None:
         """What is known of a strip, None before it was first planned."""
-        return self._states.get((image_strip.id_data.name, image_strip.name))
+        return self._states.get(StripKey(image_strip.id_data.name, image_strip.name))
 
     def shown_file(self, scene: Scene) -> Path | None:
         """The picture of the scene's latent strip at its playhead, None while it is missing or there is no strip."""
         current = strip.active_latent_strip(scene)
         state = self.state_of(current) if current else None
-        frame = state.plan.at(scene.frame_current) if state and state.plan else None
-        return self.store.folder / frame.name if frame and frame.name in self.store.names() else None
+        name = state.plan.name_at(scene.frame_current) if state and state.plan else None
+        return self.store.folder / name if name and name in self.store.names() else None
 
     def missing(self, scene: Scene) -> list[tuple[ImageStrip, list[int]]]:
-        """The scene's strips that lack frames, with the frames' numbers; all frames of a strip that has a problem."""
-        present = self.store.names()
+        """The scene's strips that lack frames, with the frames' numbers; all frames of a strip that has a problem.
+
+        Frames that are not planned yet are among them.
+        """
         lacking = []
         for of, image_strip, state in self.strips():
             if of != scene:
@@ -216,7 +270,7 @@ class Plans:
             if state.plan is None:
                 frames = list(range(versions.strip_start(image_strip), versions.strip_end(image_strip)))
             else:
-                frames = state.plan.missing(present)
+                frames = state.plan.missing() if state.plan.done < len(state.plan) else []
             if frames:
                 lacking.append((image_strip, frames))
         return lacking
@@ -224,10 +278,11 @@ class Plans:
     def progress(self, image_strip: ImageStrip) -> tuple[int, int]:
         """(frames that are there, frames shown) of a strip."""
         state = self.state_of(image_strip)
-        return (state.done, len(state.plan.frames)) if state and state.plan else (0, 0)
+        return (state.plan.done, len(state.plan)) if state and state.plan else (0, 0)
 
     def files_in_use(self) -> set[str]:
         """Names of all files that any strip of the open file shows, and of the colour frames behind shadows."""
+        self.work(math.inf)
         return set().union(*(plan.files() for plan in self.all()))
 
 
@@ -236,15 +291,3 @@ def _scenes() -> Iterator[tuple[Scene, list[ImageStrip]]]:
         strips = strip.latent_strips(scene) if scene.library is None else []
         if strips:
             yield scene, strips
-
-
-def _playing() -> bool:
-    return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
-
-
-def _strips_are_dragged() -> bool:
-    return any(
-        operator.bl_idname.startswith(("TRANSFORM_OT_seq_slide", "SEQUENCER_OT_"))
-        for window in bpy.context.window_manager.windows
-        for operator in window.modal_operators
-    )

@@ -13,6 +13,9 @@ from .curves import keys_kept
 from .generator_properties import ALL_ROWS
 from .properties import CLASSES, LATENT, is_latent, settings_of
 
+FEW = 32
+"""Elements that are added one by one: each time, Blender copies all that are there."""
+
 
 def latent_strips(scene: Scene) -> list[ImageStrip]:
     """The scene's latent strips, those inside of meta strips too."""
@@ -67,8 +70,8 @@ def add_latent_strip(
     )
     strip = cast(ImageStrip, made)
     strip.directory = directory
-    for _ in range(length - 1):
-        strip.elements.append(placeholder)
+    _add_elements(scene, strip, 0, length - 1, placeholder)
+    versions.set_handles(strip, start, start + length)
     settings = settings_of(strip)
     settings.is_latent = True
     settings.choose(path, facts)
@@ -109,16 +112,24 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
     after = max(0, end - versions.content_start(strip) - len(strip.elements))
     if not before and not after:
         return False
-    names = [element.filename for element in strip.elements]
-    for _ in range(before + after):
-        strip.elements.append(placeholder)
     if before:
         with keys_kept(scene, strip):
+            _add_elements(scene, strip, before, after, placeholder)
             versions.set_content_start(strip, versions.content_start(strip) - before)
-        for i, name in enumerate([placeholder] * before + names):
-            strip.elements[i].filename = name
+    else:
+        _add_elements(scene, strip, 0, after, placeholder)
     versions.set_handles(strip, start, end)
     return True
+
+
+def _add_elements(scene: Scene, strip: ImageStrip, before: int, after: int, name: str) -> None:
+    """Add elements that show the picture `name` in front of and behind those that are there."""
+    if before + after <= FEW and not before:
+        for _ in range(after):
+            strip.elements.append(name)
+    elif before or after:
+        names = [name] * before + [element.filename for element in strip.elements] + [name] * after
+        versions.set_elements(scene, strip, names)
 
 
 def show(
@@ -129,9 +140,9 @@ def show(
     placeholder: str | None,
     keep: int | None = None,
 ) -> None:
-    """Point the elements from index `first` on at the files `names`, at the placeholder where one is not `present`.
+    """Point the elements from number `first` on at the files `names`, at the placeholder where one is not `present`.
 
-    Without a placeholder, elements whose file is missing are left as they are; so is the element of index `keep`.
+    Without a placeholder, elements whose file is missing are left as they are; so is the element of number `keep`.
     """
     elements = strip.elements
     for i, name in enumerate(names, start=first):
@@ -144,8 +155,9 @@ def show(
 def show_made(strip: ImageStrip, first: int, made: Mapping[int, str]) -> None:
     """Point elements, by their number after `first`, at files that are there now."""
     elements = strip.elements
+    count = len(elements)
     for i, name in made.items():
-        if first + i < len(elements):  # else the strip was cut since it was planned, and is planned again next
+        if first + i < count:  # else the strip was cut since it was planned, and is planned again next
             elements[first + i].filename = name
 
 

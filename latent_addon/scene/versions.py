@@ -47,6 +47,23 @@ def set_handles(strip: Strip, start: int, end: int) -> None:
         setattr(strip, left, start)
 
 
+def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
+    """Give the strip these elements, at once: appending one copies all that are there, and leaves its size unset.
+
+    Where it starts, what its handles show, its folder and its keys stay as they are.
+    """
+    editor = scene.sequence_editor
+    active, directory = editor.active_strip, strip.directory
+    own = {"scene": scene} | ({"sequencer_scene": scene} if hasattr(bpy.context, "sequencer_scene") else {})
+    editor.active_strip = strip
+    try:
+        with bpy.context.temp_override(**own):
+            bpy.ops.sequencer.change_path(directory=directory, files=[{"name": name} for name in names])
+    finally:
+        strip.directory = directory
+        editor.active_strip = active
+
+
 def sequencer_scene(context: bpy.types.Context) -> Scene:
     """The scene that the Sequencer shows, or the window's scene where Blender has only that or none is chosen."""
     return getattr(context, "sequencer_scene", None) or context.scene

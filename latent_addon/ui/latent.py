@@ -53,8 +53,8 @@ class LatentPanel(Content):
 
     def _draw_hints(self, context: Context, strip: ImageStrip, settings: LatentStripSettings) -> None:
         state = session.plans.state_of(strip)
-        if state is not None and state.planner.partial_keys and settings.interpolation == "GREAT_CIRCLE":
-            frames = state.planner.partial_keys
+        if state is not None and state.partial_keys and settings.interpolation == "GREAT_CIRCLE":
+            frames = state.partial_keys
             text = f"{frames} frames have keys of some components only; great circles pass over them."
             draw_message(self.layout, context, text, icon="INFO")
         if not settings.normalises_z and settings.space == "Z" and settings.interpolation == "FCURVE":

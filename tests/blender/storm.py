@@ -43,6 +43,7 @@ class Storm:
 
     def __init__(self, stage: Stage, seed: int):
         self.stage = stage
+        self.seed = seed
         self.random = random.Random(seed)
         self.journal: list[str] = []
         self.whole: dict[str, bytes] = {}
@@ -172,7 +173,7 @@ class Storm:
             return
         for strip in self.strips():
             state = session.plans.state_of(strip)
-            lacks = state is None or state.plan is None or state.plan.missing(session.plans.store.names())
+            lacks = state is None or state.plan is None or state.plan.missing()
             assert not lacks or session.problem(strip), f"{strip.name} lacks frames, and nobody says why"
 
     def check_after(self) -> None:
@@ -200,7 +201,7 @@ class Storm:
         assert Path(bpy.path.abspath(strip.directory)) == self.folder, f"{strip.name} shows another folder"
         at = bpy.context.scene.frame_current
         for i, (name, frame) in enumerate(zip(staging.shown(strip), state.plan.frames, strict=True)):
-            if name.startswith("placeholder_"):
+            if name.startswith("placeholder_") or i in state.plan.unknown:
                 continue
             if name != frame.name:
                 under_way = state.plan.start + i == at and not session.halted

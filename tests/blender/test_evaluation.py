@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latent_lantern.latent_addon.core import interpolation
-from latent_lantern.latent_addon.scene import curves, planning, versions
+from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session import session
 from stage import latents_by_playhead, latents_of, own_curves, planned, shown
@@ -192,18 +192,19 @@ def test_spherical_keeps_the_keys_length(strip):
 def test_keys_of_some_components_are_counted(strip):
     strip.keyframe_insert('["latent"]', index=2, frame=15)
     settings_of(strip).interpolation = "GREAT_CIRCLE"
-    planner = planning.StripPlanner()
-    planner.plan(strip, own_curves(strip))
-    assert planner.partial_keys == 1
+    session.replan()
+    assert session.plans.state_of(strip).partial_keys == 1
 
 
 def test_nothing_is_computed_twice(strip):
-    planner = planning.StripPlanner()
-    first = planner.plan(strip, own_curves(strip))
+    session.replan()
+    first = session.plans.state_of(strip).plan
     strip.id_data.frame_set(20)  # changes what is stored, not what is shown
-    assert planner.plan(strip, own_curves(strip)) is first
+    session.replan()
+    assert session.plans.state_of(strip).plan is first
     own_curves(strip).latent[0].keyframe_points[2].co[1] += 1
-    assert planner.plan(strip, own_curves(strip)) is not first
+    session.replan()
+    assert session.plans.state_of(strip).plan is not first
 
 
 def test_a_curve_that_runs_away_is_a_message_not_a_crash(stage, strip):

@@ -1,4 +1,4 @@
-"""Names, plans and the order of frames."""
+"""What a frame is named by."""
 
 from dataclasses import fields, replace
 
@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from latent_lantern.inference_server.protocol import FrameOrder, ShadowSettings
-from latent_lantern.latent_addon.core.frame_plan import FramePlan, wanted
-from latent_lantern.latent_addon.core.frame_request import FrameRequest, GeneratorFacts, frame_order, shadow_name
+from latent_lantern.latent_addon.core.frame_request import (
+    FrameNamer,
+    FrameRequest,
+    GeneratorFacts,
+    file_name,
+    frame_order,
+    shadow_name,
+)
 
 FACTS = GeneratorFacts("ab" * 32, "family", 4, 6, 128, 128)
 REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), 0.7, 8, "const", (), 128, 128, (4,))
@@ -53,6 +59,16 @@ def test_names_stay_what_they_were():
     assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_bcce3bfdc896d2a3e41f9d4977d41307a517566e.png"
 
 
+def test_requests_that_differ_in_their_latents_alone_are_named_from_one_beginning():
+    for shadow in (None, ShadowSettings(threshold=70.0)):
+        namer = FrameNamer(replace(REQUEST, latent=b"", shadow=shadow))
+        for latent in (REQUEST.latent, OTHER_VALUES["latent"]):
+            request = replace(REQUEST, latent=latent, shadow=shadow)
+            colour = namer.colour(latent)
+            assert file_name(colour, shadow=False) == request.colour_name()
+            assert file_name(namer.shown(colour), shadow=shadow is not None) == request.name()
+
+
 def test_settings_that_make_no_difference_share_frames():
     assert replace(REQUEST, psi=1.0, cutoff=3).normalised(FACTS) == replace(REQUEST, psi=1.0, cutoff=None)
     quiet = replace(FACTS, has_noise=False)
@@ -87,42 +103,3 @@ def test_an_order_survives_the_wire():
     assert FrameOrder.from_json(order.to_json()).to_json() == order.to_json()
     assert order.shadows[0].source == request.colour_name()
     assert (order.mix, order.transform) == (0.25, OTHER_VALUES["transform"])
-
-
-def plan(start, count, checkpoint="ab" * 32):
-    latents = [np.full(4, i, "<f4").tobytes() for i in range(count)]
-    return FramePlan.of(start, [replace(REQUEST, checkpoint=checkpoint, latent=latent) for latent in latents])
-
-
-def test_a_plan_knows_what_is_missing():
-    shown = plan(10, 5)
-    assert shown.missing(()) == [10, 11, 12, 13, 14]
-    assert shown.missing({shown.at(12).name}) == [10, 11, 13, 14]
-    assert shown.at(9) is None and shown.at(15) is None
-
-
-def test_held_frames_are_one_file():
-    held = FramePlan.of(1, [REQUEST, REQUEST, replace(REQUEST, psi=0.1)])
-    assert held.frames[0] is held.frames[1]
-    assert len(held.files()) == 2
-    assert len(wanted([(held, 1)], ())) == 2
-
-
-def test_frames_are_wanted_outward_from_the_playhead():
-    shown = plan(1, 7)
-    order = wanted([(shown, 4)], ())
-    assert [shown.frames.index(frame) + 1 for frame in order] == [4, 5, 3, 6, 2, 7, 1]
-
-
-def test_two_strips_share_the_device_by_distance_and_what_they_have_in_common():
-    one, other = plan(1, 3), plan(1, 3, "cd" * 32)
-    order = wanted([(one, 1), (other, 1), (one, 1)], ())
-    assert len(order) == 6
-    assert {order[0].name, order[1].name} == {one.at(1).name, other.at(1).name}
-
-
-def test_a_long_plan_is_quick_to_compare():
-    """Counted, not timed: naming 10,000 frames hashes each distinct request once."""
-    shown = plan(1, 10_000)
-    assert len(shown.files()) == 10_000
-    assert len(shown.missing(shown.files())) == 0

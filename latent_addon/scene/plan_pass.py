@@ -1,0 +1,178 @@
+"""One pass over all latent strips: plans and elements brought up to date, a few milliseconds at a time.
+
+Between two turns Blender goes on, and may free whatever it has given: so only names and numbers are kept from one turn
+to the next, and each turn looks things up anew. A pass that an edit overtakes is dropped, and another one begun; what
+it had found out is in the plans, which the next one goes on from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import bpy
+from bpy.types import ImageStrip, Scene
+
+from ..core.frame_plan import FramePlan
+from ..core.frame_store import StoreError
+from ..core.ranges import Ranges
+from . import changes, curves, planning, strip, versions
+from .planning import Changed, PlanError, StripKey
+from .properties import settings_of
+
+if TYPE_CHECKING:
+    from .plans import Plans, StripState
+
+_NUMBERS = 1 << 16
+"""Components that are evaluated before a pass may be interrupted: a few milliseconds."""
+
+_COVERED = 1024
+"""Elements that are pointed at the placeholder before that."""
+
+
+class PlanPass:
+    """A pass under way. `work` does some of it; everything is done when that returns True."""
+
+    def __init__(self, plans: Plans, keys: list[StripKey]):
+        self._plans = plans
+        self._keys = keys
+        self._end = 0.0
+        self._steps = self._run()
+
+    def work(self, seconds: float) -> bool:
+        """Work for about so long; return whether the pass is at its end."""
+        self._end = time.monotonic() + seconds
+        return next(self._steps, True) is True
+
+    def _run(self) -> Iterator[None]:
+        """Yield whenever the turn is over."""
+        strips: dict[StripKey, Iterator[None]] = {}
+        for scene in dict.fromkeys(key.scene for key in self._keys):
+            own = [key for key in self._keys if key.scene == scene]
+            try:
+                yield from self._sliced(self._begin_scene(scene, own, strips))
+            except Changed:
+                changes.mark()
+        while strips:
+            looking = _looking()
+            for key in self._nearest_first(strips):
+                for _ in strips[key]:
+                    if time.monotonic() >= self._end:
+                        yield
+                    if _looking() != looking:
+                        break
+                else:
+                    del strips[key]
+                    continue
+                break  # someone looks elsewhere now
+        self._plans.show_backgrounds()
+
+    def _sliced(self, steps: Iterator[None]) -> Iterator[None]:
+        for _ in steps:
+            if time.monotonic() >= self._end:
+                yield
+
+    def _begin_scene(self, scene: str, keys: list[StripKey], strips: dict[StripKey, Iterator[None]]) -> Iterator[None]:
+        """Find the scene's curves, and begin with its strips."""
+        found = yield from planning.survey(scene)
+        if found.loose:
+            curves.group_loose_curves(bpy.data.scenes[scene], [key.find()[1] for key in keys])
+            found = yield from planning.survey(scene)  # grouping has re-ordered the curves
+        for key in keys:
+            strips[key] = self._strip(key, found)
+
+    def _nearest_first(self, keys: Iterable[StripKey]) -> list[StripKey]:
+        """Strips in the shown scene before others, those under the playhead first, then by their distance from it."""
+        shown, _frame = _looking()
+
+        def rank(key: StripKey) -> tuple[bool, int]:
+            try:
+                scene, image_strip = key.find()
+            except Changed:
+                return False, 0  # finds out by itself
+            at, start, end = scene.frame_current, versions.strip_start(image_strip), versions.strip_end(image_strip)
+            return key.scene != shown, max(start - at, at - end + 1, 0)
+
+        return sorted(keys, key=rank)
+
+    # --- one strip ----------------------------------------------------------------------------------------------------
+
+    def _strip(self, key: StripKey, found: curves.Survey) -> Iterator[None]:
+        """Yield whenever the pass may be interrupted: after a few milliseconds at most."""
+        state = self._plans.state(key)
+        try:
+            yield from self._plan_strip(key, found, state)
+        except Changed:
+            changes.mark()
+        except (PlanError, StoreError) as error:
+            if state.plan is not None or state.problem != str(error):
+                self._plans.changed()
+            state.problem = str(error)
+            state.plan = None
+
+    def _plan_strip(self, key: StripKey, found: curves.Survey, state: StripState) -> Iterator[None]:
+        scene, image_strip = key.find()
+        settings_of(image_strip).forget_unreadable()
+        planning.check_sizes(image_strip)
+        if not self._plans.writing:
+            planning.check_effort(image_strip, curves.needs_sweep(scene, image_strip))
+        if self._plans.writing:
+            state.placeholder = self._plans.placeholder_of(image_strip)
+        elif not state.placeholder:
+            state.placeholder = image_strip.elements[0].filename
+        strip.fit_content(scene, image_strip, state.placeholder)
+        if curves.needs_sweep(scene, image_strip):
+            self._plans.swept = True
+            if self._plans.playing():
+                self._plans.postponed = True  # stepping through frames would fight with playback: afterwards, then
+                return
+        recipe = yield from planning.read_recipe(key, found.places.get(curves.path_prefix(image_strip), {}))
+        known = state.plan is not None or bool(state.problem)
+        changed = state.adopt(recipe)
+        if changed:
+            self._plans.changed()
+        state.problem = ""
+        yield from self._show(key, state, edited=changed and known)
+
+    def _show(self, key: StripKey, state: StripState, edited: bool) -> Iterator[None]:
+        """Fill the plan in and point the strip at its frames, from the playhead outward."""
+        plan = state.plan
+        assert plan is not None
+        left = Ranges([(0, len(plan))])
+        size = max(1, _NUMBERS // max(1, plan.source.width))
+        while left:
+            scene, image_strip = self._find(key, state)
+            first, end = left.take(scene.frame_current - plan.start, size)
+            self._fill_in(image_strip, plan, first, end)
+            self._plans.point(scene, image_strip, state, first, end)
+            yield
+            if edited and len(plan.unknown) > size:
+                yield from self._cover(key, state, plan)
+            edited = False
+
+    def _find(self, key: StripKey, state: StripState) -> tuple[Scene, ImageStrip]:
+        scene, image_strip = key.find()
+        if state.plan is None or not state.fits(image_strip):
+            raise Changed
+        return scene, image_strip
+
+    def _fill_in(self, image_strip: ImageStrip, plan: FramePlan, first: int, end: int) -> None:
+        try:
+            plan.fill_in(first, end, self._plans.store.names())
+        except ValueError as error:
+            raise PlanError(f"{error} Look at the F-curves of strip '{image_strip.name}'.") from error
+
+    def _cover(self, key: StripKey, state: StripState, plan: FramePlan) -> Iterator[None]:
+        """What an edit may have changed, and is not planned again in this moment, must not pass for its picture."""
+        for first, end in plan.unknown:
+            for i in range(first, end, _COVERED):
+                scene, image_strip = self._find(key, state)
+                self._plans.cover(scene, image_strip, state, i, min(end, i + _COVERED))
+                yield
+
+
+def _looking() -> tuple[str, int]:
+    """Where someone looks: the name of the shown scene, and its frame."""
+    scene = versions.sequencer_scene(bpy.context)
+    return (scene.name, scene.frame_current) if scene else ("", 0)
