@@ -159,6 +159,7 @@ class Recording:
     def __call__(self, ws: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
         self._ws.copy_(ws)
         if self._transform is not None:
+            assert transform is not None
             self._transform.copy_(transform)
         self._graph.replay()
         return self._out.clone()

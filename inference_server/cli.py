@@ -46,9 +46,8 @@ def main(arguments: list[str]) -> int:
     # Blender and the encoders want the processors too. OpenMP's threads spin while they wait, and on a machine that is
     # busy otherwise that costs most of the speed; it reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if options.command == "serve":
-        # Before anything else can print: what goes to fd 1 from here on goes to stderr.
-        messages, output = _claim_pipes()
+    # Before anything else can print: what goes to fd 1 from here on goes to stderr.
+    pipes = _claim_pipes() if options.command == "serve" else None
     needed = self_check.SERVER_PACKAGES | getattr(options, "needs", {})
     if getattr(options, "looks_for_packages", False):
         needed = {}
@@ -61,8 +60,8 @@ def main(arguments: list[str]) -> int:
         )
         return MISSING
     try:
-        if options.command == "serve":
-            return _serve(options, messages, output)
+        if pipes is not None:
+            return _serve(options, *pipes)
         if hasattr(options, "run"):
             return options.run(options)
         from . import commands

@@ -59,6 +59,8 @@ class Identities:
 
     def _remember(self, place: str, known: tuple[int, int, str]) -> None:
         with self._lock:
+            if self._known is None:
+                self._known = self._read()
             self._known[place] = known
             if abs(time.time() - known[1] / 1e9) < SETTLED_SECONDS:
                 return

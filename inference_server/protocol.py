@@ -477,7 +477,10 @@ def _colour(fields: dict[str, Any], key: str, default: tuple[int, int, int, int]
 
 def _file_name(fields: dict[str, Any], key: str) -> str:
     value = fields.get(key)
-    allowed = isinstance(value, str) and 0 < len(value) <= 120 and not value.startswith(".")
-    if not allowed or not all(c.isascii() and (c.isalnum() or c in "._-") for c in value):
+    if not isinstance(value, str) or not 0 < len(value) <= 120 or value.startswith(".") or not _is_plain(value):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a plain file name, not {quoted(value)}.")
     return value
+
+
+def _is_plain(name: str) -> bool:
+    return all(c.isascii() and (c.isalnum() or c in "._-") for c in name)

@@ -99,7 +99,7 @@ def look_of(frame: SequenceFrame, colour: bool, shadow: bool) -> ShadowSettings 
 
 def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFrame, look: ShadowSettings | None) -> str:
     """Return a hash of everything that decides a frame's pixels, as hexadecimal digits."""
-    toward = sequence.generators[frame.toward].sha256 if frame.mix else None
+    toward = sequence.generators[frame.toward].sha256 if frame.mix and frame.toward is not None else None
     settings = {
         "pixel_revision": PIXEL_REVISION,
         "generator": sequence.generators[frame.generator].sha256,
@@ -127,7 +127,8 @@ def find_checkpoints(
     and in the built-in one; only a file with the sequence's sha256 will do. Raises ProtocolError that says what each
     place holds.
     """
-    used = {frame.generator for frame in sequence.frames} | {frame.toward for frame in sequence.frames if frame.mix}
+    used = {frame.generator for frame in sequence.frames}
+    used |= {frame.toward for frame in sequence.frames if frame.mix and frame.toward is not None}
     others = [elsewhere] if elsewhere is not None else []
     if elsewhere is not None and elsewhere.is_dir():
         others = find_snapshots(elsewhere)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import torch
@@ -274,6 +274,12 @@ class Renderer:
             f"There is not enough memory on {self.device_name()} for one frame of '{info.name}' ({info.width} x "
             f"{info.height}). It is shared with Blender: use a lighter viewport or close other programs.",
         )
+
+    @overload
+    def _tensor(self, values: np.ndarray) -> torch.Tensor: ...
+
+    @overload
+    def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None: ...
 
     def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None:
         """The same numbers on the device, sent without waiting for it."""

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .protocol import (
     INVALID_PARAMS,
@@ -178,7 +178,7 @@ def _folder(params: dict[str, Any]) -> Path:
     return Path(folder)
 
 
-def _is_path(value: Any) -> bool:
+def _is_path(value: Any) -> TypeGuard[str]:
     """Whether a value can be the name of a file here at all, there or not."""
     if not isinstance(value, str) or not value or "\0" in value:
         return False

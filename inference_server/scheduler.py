@@ -84,7 +84,7 @@ class Order:
 
     def join(self, other: Order) -> None:
         """Take over another order for the same file: its shadows, and its ticket to be counted."""
-        if isinstance(self.spec, FrameOrder):
+        if isinstance(self.spec, FrameOrder) and isinstance(other.spec, FrameOrder):
             known = set(self.names)
             added = tuple(shadow for shadow in other.spec.shadows if shadow.name not in known)
             self.spec = replace(self.spec, shadows=self.spec.shadows + added)

@@ -113,6 +113,7 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
         found["remarks"].append(f"This PyTorch is made for {made_for}, but no card that it can use was found.")
     config = StyleGAN2Config(z_dim=64, w_dim=64, channels=(32, 32, 32, 32, 16), mapping_layers=2)
     torch.manual_seed(0)
+    picture = torch.empty(0)
     try:
         generator = StyleGAN2(config).eval().requires_grad_(False).to(renderer.device)
         z = torch.randn(1, config.z_dim).to(renderer.device)

@@ -156,8 +156,10 @@ class Service:
             if not wanted:
                 return
             try:
-                answer = protocol.failure if isinstance(outcome, ProtocolError) else protocol.result
-                self.connection.send(answer(identity, outcome))
+                if isinstance(outcome, ProtocolError):
+                    self.connection.send(protocol.failure(identity, outcome))
+                else:
+                    self.connection.send(protocol.result(identity, outcome))
             except ProtocolError as error:
                 self.connection.send(protocol.failure(identity, error))
             except (TypeError, ValueError) as error:  # NaN, or what JSON does not know

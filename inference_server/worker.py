@@ -205,7 +205,7 @@ class Worker:
         except Exception as error:
             self._cannot_start(head, self._unexpected(error), started)
             return
-        limit = SHADOWS_IN_A_FLIGHT if loaded is None else frames_at_once(loaded, latents.shape[1:])
+        limit = SHADOWS_IN_A_FLIGHT if loaded is None or latents is None else frames_at_once(loaded, latents.shape[1:])
         orders: list[Order] = []
         frames: list[Frame] = []
         wanted: list[int] = []
@@ -221,8 +221,9 @@ class Worker:
                 break
         if not orders:
             return
-        if loaded is not None and wanted:
-            made = self._render(loaded, latents, [orders[index].spec for index in wanted])
+        if loaded is not None and latents is not None and wanted:
+            specs = [spec for index in wanted if isinstance(spec := orders[index].spec, FrameOrder)]
+            made = self._render(loaded, latents, specs)
             for index, frame in zip(wanted, made, strict=True):
                 frames[index] = frame
         self._pipeline.add(Flight(head.ticket.job, orders, started), frames, max(limit, self._threads))
@@ -237,12 +238,14 @@ class Worker:
                 self._tidy(ticket.folder)
                 self._ready = (ticket, None)
             return None, None
+        assert isinstance(head.spec, FrameOrder)  # a ticket of shadows has no source
         toward = None if source.toward is None else (source.toward.path, source.toward.sha256)
         loaded = self.renderer.open_between(source.which.path, source.which.sha256, toward, head.spec.mix)
         if first_time:
             prepare_folder(ticket.folder)
             self._tidy(ticket.folder)
             self._ready = (ticket, _array(source.latents))
+        assert self._ready is not None and self._ready[1] is not None
         latents = self._ready[1]
         if first_time or self._checked is not loaded:
             check_latents(loaded.info, source.space, latents)
@@ -264,6 +267,7 @@ class Worker:
             self._pipeline.add(Flight(head.ticket.job, [order], started), [error], 1)
 
     def _render(self, loaded: Loaded, latents: np.ndarray, specs: list[FrameOrder]) -> list[Frame]:
+        assert self._ready is not None and self._ready[0].source is not None
         space, classes, transform = self._ready[0].source.space, None, None
         try:
             if specs[0].classes:
@@ -281,7 +285,7 @@ class Worker:
                 classes,
                 transform,
             )
-            return self.renderer.render(loaded, frames)
+            return [*self.renderer.render(loaded, frames)]
         except ProtocolError as error:
             return [error] * len(specs)
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import isqrt, prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -222,7 +223,7 @@ def _statistics(config: DCGANConfig, tensors: dict[str, torch.Tensor], names: li
     z = torch.from_numpy(np.random.RandomState(0).randn(FREEZING_BATCH, config.z_dim).astype(np.float32))
     found: dict[str, torch.Tensor] = {}
     steps = list(network.steps)
-    wanted = [network.get_submodule(name) for name in names]
+    wanted: list[Any] = [network.get_submodule(name) for name in names]
     for name, last in zip(names, wanted, strict=True):
         before = steps[: steps.index(last)]
         total, squares, count = torch.zeros(()), torch.zeros(()), 0

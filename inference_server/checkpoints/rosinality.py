@@ -7,7 +7,7 @@ encoders {"state_dict", "latent_avg"} with the generator's names after "decoder.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -114,7 +114,7 @@ def _convert(tensors: dict[str, torch.Tensor], average: torch.Tensor | None) -> 
         z_dim=first.shape[1],
         w_dim=last.shape[0],
         channels=tuple(len(ours[f"synthesis.blocks.{index}.conv1.bias"]) for index in range(blocks)),
-        base_size=tuple(ours["synthesis.blocks.0.const"].shape[1:]),
+        base_size=cast(tuple[int, int], tuple(ours["synthesis.blocks.0.const"].shape[1:])),
         image_channels=len(ours["synthesis.blocks.0.torgb.bias"]),
         mapping_layers=layers,
         mapping_lr=MAPPING_LR,

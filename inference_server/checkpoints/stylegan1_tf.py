@@ -7,7 +7,7 @@ the variables do not show (``static_kwargs``) are obeyed or refused.
 from __future__ import annotations
 
 from math import isfinite, sqrt
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ def _convert(value: Any) -> Network:
         z_dim=z_dim,
         mapping=widths,
         channels=tuple(len(block["conv1.bias"]) for block in blocks),
-        base_size=tuple(blocks[0]["const"].shape[1:]),
+        base_size=cast(tuple[int, int], tuple(blocks[0]["const"].shape[1:])),
         image_channels=len(blocks[-1]["torgb.bias"]),
         num_classes=mapping.tensor("LabelConcat/weight", 2).shape[0] if "LabelConcat/weight" in mapping else 0,
         blur=synthesis.blur(),

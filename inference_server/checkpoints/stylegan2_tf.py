@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from math import sqrt
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -80,7 +80,7 @@ def _convert(value: Any) -> Network:
         z_dim=z_dim,
         w_dim=widths[-1],
         channels=tuple(len(block["conv1.bias"]) for block in blocks),
-        base_size=tuple(blocks[0]["const"].shape[1:]),
+        base_size=cast(tuple[int, int], tuple(blocks[0]["const"].shape[1:])),
         image_channels=len(last["torgb.bias"]),
         num_classes=tensors["mapping.embed.weight"].shape[1] if embed else 0,
         mapping_layers=len(widths),

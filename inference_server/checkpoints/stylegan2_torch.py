@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -58,7 +58,9 @@ def _find(value: Any) -> Inert | dict[str, torch.Tensor] | None:
     for candidate in candidates:
         if is_module(candidate):
             synthesis = submodule(candidate, "synthesis")
-            children = synthesis.get("_modules") if synthesis is not None else {}
+            if synthesis is None:
+                continue
+            children = synthesis.get("_modules")
             if submodule(candidate, "mapping") is not None and any(
                 isinstance(key, str) and BLOCK.fullmatch(key) and submodule(synthesis, f"{key}.conv1.affine")
                 for key in list(children)[:64]
@@ -96,7 +98,7 @@ def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None) -> Ne
         z_dim=inputs - embed,
         w_dim=w_dim,
         channels=tuple(_shape(tensors, f"synthesis.{name}.conv1.weight", 4)[0] for name in names),
-        base_size=_shape(tensors, f"{first}.const", 3)[1:],
+        base_size=cast(tuple[int, int], _shape(tensors, f"{first}.const", 3)[1:]),
         image_channels=_shape(tensors, f"{last}.torgb.weight", 4)[0],
         num_classes=classes,
         mapping_layers=layers,

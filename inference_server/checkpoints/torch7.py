@@ -149,7 +149,8 @@ class _Text:
 
     def line(self) -> bytes:
         """The rest of the line, or the next if nothing is left of it: a row of numbers stands in one."""
-        start = self.position + len(re.match(rb"\s*", bytes(self.data[self.position : self.position + 64]))[0])
+        near = bytes(self.data[self.position : self.position + 64])
+        start = self.position + len(near) - len(near.lstrip())
         end, piece = start, 1 << 16
         while end < len(self.data):
             chunk = bytes(self.data[end : end + piece])

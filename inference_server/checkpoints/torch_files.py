@@ -58,6 +58,7 @@ class Storage(Inert):
     def tensor(self, budget: Budget, dtype: torch.dtype) -> torch.Tensor:
         """The numbers as a tensor of one dimension, sharing the file's memory if they are aligned in it."""
         if dtype not in self.views:
+            assert self.raw is not None
             self.views[dtype] = numbers(budget, self.raw, dtype, self.swapped)
         return self.views[dtype]
 
@@ -120,7 +121,8 @@ def make_tensor(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 def make_tensor_of_dtype(budget: Budget, arguments: tuple[Any, ...]) -> Any:
     """``torch._utils._rebuild_tensor_v3``: as the second, with its dtype seventh."""
     dtype = _DTYPES.get(arguments[6].name) if isinstance(arguments[6], Global) else None
-    return _tensor(budget, *arguments[:4], dtype) if dtype else Inert("torch", "Tensor", arguments)
+    storage, offset, size, stride = arguments[:4]
+    return _tensor(budget, storage, offset, size, stride, dtype) if dtype else Inert("torch", "Tensor", arguments)
 
 
 def make_parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 from PIL import Image
 
 from inference_server.job_folder import read_json, write_json
@@ -59,7 +61,7 @@ class Film:
         out: the data set's folder, where what was found out is kept for the next time.
     """
 
-    latents = None
+    latents: np.ndarray | None = None
 
     def __init__(self, path: Path, out: Path, settings: Settings) -> None:
         self.name, self.path, self._settings = path.name, path, settings
@@ -117,6 +119,7 @@ class Film:
     def _looked(self, report: Callable[[int, int], None]) -> Plan | None:
         thumbs, jumps, times = bytearray(), [], []
         before: np.ndarray | None = None
+        frame, shape = None, (0, 0)
         broken: list[str] = []
         for time, frame, shape in self._frames(broken):  # noqa: B007
             if self._stop():
@@ -128,7 +131,7 @@ class Film:
             before = small
             times.append(time)
             report(len(times), max(len(times), self._expected))
-        if not times:
+        if frame is None:
             raise JobError(
                 f"{self.path} has no frames that can be read{' from --start to --end' if self._is_part else ''}."
                 + (f" {broken[0]}." if broken else "")
@@ -139,7 +142,9 @@ class Film:
         for first, end in find_scenes(levels, np.array(jumps)):
             some = levels[np.unique(np.linspace(first, end - 1, LOOKED_AT).astype(int))]
             energy = np.rot90(detail(some), _turns(frame))
-            position = best_position(energy, shape[::-1] if turned else shape, self._settings.size)
+            position = best_position(
+                energy, (shape[1], shape[0]) if turned else (shape[0], shape[1]), self._settings.size
+            )
             scenes.append(Scene(first, end, round(times[first], 3), round(times[end - 1], 3), round(position, 4)))
         if not scenes:
             raise JobError(f"{self.path} has only blank frames{' from --start to --end' if self._is_part else ''}.")
@@ -155,7 +160,7 @@ class Film:
         self._expected = 0
         try:
             container = av.open(str(self.path), metadata_errors="replace")
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (FFmpegError, OSError, ValueError) as error:
             raise JobError(f"{self.path} cannot be read as a film: {_reason(error)}.") from error
         with container:
             stream = next((one for one in container.streams.video if one.codec_context is not None), None)
@@ -171,7 +176,7 @@ class Film:
                     round(container.duration / av.time_base * rate) if container.duration else 0
                 )
             if start > 1 and stream.time_base:
-                with contextlib.suppress(av.FFmpegError):  # if it cannot jump, it is read from the beginning
+                with contextlib.suppress(FFmpegError):  # if it cannot jump, it is read from the beginning
                     container.seek(int((begin + start) / stream.time_base), stream=stream)
             last = -1 / rate
             for frame in _decoded(container, stream, [] if broken is None else broken):
@@ -185,9 +190,7 @@ class Film:
                 yield time, frame, (max(1, round(frame.width * float(pixel))), frame.height)
 
 
-def _decoded(
-    container: av.container.InputContainer, stream: av.VideoStream, broken: list[str]
-) -> Iterator[av.VideoFrame]:
+def _decoded(container: InputContainer, stream: av.VideoStream, broken: list[str]) -> Iterator[av.VideoFrame]:
     packets = container.demux(stream)
     while True:
         try:
@@ -195,7 +198,7 @@ def _decoded(
             if packet is None:
                 return
             yield from packet.decode()
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             broken.append(_reason(error))  # if it was the file that ended amid a packet, no packet comes after this
 
 
@@ -241,7 +244,7 @@ def _image(frame: av.VideoFrame, shape: tuple[int, int]) -> Image.Image:
     transparent = any(component.is_alpha for component in frame.format.components)
     try:
         image = Image.fromarray(frame.to_ndarray(format="rgba" if transparent else "rgb24"))
-    except (av.FFmpegError, ValueError, MemoryError) as error:
+    except (FFmpegError, ValueError, MemoryError) as error:
         raise BadPicture(f"it cannot be read: {_reason(error)}") from error
     if image.size != shape:
         image = image.resize(shape, Image.Resampling.LANCZOS)

@@ -60,7 +60,7 @@ class Dataset:
             )
         if about.get("version") != VERSION:
             raise DatasetError(f"The data set {folder} was made by a newer Latent Lantern; update to use it.")
-        width, height, channels = (about.get(key) for key in ("width", "height", "channels"))
+        width, height, channels = (about.get(key, 0) for key in ("width", "height", "channels"))
         if not all(isinstance(side, int) and 1 <= side <= 8192 for side in (width, height)) or channels not in MODES:
             raise DatasetError(f"{folder / 'dataset.json'} does not say the pictures' size and channels; make it anew.")
         self.size: tuple[int, int] = (height, width)

@@ -47,6 +47,7 @@ class Source(Protocol):
 
     def items(self, done: Container[str]) -> Iterator[Item]:
         """The items whose key is not in `done`, in an order that never changes."""
+        ...
 
 
 class PictureFiles:

@@ -59,6 +59,8 @@ class Generator(torch.nn.Module, ABC):
     """
 
     info: GeneratorInfo
+    config: Any
+    """The kind's own configuration, see ``kinds.py``."""
     compiles = True
     """Whether torch.compile can make a whole of its passes; where they are many small pieces, tracing never pays."""
 

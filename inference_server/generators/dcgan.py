@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import isfinite, prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -300,7 +300,7 @@ class DCGAN(Generator):
         super().__init__()
         self.config = config
         self.project = Projection(config.projection, config.z_dim) if config.projection else None
-        self.layers = nn.ModuleList(Layer(layer) for layer in config.layers)
+        self.layers: Sequence[Layer] = cast(Any, nn.ModuleList(Layer(layer) for layer in config.layers))
         height, width = config.size
         self.info = GeneratorInfo(
             kind="dcgan",

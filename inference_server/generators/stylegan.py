@@ -22,7 +22,7 @@ class StyleGAN(Generator):
     """
 
     config: Any
-    mapping: torch.nn.Module
+    mapping: Any
 
     def __init__(self) -> None:
         super().__init__()

@@ -127,7 +127,8 @@ class StyleGAN1Config:
         if unknown:
             raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
         try:
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            own: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in values.items()}
+            return cls(**own)
         except TypeError as error:
             raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
 
@@ -164,11 +165,12 @@ class Mapping(nn.Module):
         exact = torch.float32 if z.device.type == "mps" else torch.float64
         x = z.to(exact)
         if self.embed is not None:
+            assert classes is not None
             x = torch.cat([x, F.linear(classes.to(exact), self.embed.weight.to(exact))], dim=1)
         if self.normalize_z:
             x = normalize(x)
         for index in range(self.num_layers):
-            layer = self.get_submodule(f"fc{index}")
+            layer: Any = self.get_submodule(f"fc{index}")
             x = F.leaky_relu(F.linear(x, layer.weight.to(exact), layer.bias.to(exact)), self.slope)
         return x.float()
 
@@ -260,7 +262,7 @@ class Synthesis(nn.Module):
     picture wait.
     """
 
-    blocks: nn.ModuleList
+    blocks: Any  # a ModuleList of SynthesisBlocks
     lod: torch.Tensor
     reached: int
     """Blocks that count."""

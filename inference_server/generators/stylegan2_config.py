@@ -125,7 +125,8 @@ class StyleGAN2Config:
         if unknown:
             raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
         try:
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+            own: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in values.items()}
+            return cls(**own)
         except TypeError as error:
             raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
 

@@ -9,6 +9,7 @@ memory is used again; a fresh page of memory costs the system more than the arit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -173,7 +174,7 @@ class Block:
             convolve.finish(rows, None if noise[1] is None else noise[1][..., begin:end, :])
             if skipped is not None:
                 rows.add_(skipped[:, :, begin:end])
-            if torgb is not None:
+            if torgb is not None and colour_weight is not None:
                 colours.append(torgb.finish(F.conv2d(rows, colour_weight, torgb.bias), None).float())
             if not is_last:
                 features.append(rows)
@@ -214,9 +215,11 @@ class Prepared:
         for block in self.blocks:
             maps: list[torch.Tensor | None] = [None] * len(block.layers)
             if noise is not None:
-                maps = [(noise[row + i] * self.strengths[row + i]).to(block.dtype) for i in range(len(block.layers))]
+                strengths: Any = self.strengths  # none is None where there is noise
+                maps = [(noise[row + i] * strengths[row + i]).to(block.dtype) for i in range(len(block.layers))]
             x, colours = block(x, ws[:, row:], maps, block is self.blocks[-1])
             row += len(block.layers)
             if colours is not None:
                 image = colours if image is None else upsample(image).add_(colours)
+        assert image is not None
         return image

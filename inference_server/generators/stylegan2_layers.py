@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import nn
@@ -222,7 +223,7 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """W+ to an image."""
 
-    blocks: nn.ModuleList
+    blocks: Any  # a ModuleList of SynthesisBlocks
 
     def __init__(self, config: StyleGAN2Config) -> None:
         super().__init__()
@@ -260,4 +261,5 @@ class Synthesis(nn.Module):
             if block.torgb is not None:
                 colours = block.torgb(x, ws[:, row])
                 image = colours if image is None else upsample(image) + colours
+        assert image is not None
         return image

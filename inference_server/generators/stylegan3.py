@@ -11,6 +11,7 @@ Every layer's sizes and filters are the file's own; nothing is designed here.
 from __future__ import annotations
 
 from math import pi, sqrt
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,6 +53,7 @@ class Mapping(nn.Module):
         x = normalize(z)
         if self.embed is not None:
             # One row of the table for one class; a blend of classes is the blend of their rows.
+            assert classes is not None
             embedded = self.embed(classes @ self.embedding if self.has_table else classes)
             x = torch.cat([x, normalize(embedded)], dim=1)
         for index in range(self.num_layers):
@@ -157,7 +159,7 @@ class SynthesisLayer(nn.Module):
 class Synthesis(nn.Module):
     """W+ to an image."""
 
-    layers: nn.ModuleList
+    layers: Any  # a ModuleList of SynthesisLayers
 
     def __init__(self, config: StyleGAN3Config) -> None:
         super().__init__()

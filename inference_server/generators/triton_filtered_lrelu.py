@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from .stylegan3_config import LayerConfig
 
@@ -175,7 +175,7 @@ def filtered_lrelu(x: torch.Tensor, layer: LayerConfig, plan: Plan) -> torch.Ten
     tiles = tiles_across * triton.cdiv(out_height, plan.side)
     if n == 0:
         return result
-    _kernel[(n * channels * tiles,)](
+    _kernel[(n * channels * tiles,)](  # pyright: ignore[reportIndexIssue]
         x,
         result,
         plan.up,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -76,18 +77,23 @@ def clean_up(figure: np.ndarray, fill_holes: int, min_area: int) -> np.ndarray:
     over edges and corners (8 neighbours). Those of at most `fill_holes` and `min_area` pixels are turned over.
     """
     if fill_holes > 0:
-        labels, count = ndimage.label(~figure)
+        labels, count = _label(~figure)
         small = np.bincount(labels.ravel(), minlength=count + 1) <= fill_holes
         for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
             small[border] = False
         small[0] = False
         figure = figure | small[labels]
     if min_area > 0:
-        labels, count = ndimage.label(figure, EIGHT_NEIGHBOURS)
+        labels, count = _label(figure, EIGHT_NEIGHBOURS)
         small = np.bincount(labels.ravel(), minlength=count + 1) <= min_area
         small[0] = False
         figure = figure & ~small[labels]
     return figure
+
+
+def _label(mask: np.ndarray, structure: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+    found: Any = ndimage.label(mask, structure)
+    return found
 
 
 def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, softness: float) -> np.ndarray:
@@ -134,7 +140,7 @@ def ink_table(settings: ShadowSettings) -> np.ndarray:
     return _blend(ground, figure, np.arange(256, dtype=np.int64)[:, None], 255)
 
 
-def _blend(first: np.ndarray, second: np.ndarray, share: np.ndarray | np.int64, whole: int) -> np.ndarray:
+def _blend(first: np.ndarray, second: np.ndarray, share: np.ndarray | np.int64, whole: int | np.integer) -> np.ndarray:
     """Return RGBA between two RGBA values (..., 4) in integers, as light through glass: weighted by their alpha."""
     first, second = first.astype(np.int64), second.astype(np.int64)
     first_weight = (whole - share) * first[..., 3:]

@@ -46,7 +46,7 @@ class RandomFeatures:
         found = []
         for weight in self._weights:
             x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight).relu_()
-            grid = [min(GRID, side) for side in x.shape[2:]]
+            grid = (min(GRID, x.shape[2]), min(GRID, x.shape[3]))
             found.append(F.adaptive_avg_pool2d(x, grid).flatten(1))
             if min(x.shape[2:]) < 4:
                 break

@@ -75,9 +75,10 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
     if count < FEWEST:
         raise JobError(f"{count} pictures are too few to compare; {FEWEST} are the least, and some hundred say more.")
     sampler: PatchSampler | None = None
+    network: RandomFeatures | None = None
     size, channels, found = (0, 0), 0, []
     for batch in batches:
-        if sampler is None:
+        if sampler is None or network is None:
             size, channels = batch.shape[1:3], batch.shape[3]
             if min(size) < PATCH:
                 raise JobError(f"Pictures of {size[1]} x {size[0]} pixels are too small; {PATCH} a side are the least.")

@@ -110,6 +110,8 @@ def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarra
     """z, float32 (n, z_dim): of the seeds, of the file, of the run's previews, or else of the seeds 1 to 16."""
     own = options.run_folder / "preview_latents.npy"
     file = own if options.latents is None and own.exists() else options.latents
+    seeds: list[int] = []
+    latents: np.ndarray | None = None
     if options.seeds is not None or file is None:
         seeds = options.seeds or list(range(1, 17))
         count = len(seeds)
@@ -124,7 +126,7 @@ def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarra
         count = len(latents)
     if count > MOST_LATENTS:
         raise UsageError(f"{count} latents are too many for one picture; {MOST_LATENTS} are the limit.")
-    if options.seeds is not None or file is None:
+    if latents is None:
         latents = sample_seeds(seeds, info.z_dim)
     check_latents(info, "z", latents)
     return latents

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from inference_server.cli import UsageError
@@ -60,12 +62,12 @@ def open_sink(out: Path, fps: Fraction) -> Iterator[Sink]:
     try:
         with make(out, fps) as sink:
             yield sink
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, FFmpegError) as error:
         raise write_failed(out, OSError(error.errno, error.strerror)) from None
 
 
 class _Film:
-    def __init__(self, container: av.container.OutputContainer, fps: Fraction) -> None:
+    def __init__(self, container: OutputContainer, fps: Fraction) -> None:
         self._container, self._fps = container, fps
         self._stream: av.VideoStream | None = None
 
@@ -74,10 +76,10 @@ class _Film:
         padding = [(0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)]
         picture = av.VideoFrame.from_ndarray(np.pad(frame, padding, mode="edge"), format="rgb24")
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", self._fps, options={"crf": QUALITY})
-            self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+            stream = self._stream = self._container.add_stream("libx264", self._fps, options={"crf": QUALITY})
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             # Said in the file: players guess colours by the picture's size otherwise.
-            context = self._stream.codec_context
+            context = stream.codec_context
             context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
             context.color_primaries = context.color_trc = BT709
         self._encode(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as chance
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -50,7 +50,8 @@ def make_room(generator: Generator, discriminator: Discriminator, level: int) ->
                 if block.torgb is not None:
                     block.torgb.weight.zero_()
                     block.torgb.bias.zero_()
-    for block in list(discriminator.blocks)[level:]:
+    blocks: list[Any] = list(discriminator.blocks)
+    for block in blocks[level:]:
         block.add_nothing()
 
 
@@ -113,7 +114,7 @@ def finish(average: Generator, seed: int) -> None:
 def averaged(average: Generator, generator: Generator, share: float) -> None:
     """Move the average ``share`` of the way towards the generator."""
     with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), share)
+        torch._foreach_lerp_(list(average.parameters()), list(generator.parameters()), share)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def fitting(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from inference_server.checkpoints import CheckpointError, load_generator
 from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.datasets.reading import Dataset
-from inference_server.generators.base import Generator
 from inference_server.generators.dcgan import DCGAN
 from inference_server.generators.stylegan2 import StyleGAN2
 from inference_server.jobs import JobError
@@ -42,16 +42,18 @@ class Start:
         self.discriminator: dict[str, torch.Tensor] = {}
         try:
             file = find_snapshots(path)[-1] if path.is_dir() else path
-            self.generator: Generator = load_generator(file)
+            generator = load_generator(file)
         except CheckpointError as error:
             raise JobError(str(error)) from error
-        config = getattr(self.generator, "config", None)
-        if not isinstance(self.generator, StyleGAN2 | DCGAN) or config is None:
-            raise JobError(f"{file.name} is a {self.generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
+        if not isinstance(generator, StyleGAN2 | DCGAN):
+            raise JobError(f"{file.name} is a {generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
+        self.generator: StyleGAN2 | DCGAN = generator
         if self.generator.info.num_classes:
             raise JobError(f"{file.name} has classes; training on is for generators without.")
-        if isinstance(self.generator, StyleGAN2) and config.architecture != "skip":
-            raise JobError(f"{file.name} has the architecture {config.architecture}; only skip can be trained on.")
+        if isinstance(generator, StyleGAN2) and generator.config.architecture != "skip":
+            raise JobError(
+                f"{file.name} has the architecture {generator.config.architecture}; only skip can be trained on."
+            )
         state = path / STATE_FILE
         if path.is_dir() and state.exists():
             tensors, _ = read_state(state)
@@ -94,6 +96,7 @@ class Start:
             return
         own = fitting(trainer.discriminator, self.discriminator)
         trainer.discriminator.load_state_dict(trainer.discriminator.state_dict() | own)
-        for index, block in enumerate(trainer.discriminator.blocks):
+        blocks: list[Any] = list(trainer.discriminator.blocks)
+        for index, block in enumerate(blocks):
             if f"blocks.{index}.conv1.weight" not in own:
                 block.add_nothing()

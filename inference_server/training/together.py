@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.heap import keep_freed_memory
@@ -39,13 +39,13 @@ class Plan:
 def train_together(plan: Plan, count: int, job: Job) -> None:
     """Train with ``count`` processes, and wait for them. Raises JobError."""
     with tempfile.TemporaryDirectory() as folder:
-        processes = multiprocessing.spawn(_work, (count, Path(folder) / "meeting", plan), nprocs=count, join=False)
+        processes = spawn(_work, (count, Path(folder) / "meeting", plan), nprocs=count, join=False)
         assert processes is not None
         asked, ended, trouble = False, False, ""
         while not ended:
             try:
                 ended = processes.join(timeout=0.5)
-            except (multiprocessing.ProcessRaisedException, multiprocessing.ProcessExitedException) as error:
+            except (ProcessRaisedException, ProcessExitedException) as error:
                 ended, trouble = True, str(error).strip().splitlines()[-1]
             if not asked and not ended and job.stop_asked():
                 asked = True

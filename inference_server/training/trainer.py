@@ -76,7 +76,7 @@ class Trainer:
         self.seen = 0
         make_room(self.generator, self.discriminator, self.level)
         for network in (self.generator, self.discriminator):
-            network.to(device=device, memory_format=torch.channels_last)
+            network.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average: Generator = copy.deepcopy(self.generator).requires_grad_(False)
         adam = settings.kind == "dcgan"
         self.g_betas = (0.5, 0.999) if adam else (0.0, 0.99)

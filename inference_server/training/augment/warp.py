@@ -7,6 +7,8 @@ smaller is filtered away before sampling, which costs a fraction.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
@@ -92,7 +94,9 @@ class _Doubled(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, gradient: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None]:
         blur_x, blur_y = ctx.saved_tensors
         gradient = gradient[:, :, ::2] + _spread(gradient[:, :, 1::2], 2, HALFWAY)
         gradient = gradient[..., ::2] + _spread(gradient[..., 1::2], 3, HALFWAY)
