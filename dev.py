@@ -96,9 +96,11 @@ def build(args: argparse.Namespace) -> int:
 
 
 def lint(args: argparse.Namespace) -> int:
-    """Check the whole tree's style and layout with ruff."""
-    ruff = [environments.ensure(environments.checks(args.python), args.python).python, "-m", "ruff"]
-    return run([*ruff, "check", ROOT]) or run([*ruff, "format", "--check", ROOT])
+    """Check the whole tree's style and layout with ruff, and its types with basedpyright."""
+    python = environments.ensure(environments.checks(args.python), args.python).python
+    ruff = [python, "-m", "ruff"]
+    types = [python, "-m", "basedpyright", "--project", ROOT, "--pythonpath", python, "--warnings"]
+    return run([*ruff, "check", ROOT]) or run([*ruff, "format", "--check", ROOT]) or run(types)
 
 
 def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str], blenders: str = "{}") -> int:
@@ -129,7 +131,7 @@ def version_tests(args: argparse.Namespace, pytest_arguments: list[str]) -> int:
     return plain_tests(args, "versions", pytest_arguments, json.dumps(pythons))
 
 
-def window_tests(args: argparse.Namespace, pytest_arguments: list[str], **extra: str) -> int:
+def window_tests(args: argparse.Namespace, pytest_arguments: list[str], artifacts: str | None = None) -> int:
     """Run tests/window: a Blender with a window, its pointer and its keys."""
     blender = window_root.blender()
     checks = environments.ensure(environments.checks(args.python), args.python)
@@ -139,14 +141,14 @@ def window_tests(args: argparse.Namespace, pytest_arguments: list[str], **extra:
         LANTERN_BLENDER=str(blender),
         LANTERN_ZIP=str(archive),
         LANTERN_SERVER_PYTHON=str(environments.server(args.python).python),
-        **extra,
+        LANTERN_ARTIFACTS=artifacts or os.environ.get("LANTERN_ARTIFACTS", ""),
     )
 
 
 def pictures(args: argparse.Namespace) -> int:
     """Make the pictures in docs/images that show Blender's window anew, from the stories in tests/window."""
     with tempfile.TemporaryDirectory(prefix="lantern-pictures-") as folder:
-        status = window_tests(args, ["-m", "pictures"], LANTERN_ARTIFACTS=folder)
+        status = window_tests(args, ["-m", "pictures"], folder)
         made = sorted(Path(folder).glob("*/documents/*.png"))
         for picture in made if status == 0 else []:
             (ROOT / "docs" / "images" / picture.name).write_bytes(picture.read_bytes())
