@@ -39,6 +39,9 @@ _PLACE = {
 _KEPT_IN = {"problem", "unreadable", "halted", "message", "error"}
 """Attributes that a panel draws."""
 
+_CHANGES = re.compile("VERSION|REVISION")
+"""Constants that other releases have otherwise: the pages are not to be rewritten for them."""
+
 _EXPLAINING = {"description", "bl_description", "help", "items"}
 """Keywords, names and functions whose texts are tooltips and help."""
 
@@ -113,7 +116,9 @@ def _assigned(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             for target in node.targets:
-                if isinstance(target, ast.Name) and target.id.isupper() and isinstance(node.value.value, (str, int)):
+                if not isinstance(target, ast.Name) or not target.id.isupper() or _CHANGES.search(target.id):
+                    continue
+                if isinstance(node.value.value, (str, int)):
                     yield target.id, str(node.value.value)
 
 
@@ -137,8 +142,13 @@ class _Reader:
                     yield from self._texts(shown)
         for node in ast.walk(self._tree):
             given_back = isinstance(node, ast.Return)
-            text_node = node.value if given_back else node
-            if text_node in self._silent or text_node in self._taken or not (given_back or isinstance(node, _TEXTS)):
+            text_node = node.value if isinstance(node, ast.Return) else node
+            if (
+                not isinstance(text_node, ast.expr)
+                or text_node in self._silent
+                or text_node in self._taken
+                or not (given_back or isinstance(node, _TEXTS))
+            ):
                 continue
             for line, text in list(self._texts(text_node)):
                 if _SENTENCE.match(text) or (given_back and _GIVEN_BACK.match(text)):
@@ -230,7 +240,11 @@ def _shown_later(function: ast.FunctionDef, shown_by: Callable[[ast.AST], Iterat
 
 
 def _sum(node: ast.expr) -> list[ast.expr]:
-    return [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) else []
+    """The parts of texts that are put together; none of a sum of numbers."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
+        return []
+    parts = [node.left, node.right]
+    return [] if any(isinstance(part, ast.Constant) and not isinstance(part.value, str) for part in parts) else parts
 
 
 def _name(node: ast.AST) -> str:

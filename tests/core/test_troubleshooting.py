@@ -68,6 +68,7 @@ def written(folder: Path, source: str) -> list[str]:
             'def f():\n    text = "Late it came on"\n    text += f" and went"\n    self.report(L, text)',
             ["Late it came on", "and went"],
         ),
+        ('tell("info", f"Looking at {i + 1} of {n} pictures.")', ["Looking at … of … pictures."]),
         ('def f():\n    return f"is a {kind} of archive"', ["is a … of archive"]),
         ('def f():\n    words = f"Something {kind} went wrong."', ["Something … went wrong."]),
         ('class A:\n    """A sentence that explains a class."""', []),
