@@ -7,10 +7,14 @@ put into `value`. It is begun in the second tick after it was seen, so that the 
 import importlib
 import json
 import os
+import sys
 import traceback
 from pathlib import Path
 
 import bpy
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import measuring
 
 FOLDER = Path(os.environ["LANTERN_DRIVER"])
 EVERY = 0.01
@@ -44,6 +48,12 @@ def rectangle(area_type, region_type):
     window, area = place_of(area_type)
     region = region_of(area, region_type)
     return window.x + region.x, window.y + region.y, region.width, region.height
+
+
+def whole(area_type):
+    """Left, bottom, width and height of an editor."""
+    window, area = place_of(area_type)
+    return window.x + area.x, window.y + area.y, area.width, area.height
 
 
 def context_of(area_type, region_type="WINDOW"):
@@ -132,6 +142,30 @@ def key_frames():
         for curve in curves.latent.values():
             found |= {round(point.co.x) for point in curve.keyframe_points}
     return sorted(found)
+
+
+def strokes():
+    """How many strokes all drawings have together."""
+    versions = addon("scene.versions")
+    return sum(
+        len(frame.drawing.strokes)
+        for data in versions.grease_pencils()
+        for layer in data.layers
+        for frame in layer.frames
+    )
+
+
+def cut_in_panels(area_type):
+    """What has too little room in our panels, all drawn in the sidebar as it is: [[panel, text, pixels]]."""
+    found, drawn = [], 0
+    with context_of(area_type, "UI"):
+        for content in addon("ui.panels").CONTENTS:
+            if hasattr(content, "poll") and not content.poll(bpy.context):
+                continue
+            texts, cut = measuring.cut_texts(content, bpy.context)
+            drawn += len(texts)
+            found += [[content.bl_label, *each] for each in cut]
+    return {"drawn": drawn, "cut": found}
 
 
 _names = globals()

@@ -38,6 +38,13 @@ class Person:
         self.screen.xdotool("click", button)
         self.settle()
 
+    def click_with(self, key: str, place: Point) -> None:
+        """Click while a key is held."""
+        self.point(place)
+        self.settle()
+        self.screen.xdotool("keydown", key, "click", 1, "keyup", key)
+        self.settle()
+
     def double_click(self, place: Point) -> None:
         """Click twice."""
         self.click(place)

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ class Story:
         python.chmod(0o755)
         self._use_python(str(python))
 
+    def use_python_that_hangs(self) -> None:
+        """Use a program that says nothing, as a server's Python."""
+        python = self.folder / "python"
+        python.write_text("#!/bin/sh\nexec sleep 600\n", "utf-8")
+        python.chmod(0o755)
+        self._use_python(str(python))
+
     def _use_python(self, python: str) -> None:
         self.blender.run(
             f"addon('session').session.client.stop()\naddon('preferences').preferences().server_python = {python!r}"
@@ -93,11 +101,15 @@ class Story:
         """A strip with latents of these seeds at these frames, all made; not by pointer, for stories begin with it."""
         self.blender.run("addon('session').session.start_server()")
         self.blender.until("addon('session').session.client.state.name == 'READY'")
+        self.blender.run("addon('preferences').preferences().make_automatically = False")
         self.operate(f"lantern.add_latent_strip(length={length})")
         for frame, seed in keys.items():
             self.blender.run(f"bpy.context.scene.frame_set({frame})")
             self.operate(f"lantern.randomise(seed={seed})")
             self.operate("lantern.insert_latent_key()")
+        self.blender.run(
+            "addon('preferences').preferences().make_automatically = True\naddon('session').session.make_missing()"
+        )
         self.filled()
         self.forget_orders()
 
@@ -139,6 +151,13 @@ class Story:
         """File names at the frames of a strip."""
         return self.blender.look(f"shown_names({strip})")
 
+    def until_ended(self, process: int, patience: float = 60.0) -> None:
+        """Wait for the end of a process that Blender has started."""
+        end = time.monotonic() + patience
+        while Path(f"/proc/{process}").exists() and "Z" not in Path(f"/proc/{process}/stat").read_text().split(")")[-1]:
+            assert time.monotonic() < end, f"process {process} still runs"
+            time.sleep(0.05)
+
     def key_frames(self) -> list[int]:
         """Frames at which any curve of the scene has a key."""
         return self.blender.look("key_frames()")
@@ -153,6 +172,18 @@ class Story:
         """How many of the pixels differ to be seen, 0 to 1."""
         difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).convert("L")
         return sum(difference.histogram()[16:]) / (first.width * first.height)
+
+    def document(self, name: str, area: str | None = None) -> None:
+        """Keep a picture of the screen, or of an editor, for the documents: small, for few colours are enough."""
+        folder = self.folder / "documents"
+        folder.mkdir(exist_ok=True)
+        shown = self.picture(name)
+        if area is not None:
+            x, y, width, height = self.blender.look(f"whole({area!r})")
+            shown = shown.crop((x, self.blender.screen.height - y - height, x + width, self.blender.screen.height - y))
+        shown.quantize(colors=192, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+            folder / f"{name}.png", optimize=True
+        )
 
     def picture(self, name: str, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
         """Keep a picture of the screen, and return it, or the region that is asked for."""

@@ -10,7 +10,7 @@ def edit_curves(story: Story) -> None:
     story.person.over("VIEW_3D")
     story.person.keys("shift+F6")
     story.person.over("GRAPH_EDITOR")
-    story.person.keys("Home")
+    story.person.keys("n", "Home")
 
 
 def drag_keys(story: Story, frame: int, by: str) -> None:
@@ -78,6 +78,7 @@ def test_a_strip_is_moved_duplicated_and_cut_without_a_frame_made_again(story: S
     assert story.strips() == [("Latent", 1, 11, 34)] and story.shown() == frames
     assert story.key_frames() == [11, 22, 34]
 
+    person.click(story.place_in_view("SEQUENCE_EDITOR", 22, 1.3))
     person.keys("shift+d", "4", "0", "Return")
     story.filled()
     assert [strip[1:] for strip in story.strips()] == [(1, 11, 34), (1, 51, 74)]

@@ -1,0 +1,157 @@
+"""Runs in Blender: draws our panels into layouts that measure, and tells which texts have too little room.
+
+Blender does not say where it puts a button. But how it lays out a sidebar is known: a column gives its whole width to
+each item, a row shares it out by what the items need, a split by its factor, a box takes a margin. What an item needs
+is its text in the interface's font, a margin, and an icon. `MARGINS` are pixels at an interface scale of 1, seen in
+Blender 5.2; at 1.5 all grow alike.
+"""
+
+import blf
+import bpy
+
+SIDEBAR, BOX, TEXT, ICON, DROPDOWN, NUMBER = 58, 12, 14, 20, 12, 40
+"""What takes room: a panel's edges and the tabs; a box; a button's margins; an icon; a menu's arrow; digits."""
+
+SPLIT = 0.4
+"""The part of the width that names of properties have."""
+
+
+class Measured:
+    """Stands for a UILayout: keeps what is drawn as a tree. direction: "column", "row", "split" or "box"."""
+
+    def __init__(self, direction="column", parent=None, factor=0.0):
+        self.direction, self.factor = direction, factor or 0.5
+        self.items = []
+        self.use_property_split = parent.use_property_split if parent else False
+        self.use_property_decorate = True
+
+    def _inner(self, direction, factor=0.0):
+        inner = Measured(direction, self, factor)
+        self.items.append(inner)
+        return inner
+
+    def column(self, **_):
+        return self._inner("column")
+
+    def row(self, **_):
+        return self._inner("row")
+
+    def box(self):
+        return self._inner("box")
+
+    def split(self, factor=0.0, **_):
+        return self._inner("split", factor)
+
+    def label(self, text="", icon="NONE", icon_value=0):
+        self._leaf(text, icon != "NONE" or icon_value)
+
+    def operator(self, idname, text=None, icon="NONE", **_):
+        group, _, name = idname.partition(".")
+        about = getattr(getattr(bpy.ops, group), name).get_rna_type()
+        self._leaf(about.name if text is None else text, icon != "NONE")
+        return Anything()
+
+    def operator_menu_enum(self, _idname, _prop, text="", icon="NONE"):
+        self._leaf(text, icon != "NONE", DROPDOWN)
+
+    def progress(self, factor=0.0, text=""):
+        self._leaf(text, False)
+
+    def prop(self, data, name, text=None, icon="NONE", emboss=True, placeholder=None):
+        about = data.bl_rna.properties[name]
+        shown = about.name if text is None else text
+        value = self._value(data, about)
+        if self.use_property_split and about.type != "BOOLEAN":
+            split = self._inner("split", SPLIT)
+            split._leaf(shown, False)
+            split._leaf(*value)
+        elif about.type in ("INT", "FLOAT"):
+            self._leaf(f"{shown} {value[0]}" if shown else value[0], False, NUMBER / 2)
+        elif about.type == "BOOLEAN" and self.use_property_split:
+            self._inner("split", SPLIT)._leaf("", False)
+            self.items[-1]._leaf(shown, True)
+        else:
+            self._leaf(shown, True)
+
+    @staticmethod
+    def _value(data, about):
+        if about.type == "ENUM":
+            chosen = getattr(data, about.identifier)
+            names = [item.name for item in about.enum_items if item.identifier == chosen]
+            return (names[0] if names else "", False, DROPDOWN)
+        if about.type == "STRING" or getattr(about, "is_array", False):
+            return ("", False)  # text of the user's own scrolls
+        return ("00.000" if about.type == "FLOAT" else "0000", False, NUMBER / 2)
+
+    def template_list(self, *_, **__):
+        """The user's own names; they may be cut."""
+
+    def template_icon(self, *_, **__):
+        """A picture."""
+
+    def _leaf(self, text, icon, more=0):
+        self.items.append((text, bool(icon), more))
+
+
+class Anything:
+    """Takes every attribute, as an operator's properties do."""
+
+
+def need(item, scale):
+    """Pixels that an item needs."""
+    if isinstance(item, Measured):
+        if item.direction == "split":
+            return 0  # it takes what it gets
+        needs = [need(inner, scale) for inner in item.items]
+        if item.direction == "row":
+            return sum(needs)
+        return max(needs, default=0) + (BOX * scale if item.direction == "box" else 0)
+    text, icon, more = item
+    blf.size(0, bpy.context.preferences.ui_styles[0].widget.points * scale)
+    width = blf.dimensions(0, text)[0] if text else 0
+    return width + ((TEXT if text else 0) + (ICON if icon or not text else 0) + more) * scale
+
+
+def cut(item, width, scale):
+    """Texts in a tree that need more than they get of `width` pixels, as [(text, pixels too few)]."""
+    if not isinstance(item, Measured):
+        lacking = need(item, scale) - width
+        return [(item[0], round(lacking))] if item[0] and lacking > 0.5 else []
+    if item.direction == "row":
+        lacking = need(item, scale) - width
+        if lacking > 0.5:
+            return [(" | ".join(texts(item)), round(lacking))]
+        return []
+    if item.direction == "split":
+        others = len(item.items) - 1
+        parts = [item.factor, *[(1 - item.factor) / others] * others] if others else [item.factor]
+        pairs = zip(item.items, parts, strict=True)
+        return [each for inner, part in pairs for each in cut(inner, width * part, scale)]
+    inside = width - (BOX * scale if item.direction == "box" else 0)
+    return [each for inner in item.items for each in cut(inner, inside, scale)]
+
+
+def texts(item):
+    """All texts of a tree."""
+    if not isinstance(item, Measured):
+        return [item[0]] if item[0] else []
+    return [text for inner in item.items for text in texts(inner)]
+
+
+class Self:
+    """Stands for a panel."""
+
+    def __init__(self, content, layout):
+        self._content, self.layout = content, layout
+
+    def __getattr__(self, name):
+        found = getattr(self._content, name)
+        return found.__get__(self) if hasattr(found, "__get__") else found
+
+
+def cut_texts(content, context):
+    """Texts that a panel cuts in the region of the context: (texts, those cut)."""
+    layout = Measured()
+    scale = context.preferences.system.ui_scale
+    content.draw(Self(content, layout), context)
+    return texts(layout), cut(layout, context.region.width - SIDEBAR * scale, scale)

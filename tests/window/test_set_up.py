@@ -1,0 +1,48 @@
+"""Set Up Inference, by clicks in the preferences: planned, installed from a folder of tiny wheels, ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from story import Story
+
+from tests.fake_wheels import write_server, write_wheels
+
+
+def use_tiny_wheels(story: Story) -> None:
+    """Let the real engine install for a server that needs little."""
+    server, wheels = write_server(story.folder / "server"), write_wheels(story.folder / "wheels")
+    story.blender.run(
+        "import sys, pathlib\n"
+        "inference = addon('inference').inference\n"
+        "inference._setup = addon('environments.installation').Setup(\n"
+        f"    inference.setup.folder, pathlib.Path({str(server)!r}), pathlib.Path(sys.executable))\n"
+        f"addon('preferences').preferences().wheels_folder = {str(wheels)!r}\n"
+        "inference.look()"
+    )
+
+
+@pytest.mark.pictures
+def test_inference_is_set_up_by_clicks(story: Story) -> None:
+    blender, person = story.blender, story.person
+    blender.run("addon('preferences').preferences().server_python = ''")
+    person.press("lantern.add_latent_strip")
+    person.see()
+    person.press("preferences.addon_show")
+    blender.until("any(area.type == 'PREFERENCES' for area in windows()[-1].screen.areas)")
+    person.see()
+    person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
+    blender.until("addon('inference').inference.plan is not None")
+    story.document("inference-plan", "PREFERENCES")
+    person.press("lantern.cancel_set_up", "PREFERENCES", "WINDOW", across=0.8)
+    assert not blender.look("__import__('os').path.exists(addon('inference').inference.setup.folder)")
+
+    use_tiny_wheels(story)
+    person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
+    blender.until("addon('inference').inference.plan is not None")
+    person.press("lantern.install_inference", "PREFERENCES", "WINDOW", across=0.3)
+    blender.until("addon('inference').inference.status.state.name == 'READY'")
+    story.document("inference-ready", "PREFERENCES")
+    python = Path(blender.look("str(addon('inference').inference.setup.status.python)"))
+    assert python.exists() and story.folder in python.parents
