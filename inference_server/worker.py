@@ -114,7 +114,7 @@ class Worker:
         """Return the snapshots of a folder, or of the built-in generator; none of a file. Their hashes are known
         thereafter. On the files thread."""
         place = BUILTIN_RUN if path is None else Path(path)
-        if place.is_dir():
+        if os.path.isdir(place):  # which a path too long for any file is not, and no error either
             return read_run(place, self.renderer.identities, self.renderer.cache, self._connection.log)
         self.renderer.identities.of(place)
         return []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ def identity(path: str | None) -> tuple[str, int]:
     if path is None:
         return BUILT_IN_SHA256, 0
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe might be to wait for ever
+            raise OSError(0, "it is not a file")
         contents = Path(path).read_bytes()
     except OSError as error:
         text = f"'{path}' cannot be read: {error.strerror}."

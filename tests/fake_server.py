@@ -200,7 +200,7 @@ class FakeServer:
 
     def _describe(self, params: dict[str, Any]) -> dict[str, Any]:
         path = params.get("path")
-        run = fake_files.snapshots_of(path) if path is not None and Path(path).is_dir() else []
+        run = fake_files.snapshots_of(path) if path is not None and os.path.isdir(path) else []
         file = run[-1]["path"] if run else path
         sha256, size = fake_files.identity(file)
         return self._facts | {
