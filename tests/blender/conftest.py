@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import traceback
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING
 import bpy
 import pytest
 
-from installed import add_alias
+from installed import DEPRECATED, add_alias
 from tools import blender_session
 
 if TYPE_CHECKING:
     from stage import Stage  # imports from the extension, which is installed only when tests are collected
-
-DEPRECATED = re.compile(r"^.*deprecat.*$", re.IGNORECASE | re.MULTILINE)
 
 
 def pytest_configure(config: pytest.Config) -> None:

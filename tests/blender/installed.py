@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 NAME = "latent_lantern"
+DEPRECATED = re.compile(r"^.*deprecat.*$", re.IGNORECASE | re.MULTILINE)
+"""What Blender prints where it cannot raise: in a callback, and in C."""
 
 
 class InstalledExtension:
