@@ -11,6 +11,7 @@ from ..preferences import preferences
 from ..reloading import reload_soon
 from ..session import session
 from ..training import training
+from ..worker.launch import python_of_folder
 
 TIMEOUT = 4 * 3600.0
 """Seconds that operators without a window wait for a set-up; gigabytes over a slow line take hours."""
@@ -223,7 +224,7 @@ class TryingOperator(Operator):
 
 
 class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
-    """Choose a Python that has torch, instead of what Set Up Inference installs. It is tried at once"""
+    """Choose a Python that has torch, or its environment's folder, for use instead of Set Up Inference. It is tried"""
 
     bl_idname = "lantern.use_own_python"
     bl_label = "Use My Own Python"
@@ -239,7 +240,8 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
 
     def execute(self, _context: Context) -> set[str]:
         session.leave_python()
-        preferences().server_python = self.filepath  # pyright: ignore[reportAttributeAccessIssue]
+        chosen = self.filepath  # pyright: ignore[reportAttributeAccessIssue]
+        preferences().server_python = python_of_folder(chosen) or chosen
         return self._try()
 
 

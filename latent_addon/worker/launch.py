@@ -18,6 +18,15 @@ def check_python(python: str) -> str:
     return ""
 
 
+def python_of_folder(folder: str) -> str:
+    """Return the Python of the environment in a folder, "" if it is no folder of one."""
+    for name in ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe"):
+        path = Path(folder, name)
+        if path.is_file():
+            return str(path)
+    return ""
+
+
 def module_command(python: str, root: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """Return the command line and the whole environment of `python -m inference_server` on this machine.
 

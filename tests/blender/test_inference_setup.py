@@ -440,6 +440,15 @@ def test_an_own_python_that_cannot_be_used_says_why(setup, stage, preferences, t
     assert "It has no torch" not in said(drawn_preferences(preferences))
 
 
+def test_an_environment_is_chosen_by_its_folder(setup, stage, preferences, tmp_path):
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    python = tmp_path / "venv" / "bin" / "python3"
+    python.symlink_to(stage.good_python)
+    setup.finds = Checked(python=python, device_name="a fake", torch="0")
+    assert bpy.ops.lantern.use_own_python(filepath=str(tmp_path / "venv")) == {"FINISHED"}
+    assert preferences.server_python == str(python)
+
+
 def test_another_python_is_used_from_the_next_frame_on(setup, stage):
     stage.preferences.server_python = stage.good_python
     stage.keyed_strip(length=4)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from latent_lantern.latent_addon.worker.launch import check_python, server_command
+import pytest
+
+from latent_lantern.latent_addon.worker.launch import check_python, python_of_folder, server_command
 
 
 def test_a_python_that_can_be_started_passes() -> None:
@@ -21,6 +23,15 @@ def test_what_is_no_python_is_named(tmp_path: Path) -> None:
     assert f"no Python at '{tmp_path / 'gone'}'" in check_python(str(tmp_path / "gone"))
     # root may execute anything with an x bit, and nothing without
     assert "not a program" in check_python(str(text))
+
+
+@pytest.mark.parametrize("name", ["bin/python3", "bin/python", "Scripts/python.exe"])
+def test_the_python_of_an_environment_is_found(tmp_path: Path, name: str) -> None:
+    assert python_of_folder(str(tmp_path)) == ""
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    assert Path(python_of_folder(str(tmp_path))) == tmp_path / name
+    assert python_of_folder(str(tmp_path / name)) == ""
 
 
 def test_the_server_sees_only_the_extension(tmp_path: Path, monkeypatch) -> None:
