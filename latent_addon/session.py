@@ -61,6 +61,8 @@ class Session:
         self.busy_rendering = False
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
+        self._left: FrameStore | None = None
+        """The temporary folder that is being saved away from."""
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
         self._previews: dict[str, tuple[str, str, int]] = {}
         """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
@@ -218,8 +220,10 @@ class Session:
     def before_save(self, blend: str) -> None:
         """Bring the frames along to where the file is being saved, and let the strips name that place.
 
-        At the first save they move out of the temporary folder; Save As elsewhere links or copies those in use.
+        They are linked or copied: whether the file will be saved there is not known yet. At the first save all frames
+        come along, and leave the temporary folder once that has gone well; at Save As elsewhere, those in use.
         """
+        self._left = None
         if not blend or not self.plans.all():
             return
         target = frame_folder_for(preferences().frame_folder, blend)
@@ -229,18 +233,24 @@ class Session:
         store = FrameStore(target.path)
         try:
             names = self.plans.store.names() if first else self.plans.files_in_use()
-            store.adopt(self.plans.folder.path, names, move=first)
+            store.adopt(self.plans.folder.path, names)
+            if first:
+                self._left = self.plans.store
             for _scene, image_strip, state in self.plans.strips():
                 if state.plan is not None:  # else its frames are not known, nor is its size to be believed
                     store.placeholder(*settings_of(image_strip).picture_size())
+                if state.plan is not None or first:
                     image_strip.directory = target.directory
         except StoreError as error:
             self.halt(str(error))
 
     def after_save(self) -> None:
-        """Let the strips name the folder of the open file: after a Save Copy it is not the one just saved."""
+        """Let the strips name the folder of the open file: after a Save Copy, or a failure, it is not that one."""
         self.find_folder()
         self.plans.name_folder()
+        if self._left is not None and bpy.data.filepath:
+            self._left.leave_to(self.plans.store)
+        self._left = None
         changes.mark()
 
     def _keep_to_budget(self) -> None:
@@ -349,9 +359,9 @@ class Session:
             scenes = [scene] if scene else list(bpy.data.scenes)
             return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
-        self.wait(ended, timeout)
+        in_time = self.wait(ended, timeout)
         self.plans.settle()
-        return ended() and not self.halted and not lacking()
+        return in_time and not self.halted and not lacking()
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""

@@ -145,7 +145,7 @@ class FrameStore:
         return [name for name in names if self._is_whole(name)]
 
     def discard(self, names: Iterable[str]) -> None:
-        """Delete frames that turned out to be damaged."""
+        """Delete frames, damaged ones or ones that are elsewhere, too."""
         for name in names:
             self._forget(name)
             with contextlib.suppress(OSError):
@@ -174,12 +174,12 @@ class FrameStore:
                 temporary.unlink()
             raise StoreError(_cannot_write(self.folder, error)) from error
 
-    def adopt(self, other: Path, names: Collection[str], move: bool) -> int:
+    def adopt(self, other: Path, names: Collection[str]) -> int:
         """Take files of another store's folder into this one; return how many came.
 
-        Files that are whole here are left as they are (same name, same content), files that are not whole there are
-        passed over. `move` takes them away from `other`; else they are hard-linked where the disk can, copied where it
-        cannot. Raises StoreError; what had come by then stays, and nothing is lost from `other` before it is here.
+        They are hard-linked where the disk can, copied where it cannot, and stay in `other`. Files that are whole here
+        are left as they are (same name, same content), files that are not whole there are passed over. Raises
+        StoreError; what had come by then stays.
         """
         came = 0
         try:
@@ -188,29 +188,16 @@ class FrameStore:
                 source, target = other / name, self.folder / name
                 if is_frame(target, name) or not is_frame(source, name):
                     continue
-                self._bring(source, target, move)
+                _bring(source, target)
                 came += 1
         except OSError as error:
             raise StoreError(_cannot_write(self.folder, error)) from error
         return came
 
-    def _bring(self, source: Path, target: Path, move: bool) -> None:
-        try:
-            if move:
-                os.replace(source, target)
-            else:
-                os.link(source, target)
-            return
-        except OSError:  # another disk, or one without links; or a damaged file is in the way of the link
-            temporary = part_beside(target)
-            try:
-                shutil.copyfile(source, temporary)
-                os.replace(temporary, target)
-            finally:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-        if move:
-            source.unlink()
+    def leave_to(self, other: FrameStore) -> None:
+        """Delete the frames that are whole in another store's folder, too."""
+        if other.folder != self.folder:
+            self.discard([name for name in self._names if is_frame(other.folder / name, name)])
 
     def size(self) -> int:
         """Bytes of all frames."""
@@ -242,6 +229,19 @@ def _frame_names(folder: Path) -> set[str]:
         return {name for name in os.listdir(folder) if _is_frame(name)}
     except OSError:
         return set()
+
+
+def _bring(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links; or a damaged file is in the way
+        temporary = part_beside(target)
+        try:
+            shutil.copyfile(source, temporary)
+            os.replace(temporary, target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def _content(path: Path) -> bytes:

@@ -344,6 +344,26 @@ def save(storm: Storm) -> str:
     return f"{'copy' if copy else 'as'} {target.parent.name}"
 
 
+def save_on_the_small_disk(storm: Storm) -> str | None:
+    """Which may be full, or locked: then the file is not saved, and the frames stay."""
+    if storm.disk is None:
+        return None
+    target = storm.disk.path / "project" / "shot.blend"
+    wanted, before = session.plans.files_in_use() & storm.whole.keys(), storm.folder
+    try:
+        target.parent.mkdir(exist_ok=True)
+        bpy.ops.wm.save_as_mainfile(filepath=str(target))
+    except (OSError, RuntimeError) as error:
+        storm.tick("save")
+        assert storm.folder == before
+        return f"failed: {error}"
+    storm.tick("save")
+    lost = [name for name in wanted if not (storm.folder / name).is_file()]
+    assert not lost or session.halted, f"{lost} did not come along"
+    storm.whole = {name: data for name, data in storm.whole.items() if (storm.folder / name).is_file()}
+    return f"saved, {len(lost)} stayed behind"
+
+
 def open_again(storm: Storm) -> str | None:
     if not bpy.data.filepath or not Path(bpy.data.filepath).is_file():
         return None
@@ -384,7 +404,16 @@ FAULTS: tuple[Deed, ...] = (
 EDITS: tuple[Deed, ...] = (change_truncation, change_and_key, show_shadow, trim_strip)
 """Each is a step that can be undone."""
 
-OTHER: tuple[Deed, ...] = (move_playhead, undo, redo, cancel, click_make_frames, save, open_again)
+OTHER: tuple[Deed, ...] = (
+    move_playhead,
+    undo,
+    redo,
+    cancel,
+    click_make_frames,
+    save,
+    save_on_the_small_disk,
+    open_again,
+)
 
 
 def do_one(storm: Storm) -> None:

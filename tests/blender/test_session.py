@@ -212,6 +212,38 @@ def test_the_first_save_moves_frames_beside_the_file(stage, tmp_path):
     assert stage.ordered() == []
 
 
+@pytest.mark.parametrize("how", ["copy", "blocked", "full"])
+def test_frames_stay_where_they_are_until_the_file_is_saved(stage, tmp_path, monkeypatch, how):
+    strip = stage.keyed_strip()
+    temporary = session.plans.store.folder
+    pictures = shown(strip)
+    stage.ordered()
+    target = tmp_path / "shots" / "one.blend"
+    target.parent.mkdir()
+    if how == "copy":
+        assert bpy.ops.wm.save_as_mainfile(filepath=str(target), copy=True) == {"FINISHED"}
+        assert set(pictures) <= {path.name for path in (tmp_path / "shots/latent_lantern/frames").iterdir()}
+    else:
+        if how == "full":
+            come = []
+
+            def link(source, target):
+                if len(come) > 5:
+                    raise OSError(28, "No space left on device")
+                come.append(target)
+
+            monkeypatch.setattr("os.link", link)
+            monkeypatch.setattr("shutil.copyfile", link)
+        target.mkdir()  # which no file can replace
+        with pytest.raises(RuntimeError):
+            bpy.ops.wm.save_as_mainfile(filepath=str(target))
+        assert bool(session.halted) == (how == "full")
+    stage.fill()
+    assert bpy.data.filepath == "" and stage.ordered() == []
+    assert session.plans.store.folder == temporary and shown(strip) == pictures
+    assert Path(bpy.path.abspath(strip.directory)) == temporary
+
+
 def test_a_saved_file_opens_elsewhere_with_every_picture(stage, tmp_path):
     pictures = shown(stage.keyed_strip())
     save(tmp_path / "shots" / "one.blend")
