@@ -90,9 +90,10 @@ class Plans:
         self._pass: PlanPass | None = None
 
     def forget(self) -> None:
-        """Drop all plans: another file is being opened."""
+        """Drop all plans, and what is known of the folder: another file is being opened."""
         self._states.clear()
         self._pass = None
+        self.store = FrameStore(self.folder.path)
 
     def use_folder(self, folder: FrameFolder) -> None:
         """Let frames lie in another folder."""
