@@ -206,7 +206,7 @@ class ClientSide:
         self._dice = dice
         self.outcomes: dict[int, int] = {}
         self._notified = 0
-        self._client = client_module.InferenceClient(self._on_notification)
+        self._client = client_module.InferenceClient(self._on_notification, clock=lambda: 0.0)  # never "silent"
         client_module.ServerProcess = ScriptedServer
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:

@@ -27,8 +27,9 @@ def not_greeted(error: protocol.ProtocolError) -> str:
 
 def mismatched(server: object) -> str:
     """The server is of another release; `server` is the version it gave, None if none."""
+    version = protocol.readable(str(server or "unknown"))[:40]
     return (
-        f"The inference server is version {server or 'unknown'} and this add-on needs {protocol.SERVER_VERSION}: "
+        f"The inference server is version {version} and this add-on needs {protocol.SERVER_VERSION}: "
         "they must come from one release. Press Repair in the Lantern tab, or restart Blender."
     )
 

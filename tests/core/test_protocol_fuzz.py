@@ -229,6 +229,11 @@ def test_what_a_server_says_can_be_shown() -> None:
     greeting = {"protocol": addon_protocol.PROTOCOL_VERSION, "pixel_revision": addon_protocol.PIXEL_REVISION}
     side._hear([protocol.result(side._client._last_identity, greeting | {"device": "a word"})])
     assert side._client.greeting["device"] == {}
+    side._client.kill()
+    side._client.start(["server"])
+    side._hear([protocol.result(side._client._last_identity, {"server": "\ud800" * 5000})])
+    assert side._client.state is client_module.ServerState.FAILED
+    assert len(side._client.message) < 300 and side._client.message.encode()
 
 
 def test_a_shadow_is_not_written_over_its_source() -> None:
