@@ -107,7 +107,7 @@ class LANTERN_OT_stop_server(Operator):
     def execute(self, _context: Context) -> set[str]:
         if session.feeder.busy:
             session.halt("Stopped. Press Make Frames to go on.")
-        session.client.stop()
+        session.client.dismiss()
         return {"FINISHED"}
 
 

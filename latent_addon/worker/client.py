@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import queue
+import threading
 import time
 import traceback
 import weakref
@@ -127,25 +128,38 @@ class InferenceClient:
         self._set_state(ServerState.STARTING, "")
 
     def stop(self, patience: float = 2.0) -> None:
-        """End the server, politely for `patience` seconds, then not.
+        """End the server, politely for `patience` seconds, then not; wait until it is gone.
 
         What it still says is dropped; open requests get their errors with the next drain.
         """
-        server = self._server
-        if server is not None:
-            if self.state is ServerState.READY:
-                server.send(protocol.encode_message(protocol.request(self._next_identity(), "shutdown")))
-                server.close()
-                ended = server.wait(patience)
-            else:
-                server.close()
-                ended = server.returncode is not None  # One that is still importing reads no request.
-            if not ended:
-                server.terminate()
-                server.wait(0.5)
-            server.kill()
-            server.join(2.0)
+        if self._server is not None:
+            _see_off(self._server, self._ask_to_end(self._server, patience))
         self._finish(ServerState.STOPPED, "")
+
+    def dismiss(self, patience: float = 2.0) -> None:
+        """End the server as `stop` does, and return at once."""
+        server, finalizer = self._server, self._finalizer
+        if server is None or finalizer is None:
+            return
+        patience = self._ask_to_end(server, patience)
+
+        def see_off() -> None:
+            _see_off(server, patience)
+            finalizer.detach()  # until then it is killed if Blender quits
+
+        self._server = self._finalizer = None
+        threading.Thread(target=see_off, name="lantern-farewell", daemon=True).start()
+        self._remark(f"Process {server.pid} was asked to end.")
+        self._collect_log(server)
+        self._finish(ServerState.STOPPED, "")
+
+    def _ask_to_end(self, server: ServerProcess, patience: float) -> float:
+        """Ask it, and return for how long it is worth waiting."""
+        ready = self.state is ServerState.READY
+        if ready:
+            server.send(protocol.encode_message(protocol.request(self._next_identity(), "shutdown")))
+        server.close()
+        return patience if ready else 0.0  # One that is still importing reads no request.
 
     def kill(self) -> None:
         """End the server at once, whatever it is doing."""
@@ -366,6 +380,14 @@ class InferenceClient:
         server = server or self._server
         while server is not None and server.stderr_lines:
             self.log.append(server.stderr_lines.popleft())
+
+
+def _see_off(server: ServerProcess, patience: float) -> None:
+    if not server.wait(patience):
+        server.terminate()
+        server.wait(0.5)
+    server.kill()
+    server.join(2.0)
 
 
 def _kill_and_join(server: ServerProcess) -> None:

@@ -143,6 +143,30 @@ def test_stop_answers_open_requests_and_a_new_start_works(tmp_path: Path) -> Non
     assert len(set(talk.pids)) == 2
 
 
+def test_a_dismissed_server_finishes_its_file_while_another_starts(tmp_path: Path) -> None:
+    with Conversation("--slow", 0.02) as talk:
+        frames = talk.until_ready().order(tmp_path, [f"{n}.png" for n in range(500)])
+        assert talk.client.wait(lambda: bool(talk.names("frames/made")), 20)
+        talk.client.dismiss()
+        assert talk.client.state is ServerState.STOPPED and talk.client.pid is None
+        talk.start()
+        assert talk.ask("ping") == {}
+        assert talk.errors[frames].code == protocol.SERVER_GONE
+        assert eventually(lambda: not is_running(talk.pids[0]))
+        assert not list(tmp_path.glob(".*"))
+    talk.client.dismiss()  # there is none
+
+
+def test_a_dismissed_server_that_is_deaf_is_killed_without_anyone_waiting(tmp_path: Path) -> None:
+    with Conversation("--hang-after", 0) as talk:
+        talk.until_ready().order(tmp_path, ["a.png"])
+        talk.client.wait(lambda: False, 0.2)
+        talk.client.dismiss(patience=0.1)
+        assert talk.client.state is ServerState.STOPPED
+        assert eventually(lambda: not is_running(talk.pids[0]))
+        assert eventually(lambda: not any(thread.name.startswith("lantern-") for thread in threading.enumerate()))
+
+
 def test_stop_is_safe_in_every_state() -> None:
     talk = Conversation()
     talk.client.stop()

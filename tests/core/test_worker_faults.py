@@ -316,7 +316,11 @@ def is_gone_or_zombie(pid: int) -> bool:
         return not is_running(pid)
 
 
-@pytest.mark.parametrize("then", ["print(client.pid, flush=True)", "print(client.pid, flush=True); del client"])
+QUITS = ["print(client.pid, flush=True)", "print(client.pid, flush=True); del client"]
+QUITS.append("print(client.pid, flush=True); client.dismiss(60.0)")
+
+
+@pytest.mark.parametrize("then", QUITS, ids=["quits", "forgets", "dismisses"])
 def test_a_parent_that_quits_without_stop_kills_a_deaf_server(root: Path, then: str) -> None:
     deaf = [sys.executable, "-c", "import time; time.sleep(600)"]
     with run_parent(root, deaf, then) as parent:
