@@ -24,7 +24,7 @@ KNOWN_TAGS = {
     *("Paint", "Pipeline", "Physics", "Render", "Rigging", "Scene", "Sculpt", "Sequencer", "System", "Text Editor"),
     *("Tracking", "User Interface", "UV"),
 }
-IN_BLENDER = {"addon_utils", "bpy", "bpy_extras", "bl_ui", "blf", "gpu", "gpu_extras", "mathutils", "numpy"}
+IN_BLENDER = {"addon_utils", "bpy", "bpy_extras", "bl_ui", "blf", "gpu", "gpu_extras", "idprop", "mathutils", "numpy"}
 NETWORK = {"asyncio", "ftplib", "http", "requests", "smtplib", "socket", "socketserver", "ssl", "urllib", "xmlrpc"}
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import bpy
 from bpy.types import ImageStrip, Scene
+from idprop.types import IDPropertyArray
 
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
@@ -215,6 +216,6 @@ def check_effort(strip: ImageStrip, swept: bool) -> None:
 
 def _count(value: object) -> int:
     """How many numbers a custom property holds; a file may hold anything under its name."""
-    if hasattr(value, "typecode"):
-        return len(value)  # type: ignore[arg-type]
+    if isinstance(value, IDPropertyArray):
+        return len(value)
     return int(isinstance(value, int | float))
