@@ -11,8 +11,6 @@ import pytest
 from harness import BlenderWindow, window
 from story import Story
 
-pytestmark = pytest.mark.pictures
-
 BLENDERS_OWN = re.compile(r"\d\d:\d\d\.\d{3}  (blend +\| (Read|Saved)|render +\| |bpy\.rna +\| WARNING current value)")
 """What Blender prints of its own accord: files read and written, pictures rendered, a remark about languages that
 Debian leaves out."""
@@ -83,7 +81,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     story.filled()
     person.over("SEQUENCE_EDITOR")
     person.keys("Home")
-    story.document("first-shadow-strip")
+    story.picture("strip")
     assert [row[1:] for row in story.strips()] == [(1, 1, 96)]
 
     first = story.picture("first_picture", "SEQUENCE_EDITOR", "PREVIEW")
@@ -103,13 +101,13 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     story.filled()
     frames = story.shown()
     assert len(set(frames)) == keys[1] and all(name.startswith("c_") for name in frames)
-    story.document("first-shadow-keys")
+    story.picture("keys")
 
     person.click(person.header("Shadow", across=0.1))
     story.filled()
     frames = story.shown()
     assert {name[:2] for name in frames} == {"s_"}
-    story.document("first-shadow-shadow")
+    story.picture("shadow")
 
     person.press("lantern.set_up_drawing")
     blender.until("bpy.context.view_layer.objects.active.mode == 'PAINT_GREASE_PENCIL'")
@@ -118,7 +116,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     assert story.blender.look("strokes()") == 3
     drawn = story.picture("drawn", "VIEW_3D")
     assert story.changed(before, drawn) > 0.001
-    story.document("first-shadow-drawing")
+    story.picture("drawing")
 
     blender.run("bpy.context.scene.frame_end = 8")
     person.press("lantern.make_output_scene")
