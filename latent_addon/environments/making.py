@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import shutil
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .children import Children
@@ -51,7 +52,12 @@ def make(children: Children, python: Python, folder: Path, say: Callable[[str], 
     """Make an empty environment with pip. Raises Failed and Stopped."""
     if not python.can_make_environments:
         raise Failed(no_environments(python))
-    _run(children, python.executable, ["venv", folder], "Making the environment", Context(python, folder), say)
+    doing, context = "Making the environment", Context(python, folder)
+    with _own_temporary_folder(folder) as settings:
+        # In two steps, for venv does not tell why it could not install pip.
+        _run(children, python.executable, ["venv", "--without-pip", folder], doing, context, say, settings)
+        pip = ["ensurepip", "--upgrade", "--default-pip"]
+        _run(children, interpreter(folder), pip, doing, context, say, settings)
 
 
 def install(
@@ -90,10 +96,6 @@ def install(
         arguments.append("--no-cache-dir")
     elif cache is not None:
         arguments += ["--cache-dir", str(cache)]
-    # What is unpacked on the way lies with the environment: on a disk whose room was looked at, and cleaned with it.
-    temporary = folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    settings |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
 
     def line(text: str) -> None:
         if progress is None or progress.line(text):
@@ -102,8 +104,17 @@ def install(
     context = Context(python, folder, wheels)
     command = [*arguments, "-r", str(requirements)]
     idle = progress.idle if progress else lambda: None
+    with _own_temporary_folder(folder) as temporary:
+        _run(children, interpreter(folder), command, doing, context, line, settings | temporary, idle)
+
+
+@contextlib.contextmanager
+def _own_temporary_folder(environment: Path) -> Iterator[dict[str, str]]:
+    """Let what is unpacked on the way lie with the environment: on a disk whose room is known, and cleaned with it."""
+    temporary = environment / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     try:
-        _run(children, interpreter(folder), command, doing, context, line, idle, **settings)
+        yield dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -115,8 +126,8 @@ def _run(
     doing: str,
     context: Context,
     say: Callable[[str], None],
+    settings: Mapping[str, str],
     idle: Callable[[], None] = lambda: None,
-    **settings: str,
 ) -> None:
     """Run a module; raise Failed with the reason if it fails."""
     lines: deque[str] = deque(maxlen=_LINES_KEPT)
