@@ -79,5 +79,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and blender is not None:
         path = blender.folder / f"FAILED_{item.name}.png"
         blender.screen.picture().save(path)
+        path.with_suffix(".txt").write_text(f"{report.longreprtext}\n\n{blender.said()}", "utf-8")
         report.sections.append(("Blender", f"{path}\n{blender.said()[-4000:]}"))
     return report

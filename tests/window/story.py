@@ -46,7 +46,11 @@ class Story:
         )
         self.person.over("VIEW_3D")
         self.person.keys("shift+F8")
-        self.blender.run("place_of('SEQUENCE_EDITOR')[1].spaces.active.view_type = 'SEQUENCER_PREVIEW'")
+        # The panel of the last operation opens over the strips, where a story is about to click.
+        self.blender.run(
+            "space = place_of('SEQUENCE_EDITOR')[1].spaces.active\n"
+            "space.view_type, space.show_region_hud = 'SEQUENCER_PREVIEW', False"
+        )
         self.person.open_tab()
 
     def keep_arrangement(self) -> None:
@@ -64,10 +68,10 @@ class Story:
         self.open(path)
         return path
 
-    def open(self, path: Path) -> None:
-        """Open a file with everything that it says of the window."""
+    def open(self, path: Path, before: str = "") -> None:
+        """Open a file with everything that it says of the window. before: what to run in the same breath."""
         self.blender.run(
-            "with bpy.context.temp_override(window=windows()[0]):\n"
+            f"{before}\nwith bpy.context.temp_override(window=windows()[0]):\n"
             f"    bpy.ops.wm.open_mainfile(filepath={str(path)!r}, load_ui=True)"
         )
         self.person.over("SEQUENCE_EDITOR", "UI")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from pathlib import Path
 
 from story import Story
 
@@ -54,7 +52,7 @@ def test_repeat_last_works_with_a_server_that_was_stopped(story: Story) -> None:
 
 
 def test_the_extension_is_switched_off_and_on_while_frames_are_made(story: Story) -> None:
-    story.use_fake_server("--slow", 0.1)
+    story.use_fake_server("--slow", 0.5)
     story.operate("lantern.add_latent_strip(length=60)")
     story.operate("lantern.insert_latent_key()")
     story.blender.run("bpy.context.scene.frame_set(60)")
@@ -77,27 +75,11 @@ def test_a_file_whose_frames_are_gone_says_so_and_makes_them_again_when_asked(st
     story.keyed_strip({1: 1, 12: 2})
     before = story.shown()
     story.blender.run("bpy.ops.wm.save_mainfile()")
-    shutil.rmtree(path.parent / "latent_lantern")
-    story.open(path)
+    # At once: a session at work would make them again.
+    story.open(path, f"__import__('shutil').rmtree({str(path.parent / 'latent_lantern')!r})")
     story.blender.until("not changes_waiting()")
     story.picture("frames_are_gone")
     assert story.ordered() == [] and not (path.parent / "latent_lantern").exists()
     story.person.press("lantern.make_frames", across=0.9)
     story.filled()
     assert story.shown() == before and set(story.ordered()) == set(before)
-
-
-def test_frames_that_arrive_leave_the_3d_scene_alone(story: Story) -> None:
-    story.use_fake_server("--slow", 0.02)
-    story.keyed_strip({1: 1, 60: 2}, length=60)
-    story.blender.run(
-        "drawn = []\n"
-        "handle = bpy.types.SpaceView3D.draw_handler_add(lambda: drawn.append(1), (), 'WINDOW', 'POST_PIXEL')"
-    )
-    story.blender.run("addon('preferences').preferences().frame_folder = '//elsewhere'")
-    story.filled()
-    assert len(list((Path(story.blender.look("bpy.data.filepath")).parent / "elsewhere").glob("c_*"))) > 50
-    drawn = story.blender.look("len(drawn)")
-    story.blender.run("bpy.types.SpaceView3D.draw_handler_remove(handle, 'WINDOW')")
-    story.blender.run("addon('preferences').preferences().property_unset('frame_folder')")
-    assert drawn <= 5
