@@ -38,11 +38,17 @@ def own_preferences() -> bpy.types.AddonPreferences:
     return bpy.context.preferences.addons[blender_session.EXTENSION].preferences
 
 
+def choose(wheels: Path) -> None:
+    """Choose what to install from, and this Python to make it from: looking at all of a machine takes its time."""
+    own_preferences().server_python = ""
+    own_preferences().setup_python = sys.executable
+    own_preferences().wheels_folder = str(wheels)
+
+
 @pytest.fixture
 def setup(tmp_path) -> Iterator[Setup]:
     """A machine without a network, with a folder of wheels and nothing set up."""
-    own_preferences().server_python = ""
-    own_preferences().wheels_folder = str(write_wheels(tmp_path / "wheels"))
+    choose(write_wheels(tmp_path / "wheels"))
     yield use_tiny_server(tmp_path)
     inference.cancel()
     inference.wait(60)
@@ -100,7 +106,7 @@ def test_interrupted_set_up_kept_and_removed(setup, tmp_path, capfd):
     root = tmp_path / "server"
     _begin_and_disable(setup, root / "inference_server")
     bpy.ops.preferences.addon_enable(module=blender_session.EXTENSION)
-    own_preferences().wheels_folder = str(tmp_path / "wheels")
+    choose(tmp_path / "wheels")
     use_tiny_server(tmp_path)
     assert "interrupted" in " ".join(drawn_preferences(own_preferences()).texts)
 
