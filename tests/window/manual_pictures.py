@@ -1,164 +1,166 @@
-"""The README's first shadow, as a person makes it who has never seen the Lantern: by clicks, from the zip to the film."""
+"""The pictures of docs/first-shadow.md, step by step, with the real server and seeds that are good to look at.
+
+`python3 dev.py pictures` runs this; that the steps do what they should is tested in test_first_shadow.py.
+"""
 
 from __future__ import annotations
 
-import os
-import re
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import pytest
 from harness import BlenderWindow, window
+from person import Point
+from PIL import Image
 from story import Story
 
 pytestmark = pytest.mark.pictures
 
-BLENDERS_OWN = re.compile(
-    r"\d\d:\d\d\.\d{3}  (blend|render|bpy\.rna) +\| (Read blend|Read new|Saved|Rendering|Rendered|Writing|WARNING current)"
-)
-"""What Blender prints of its own accord: files read and written, and a remark about languages that Debian leaves out."""
+FIRST, SECOND, BETWEEN = 7, 31, 36
+"""Two seeds, and a frame between their keys."""
+
+GLASSES = [(0.115, 0.375), (0.195, 0.375), (0.80, 0.385), (0.88, 0.385)]
+"""Where the two big ones have their eyes at that frame, in parts of the picture from its upper left corner."""
 
 
-@pytest.fixture
-def story(blender: BlenderWindow, folder: Path) -> Story:
-    """A Blender as it comes."""
-    return Story(blender, folder)
+@pytest.fixture(scope="module")
+def blender(folder: Path) -> Iterator[BlenderWindow]:
+    """A Blender with room for all panels."""
+    with window(folder, "--factory-startup", size=(1800, 1000)) as blender:
+        yield blender
 
 
-def install_by_clicks(story: Story) -> None:
-    """Get Extensions, the arrow at the top right, Install from Disk."""
-    story.person.over("VIEW_3D")
-    story.person.keys("ctrl+comma")
-    story.blender.until("any(area.type == 'PREFERENCES' for area in windows()[-1].screen.areas)")
-    story.blender.run("bpy.context.preferences.active_section = 'EXTENSIONS'")
-    story.person.see()
-    x, y, width, height = story.blender.look("rectangle('PREFERENCES', 'WINDOW')")
-    story.person.click((x + width - 20, y + height - 20))
-    story.person.keys("f")
-    story.person.choose_file(Path(os.environ["LANTERN_ZIP"]))
-    story.blender.until("EXTENSION in bpy.context.preferences.addons")
-    story.picture("installed")
-    story.blender.run("with bpy.context.temp_override(window=windows()[-1]):\n    bpy.ops.wm.window_close()")
+@pytest.fixture(scope="module")
+def story(arranged: Story) -> Story:
+    """One file for all steps."""
+    arranged.begin("first_shadow")
+    return arranged
 
 
-def save_by_keys(story: Story, path: Path) -> None:
-    """Save the file for the first time."""
-    story.person.over("VIEW_3D")
-    story.person.keys("ctrl+s")
-    story.person.choose_file(path)
-    story.blender.until(f"bpy.data.filepath == {str(path)!r}")
+def document(story: Story, name: str, picture: Image.Image) -> None:
+    """Keep a picture for the documents, in few bytes."""
+    folder = story.folder / "documents"
+    folder.mkdir(exist_ok=True)
+    colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours.save(folder / f"{name}.png", optimize=True)
+
+
+def both_editors(story: Story) -> Image.Image:
+    """The 3D Viewport and the Sequencer beside each other, and the Timeline, from the bar at the top on."""
+    picture = story.person.see()
+    return picture.crop((0, 0, story.person.box("SEQUENCE_EDITOR", "UI")[2], picture.height))
+
+
+def in_the_picture(story: Story, places: list[tuple[float, float]]) -> list[Point]:
+    """Where on the screen places of the picture behind the drawing lie; they are given as parts of its sides."""
+    return [
+        tuple(place)
+        for place in story.blender.run(
+            "from bpy_extras.view3d_utils import location_3d_to_region_2d\n"
+            "from mathutils import Vector\n"
+            "window, area = place_of('VIEW_3D')\n"
+            "region, view = region_of(area, 'WINDOW'), area.spaces.active.region_3d\n"
+            "render, drawing = bpy.context.scene.render, bpy.context.object\n"
+            "wide, high = render.resolution_x * 0.01, render.resolution_y * 0.01\n"
+            "value = []\n"
+            f"for x, y in {places!r}:\n"
+            "    point = drawing.matrix_world @ Vector(((x - 0.5) * wide, 0.0, (0.5 - y) * high))\n"
+            "    at = location_3d_to_region_2d(region, view, point)\n"
+            "    value.append((int(window.x + region.x + at.x), int(window.y + region.y + at.y)))"
+        )
+    ]
 
 
 def go_to(story: Story, frame: int) -> None:
-    """Press in the ruler above the strips."""
-    _, _, _, height = story.blender.look("rectangle('SEQUENCE_EDITOR', 'WINDOW')")
-    across, _ = story.place_in_view("SEQUENCE_EDITOR", frame, 1)
-    bottom = story.blender.look("rectangle('SEQUENCE_EDITOR', 'WINDOW')")[1]
-    story.person.click((across, bottom + height - 12))
-    story.blender.until(f"abs(bpy.context.scene.frame_current - {frame}) <= 1")
+    """Move the playhead."""
+    story.blender.run(f"bpy.context.scene.frame_set({frame})")
 
 
-def draw_glasses(story: Story) -> None:
-    """Two rings and a bridge, with the pen."""
-    x, y, width, height = story.blender.look("rectangle('VIEW_3D', 'WINDOW')")
-    middle, up, size = x + width // 2, y + height // 2, width // 12
-    ring = ((-1, 0), (-0.7, 0.7), (0, 1), (0.7, 0.7), (1, 0), (0.7, -0.7), (0, -1), (-0.7, -0.7), (-1, 0.1))
-    for side in (-1.4, 1.4):
-        places = [(int(middle + size * (side + 1.1 * a)), int(up + size * b)) for a, b in ring]
-        story.person.drag(*places)
-    story.person.drag((middle - size // 3, up), (middle + size // 3, up))
+def test_0_the_preferences(story: Story) -> None:
+    story.blender.run("with context_of('VIEW_3D'):\n    bpy.ops.preferences.addon_show(module=EXTENSION)")
+    story.blender.until("len(windows()) == 2")
+    assert story.blender.look("addon('inference').inference.status.state.name") == "NOT_SET_UP"
+    document(story, "preferences", story.person.see("PREFERENCES", after=3.0))
+    story.blender.run("with context_of('PREFERENCES'):\n    bpy.ops.wm.window_close()")
+    story.blender.until("len(windows()) == 1")
 
 
-def test_from_the_zip_to_the_film(story: Story) -> None:
-    blender, person = story.blender, story.person
-    install_by_clicks(story)
-    story.arrange()
-    assert blender.look("addon('session').session.client.state.name") == "STOPPED"
+def test_1_a_strip(story: Story) -> None:
     story.use_server()
-    path = story.folder / "dinner" / "dinner.blend"
-    path.parent.mkdir(exist_ok=True)
-    save_by_keys(story, path)
-
-    person.press("lantern.add_latent_strip")
-    blender.until("strip_rows()")
+    story.person.over("SEQUENCE_EDITOR", "UI")
+    document(story, "first-shadow-1", both_editors(story))
+    story.person.press("lantern.add_latent_strip")
+    story.blender.until("bool(latent_strips())")
     story.filled()
-    person.over("SEQUENCE_EDITOR")
-    person.keys("Home")
-    story.document("first-shadow-strip")
-    assert [row[1:] for row in story.strips()] == [(1, 1, 96)]
+    assert story.strips()[0][2:] == (1, 96)
+    story.person.over("SEQUENCE_EDITOR")
+    story.person.keys("Home")
+    document(story, "first-shadow-2", both_editors(story))
 
-    first = story.picture("first_picture", "SEQUENCE_EDITOR", "PREVIEW")
-    person.press("lantern.randomise(", across=0.25)
-    blender.until("not waiting_operators()")
+
+def test_2_two_keys(story: Story) -> None:
+    story.operate(f"lantern.randomise(seed={FIRST})")
+    story.person.press("lantern.insert_latent_key")
     story.filled()
-    second = story.picture("randomised", "SEQUENCE_EDITOR", "PREVIEW")
-    assert story.changed(first, second) > 0.02
-    person.press("lantern.insert_latent_key")
     assert story.key_frames() == [1]
-
+    document(story, "first-shadow-3", both_editors(story))
     go_to(story, 60)
-    person.press("lantern.randomise(", across=0.25)
-    blender.until("not waiting_operators()")
-    keys = story.key_frames()
-    assert keys[0] == 1 and len(keys) == 2 and abs(keys[1] - 60) <= 1
+    story.operate(f"lantern.randomise(seed={SECOND})")
     story.filled()
-    frames = story.shown()
-    assert len(set(frames)) == keys[1] and all(name.startswith("c_") for name in frames)
-    story.document("first-shadow-keys")
+    assert story.key_frames() == [1, 60]
+    go_to(story, BETWEEN)
+    document(story, "first-shadow-4", both_editors(story))
 
-    person.click(person.header("Shadow", across=0.1))
+
+def test_3_the_curves(story: Story) -> None:
+    story.person.over("VIEW_3D")
+    story.person.keys("shift+F6")
+    story.blender.run("place_of('GRAPH_EDITOR')[1].spaces.active.show_region_ui = False")
+    story.person.over("GRAPH_EDITOR")
+    story.person.keys("Home")
+    document(story, "first-shadow-5", both_editors(story))
+    story.person.keys("shift+F5")
+    assert story.blender.look("place_of('VIEW_3D')[1].type") == "VIEW_3D"
+
+
+def test_4_the_shadow(story: Story) -> None:
+    before = story.shown()
+    story.blender.run(
+        "settings = addon('scene.properties').settings_of(latent_strips()[0])\n"
+        "settings.show_shadow, settings.shadow_softness = True, 1.5\n"
+        "settings.shadow_fill_holes, settings.shadow_min_area = 200, 100"
+    )
     story.filled()
-    frames = story.shown()
-    assert {name[:2] for name in frames} == {"s_"}
-    story.document("first-shadow-shadow")
-
-    person.press("lantern.set_up_drawing")
-    blender.until("bpy.context.view_layer.objects.active.mode == 'PAINT_GREASE_PENCIL'")
-    before = story.picture("drawing_set_up", "VIEW_3D")
-    draw_glasses(story)
-    assert story.blender.look("strokes()") == 3
-    drawn = story.picture("drawn", "VIEW_3D")
-    assert story.changed(before, drawn) > 0.001
-    story.document("first-shadow-drawing")
-
-    blender.run("bpy.context.scene.frame_end = 8")
-    person.press("lantern.make_output_scene")
-    blender.until("len(bpy.data.scenes) == 2")
-    person.press("lantern.render_composite")
-    film = story.folder / "dinner" / "dinner.mp4"
-    person.choose_file(film)
-    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session').session.busy_rendering")
-    blender.until(f"__import__('os').path.exists({str(film)!r})")
-    story.picture("rendered")
-    assert frames_of(film) == 8
-    blender.run("bpy.ops.wm.save_mainfile()\nbpy.ops.wm.save_userpref()")
-    made = {file: file.stat().st_mtime_ns for file in (path.parent / "latent_lantern" / "frames").iterdir()}
-    assert blender.quit() == 0
-    assert strange(blender.said()) == []
-
-    with window(story.folder, str(path)) as again:
-        reopened = Story(again, story.folder)
-        again.until("not changes_waiting()")
-        assert again.look("EXTENSION in bpy.context.preferences.addons")
-        assert reopened.shown() == frames and again.look("strokes()") == 3
-        assert again.look("addon('session').session.plans.progress(latent_strips()[0])") == [96, 96]
-        assert again.look("addon('session').session.client.state.name") == "STOPPED"
-        assert again.look("len(bpy.data.scenes)") == 2
-        reopened.picture("reopened")
-        assert again.quit() == 0
-        assert strange(again.said()) == []
-    assert {file: file.stat().st_mtime_ns for file in (path.parent / "latent_lantern" / "frames").iterdir()} == made
+    assert not set(before) & set(story.shown())
+    document(story, "first-shadow-6", both_editors(story))
+    document(story, "panels", story.person.see("SEQUENCE_EDITOR", "UI"))
 
 
-def frames_of(film: Path) -> int:
-    """How many pictures a movie has."""
-    movie = cv2.VideoCapture(str(film))
-    count = 0
-    while movie.read()[0]:
-        count += 1
-    return count
+def test_5_the_drawing(story: Story) -> None:
+    story.person.press("lantern.set_up_drawing")
+    story.blender.until("bpy.context.object and bpy.context.object.mode == 'PAINT_GREASE_PENCIL'")
+    story.filled()
+    story.person.over("VIEW_3D")
+    story.person.keys("Home")
+    angles = [2 * math.pi * step / 12 for step in range(13)]
+    for x, y in GLASSES:
+        ring = [(x + 0.034 * math.cos(angle), y + 0.034 * math.sin(angle)) for angle in angles]
+        story.person.drag(*in_the_picture(story, ring))
+    assert story.blender.look("strokes()") == len(GLASSES)
+    story.person.over("SEQUENCE_EDITOR")
+    document(story, "first-shadow-7", both_editors(story))
 
 
-def strange(said: str) -> list[str]:
-    """Lines that Blender would not have printed without us."""
-    return [line for line in said.splitlines() if line.strip() and not BLENDERS_OWN.match(line)]
+def test_6_the_film(story: Story) -> None:
+    story.person.press("lantern.make_output_scene")
+    story.blender.until("len(bpy.data.scenes) == 2")
+    rendered = story.folder / "rendered"
+    story.blender.run(
+        "scene = bpy.context.scene\n"
+        f"scene.frame_start = scene.frame_end = {BETWEEN}\n"
+        f"addon('scene.output').render_composite(scene, {str(rendered)!r})"
+    )
+    with Image.open(rendered / f"frame_{BETWEEN:04}.png") as picture:
+        assert picture.size == (1024, 1024)
+        document(story, "first-shadow-8", picture.convert("RGB").resize((512, 512), Image.Resampling.LANCZOS))
