@@ -37,6 +37,7 @@ PACKAGES = (
     "python3-zstandard",
     "xkb-data",
 )
+APT_FOLDER = Path("/etc/apt")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR_VARIABLE = "LANTERN_DEBIAN_MIRROR"
 BLENDER_VARIABLE = "LANTERN_BLENDER"
@@ -127,8 +128,7 @@ def _is_debian(address: str) -> bool:
 
 
 def _apt_addresses() -> Iterator[str]:
-    folder = Path("/etc/apt")
-    for path in (folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))):
+    for path in (APT_FOLDER / "sources.list", *sorted((APT_FOLDER / "sources.list.d").glob("*"))):
         if path.suffix not in (".list", ".sources") or not path.is_file():
             continue
         for line in path.read_text("utf-8", "replace").splitlines():
@@ -208,9 +208,7 @@ def _own_path(command: list[str | Path]) -> bytes:
 
 
 def _version(launcher: Path) -> str:
-    done = subprocess.run(
-        [launcher, "--version"], env=clean_environment(), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([launcher, "--version"], env=clean_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise Problem(f"Debian's Blender does not run on this machine: {(done.stderr or done.stdout).strip()}")
     return done.stdout.splitlines()[0]
