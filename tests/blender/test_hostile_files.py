@@ -1,0 +1,193 @@
+"""A .blend from a stranger starts, reads and writes nothing before the user acts, and then no more than is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+from deeds import watched
+from hostile_files import HOSTILE, make_bait
+from latent_lantern.latent_addon import handlers
+from latent_lantern.latent_addon.scene.strip import active_latent_strip, latent_strips
+from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.ui.panels import CONTENTS
+from layout import Layout, drawn
+from sockets import family_of, sockets_of
+
+LOOKING = ("os.stat", "os.listdir", "os.scandir")
+"""Frames are looked for in the folder that the preferences name, and, while its panel is drawn, trainings in theirs."""
+
+TOO_LONG = 30.0
+"""Seconds for what takes less than one: only what would take minutes, or for ever, is found by it."""
+
+
+@pytest.fixture
+def bait(stage, tmp_path, monkeypatch):
+    """A folder with what hostile files point to, and panels that may show any text."""
+    folder = tmp_path / "bait"
+    folder.mkdir()
+    make_bait(folder)
+    monkeypatch.setattr(Layout, "label", lambda self, text="", **_: self.texts.append(text))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sound_project(tmp_path_factory) -> Path:
+    """Where a sound file and its frames lie, once the first test has made them."""
+    return tmp_path_factory.mktemp("sound") / "project"
+
+
+def spoilt(stage, bait, kind, sound_project) -> Path:
+    """A copy of a sound file, spoilt and saved by a Blender without the add-on; another file is open thereafter."""
+    if not sound_project.exists():
+        stage.keyed_strip({1: 1, 6: 2}, length=6)
+        sound_project.mkdir()
+        bpy.ops.wm.save_as_mainfile(filepath=str(sound_project / "shot.blend"))
+        session.client.stop()
+    blend = stage.folder / "project" / "shot.blend"
+    shutil.copytree(sound_project, blend.parent)
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    HOSTILE[kind](active_latent_strip(bpy.context.scene), bait)
+    ours = ((bpy.app.handlers.save_pre, handlers.on_save_pre), (bpy.app.handlers.save_post, handlers.on_save_post))
+    for those, own in ours:
+        those.remove(own)
+    bpy.ops.wm.save_mainfile()
+    for those, own in ours:
+        those.append(own)
+    bpy.ops.wm.read_homefile(use_factory_startup=True, app_template="")
+    stage.journal_path.unlink(missing_ok=True)
+    return blend
+
+
+def draw_all() -> None:
+    for content in CONTENTS:
+        drawn(content)
+
+
+def look_round(blend: Path) -> None:
+    """Open a file and do all that Blender does by itself: nothing here is a wish of the user's."""
+    bpy.ops.wm.open_mainfile(filepath=str(blend), use_scripts=False)
+    for _ in range(3):
+        handlers.timer()
+    draw_all()
+    scene = bpy.context.scene
+    for frame in (2, 5, scene.frame_current):
+        scene.frame_set(frame)
+    bpy.context.view_layer.update()
+    scene.frame_current = 3
+    handlers.timer()
+    bpy.ops.ed.undo_push(message="a step")
+    bpy.ops.ed.undo_push(message="another")
+    bpy.ops.ed.undo()
+    bpy.ops.ed.redo()
+    handlers.timer()
+    draw_all()
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Everything in a folder, and when it was last changed."""
+    return {
+        str(Path(where, name)): os.lstat(Path(where, name)).st_mtime_ns
+        for where, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    }
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_strangers_file(stage, bait, kind, sound_project, tmp_path):
+    blend = spoilt(stage, bait, kind, sound_project)
+    nothing_happens(stage, blend, tmp_path)
+    what_is_asked_for_ends(stage, bait, blend, tmp_path)
+
+
+def nothing_happens(stage, blend, tmp_path):
+    """Nothing is started, read or written before the user acts, and nothing takes long."""
+    frames = blend.parent / "latent_lantern" / "frames"
+    before, family = tree(tmp_path), family_of(os.getpid())
+    started = time.monotonic()
+    with watched() as noted:
+        look_round(blend)
+    assert time.monotonic() - started < TOO_LONG
+    looks = {frames, *_shown(frames), stage.preferences.training_path()}
+    assert [deed for deed in noted if deed[0] not in LOOKING or Path(deed[1]) not in looks] == []
+    assert tree(tmp_path) == before
+    assert family_of(os.getpid()) == family
+    assert session.client.pid is None and not session.armed
+    assert not any("Traceback" in line for line in session.client.log), "\n".join(session.client.log)
+    assert session.halted == ""
+
+
+def _shown(frames: Path) -> list[Path]:
+    return list(frames.iterdir())
+
+
+def what_is_asked_for_ends(stage, bait, blend, tmp_path):
+    """Whatever the user asks for ends with frames or a sentence, and writes nothing but frames to their folder."""
+    frames = blend.parent / "latent_lantern" / "frames"
+    before = tree(tmp_path)
+    started = time.monotonic()
+    if active_latent_strip(bpy.context.scene) is not None:
+        for act in (bpy.ops.lantern.randomise, bpy.ops.lantern.make_frames, bpy.ops.lantern.reload_generator):
+            try:
+                assert act() <= {"FINISHED", "CANCELLED"}
+            except RuntimeError as refusal:
+                assert len(str(refusal)) > 20
+        session.fill(timeout=TOO_LONG)
+    draw_all()
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend.with_name("copy.blend")))
+    assert time.monotonic() - started < 2 * TOO_LONG
+    # Every strip is done, or says what is wrong with it.
+    for strip in latent_strips(bpy.context.scene):
+        done, total = session.plans.progress(strip)
+        assert done == total or len(session.problem(strip)) > 20
+    assert not any("Traceback" in line for line in session.client.log), "\n".join(session.client.log)
+    ours = {str(stage.journal_path), str(stage.folder / "python"), str(blend), str(blend.with_name("copy.blend"))}
+    changed = {path for path, when in tree(tmp_path).items() if before.get(path) != when} | (
+        set(before) - set(tree(tmp_path))
+    )
+    strange = {path for path in changed - ours if not Path(path).is_relative_to(frames) and Path(path) != blend.parent}
+    assert strange == set()
+    assert all(Path(path).suffix == ".png" for path in changed if Path(path).parent == frames)
+    assert not (bait / "sentinel").exists()
+
+
+def test_what_is_done_is_noted(tmp_path):
+    """The eyes of the tests above are open."""
+    file = tmp_path / "file"
+    deeds = {
+        "open": lambda: file.write_text("x"),
+        "os.stat": file.exists,
+        "os.listdir": lambda: os.listdir(tmp_path),
+        "os.remove": file.unlink,
+        "subprocess.Popen": lambda: subprocess.run(["true"], check=True),
+        "socket.__new__": lambda: socket.socket().close(),
+    }
+    for event, deed in deeds.items():
+        with watched() as noted:
+            deed()
+        assert event in {name for name, _ in noted}
+    os.listdir(tmp_path)
+    assert "os.listdir" not in {name for name, _ in noted}
+
+
+def test_blender_and_its_server_open_no_port(stage, server_python):
+    """With the real server serving, frames arriving and the panels drawn."""
+    session.client.stop()
+    stage.preferences.server_python = server_python
+    known = set(sockets_of(os.getpid()))
+    with watched() as noted:
+        stage.add_strip(3)
+        stage.fill()
+        draw_all()
+        family = family_of(os.getpid())
+        assert session.client.pid in family
+        assert {line for pid in family for line in sockets_of(pid)} <= known
+    assert not [deed for deed in noted if deed[0].startswith("socket.")]
+    assert not [line for line in known if line.startswith(("tcp", "udp", "raw"))]
