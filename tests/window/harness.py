@@ -18,7 +18,7 @@ from PIL import Image, ImageGrab
 
 from tools.console import clean_environment
 
-SIZE = (1600, 900)
+SIZE = (1600, 1000)
 """Pixels of the screen: as few as leave room for a person's work, for a processor draws them."""
 
 PATIENCE = 180.0
