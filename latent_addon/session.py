@@ -42,6 +42,9 @@ _PLAN_AGAIN = 0.25
 _PLAN_SHARE = 10
 """Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
 
+_FAREWELL = 0.5
+"""Seconds that a server has to end by itself where Blender must wait for its end."""
+
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
@@ -278,9 +281,9 @@ class Session:
         self.client.start(*server_command(inference.python, SERVER_ROOT))
 
     def leave_python(self) -> None:
-        """What inference runs on is about to change: end the server that uses it."""
+        """What inference runs on is about to change: end the server that uses it, before its files go."""
         self.feeder.cancel()
-        self.client.stop()
+        self.client.stop(_FAREWELL)
 
     def inference_changed(self) -> None:
         """What inference runs on has changed: go on with what had to wait for that."""
