@@ -7,6 +7,7 @@ of it is under way, in a thread; nothing of it is saved in the .blend, and openi
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ class Training:
     def data_set(self, folder: str) -> Path | None:
         """The data set to train on: the one that was chosen, else the newest that is ready; None without any."""
         if folder:
-            return Path(bpy.path.abspath(folder))
+            return Path(os.path.abspath(bpy.path.abspath(folder)))  # a word that begins with a dash is an option
         return next((job.folder for job in self.ready_data_sets), None)
 
     def show(self) -> None:

@@ -29,7 +29,8 @@ def round_to_grid(values: Floats) -> NDArray[np.float32]:
     Another Blender version evaluates a curve with other last digits; rounded, both name the same frame. float32 holds
     the grid exactly up to 256 in magnitude. Raises ValueError for values beyond LARGEST, or that are not numbers.
     """
-    rounded = np.rint(np.asarray(values, np.float64) * GRID) / GRID + 0.0
+    with np.errstate(over="ignore"):  # it is told in words
+        rounded = np.rint(np.asarray(values, np.float64) * GRID) / GRID + 0.0
     if not (np.abs(rounded) <= LARGEST).all():
         raise ValueError(f"A latent has a component beyond {LARGEST:.0f}.")
     return rounded.astype(np.float32)

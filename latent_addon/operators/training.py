@@ -27,6 +27,9 @@ BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner"
 """The snapshots of the generator that comes with the extension, for trainings that go on from it."""
 
 _NO_DATA_SET = "Make a data set first, or choose the folder of one"
+SHORTEST, LONGEST = 0.02, 10_000.0
+"""Hours of a training."""
+
 LONGER = 0.5
 """How much of itself a finished training is lengthened by."""
 
@@ -165,10 +168,10 @@ class LANTERN_OT_start_training(Operator):
             order = TrainingOrder(
                 data_set,
                 training.run_folder(form.run_name or data_set.name),
-                form.hours,
+                max(SHORTEST, min(form.hours, LONGEST)),  # in a file there may be what is no number
                 form.kind,
                 self._start(context, form),
-                form.run_name,
+                form.run_name.lstrip("- "),  # nor may a name be an option
             )
         except _Problem as problem:
             return _refused(self, str(problem))
@@ -180,7 +183,8 @@ class LANTERN_OT_start_training(Operator):
     def _start(self, context: Context, form: TrainingForm) -> Path | None:
         if form.start == "NOTHING":
             return None
-        path = Path(bpy.path.abspath(form.start_file)) if form.start == "FILE" else _generator(the_strip(context))
+        chosen = form.start == "FILE"
+        path = Path(os.path.abspath(bpy.path.abspath(form.start_file))) if chosen else _generator(the_strip(context))
         if not path.exists():
             raise _Problem(f"There is no checkpoint at {path}. Choose another one to start from.")
         return path
@@ -189,7 +193,7 @@ class LANTERN_OT_start_training(Operator):
 def _generator(strip: ImageStrip) -> Path:
     """The file of a strip's generator; of a run whose last snapshot is shown the folder, which holds more."""
     settings = settings_of(strip)
-    place = Path(bpy.path.abspath(settings.generator)) if settings.generator else BUILT_IN
+    place = Path(os.path.abspath(bpy.path.abspath(settings.generator))) if settings.generator else BUILT_IN
     shown = settings.current_snapshot()
     if shown >= len(settings.snapshots) - 1:
         return place
