@@ -238,10 +238,11 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
             return False
         return True
 
-    def execute(self, _context: Context) -> set[str]:
-        session.leave_python()
+    def execute(self, context: Context) -> set[str]:
         chosen = self.filepath  # pyright: ignore[reportAttributeAccessIssue]
+        session.leave_python()
         preferences().server_python = python_of_folder(chosen) or chosen
+        context.preferences.is_dirty = True
         return self._try()
 
 
@@ -271,9 +272,10 @@ class LANTERN_OT_stop_using_own_python(Operator):
     bl_idname = "lantern.stop_using_own_python"
     bl_label = "Stop Using My Own Python"
 
-    def execute(self, _context: Context) -> set[str]:
+    def execute(self, context: Context) -> set[str]:
         session.leave_python()
         preferences().server_python = ""
+        context.preferences.is_dirty = True
         return {"FINISHED"}
 
 

@@ -415,7 +415,9 @@ def test_an_own_python_is_tried_and_shown(setup, stage, preferences):
         forward_ms=4.2,
         remarks=("For training, av is missing.",),
     )
+    bpy.context.preferences.is_dirty = False
     assert bpy.ops.lantern.use_own_python(filepath=good) == {"FINISHED"}
+    assert bpy.context.preferences.is_dirty  # or Blender would forget it when it ends
     assert preferences.server_python == good and setup.asked[-1] == "check"
     words = said(drawn_preferences(preferences))
     for part in ("ready on NVIDIA H200", "2.13.0+cu130", "3.12.4", "4 ms", "For training, av is missing."):
