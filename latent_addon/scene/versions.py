@@ -54,11 +54,15 @@ def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
     """
     editor = scene.sequence_editor
     active, directory = editor.active_strip, strip.directory
-    own = {"scene": scene} | ({"sequencer_scene": scene} if hasattr(bpy.context, "sequencer_scene") else {})
+    own: dict[str, Any] = {"scene": scene}
+    if hasattr(bpy.context, "sequencer_scene"):
+        own["sequencer_scene"] = scene
+    override: Any = bpy.context.temp_override(**own)
+    files: Any = [{"name": name} for name in names]
     editor.active_strip = strip
     try:
-        with bpy.context.temp_override(**own):
-            bpy.ops.sequencer.change_path(directory=directory, files=[{"name": name} for name in names])
+        with override:
+            bpy.ops.sequencer.change_path(directory=directory, files=files)
     finally:
         strip.directory = directory
         editor.active_strip = active
