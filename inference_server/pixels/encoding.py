@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -47,6 +48,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def read_png(path: Path) -> np.ndarray:
     """Return a file's pixels, uint8 (H, W, C) with C of 1, 3 or 4. Raises ProtocolError SOURCE_MISSING."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe might be to wait for ever
+            raise OSError("it is not a file")
         with Image.open(path) as image:
             if image.mode not in MODES.values():
                 image = image.convert("RGBA" if image.has_transparency_data else "RGB")
