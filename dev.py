@@ -136,8 +136,9 @@ def window_tests(args: argparse.Namespace, pytest_arguments: list[str], artifact
     blender = window_root.blender()
     checks = environments.ensure(environments.checks(args.python), args.python)
     archive = package.build(environments.ensure(environments.newest_blender(args.python), args.python))
+    patience = ["-o", "faulthandler_timeout=1200"]  # a story is long where a processor draws
     return run(
-        [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *_with_paths("window", pytest_arguments)],
+        [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *patience, *_with_paths("window", pytest_arguments)],
         LANTERN_BLENDER=str(blender),
         LANTERN_ZIP=str(archive),
         LANTERN_SERVER_PYTHON=str(environments.server(args.python).python),

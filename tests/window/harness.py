@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -10,9 +11,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, ImageGrab
 
@@ -23,6 +24,9 @@ SIZE = (1600, 1000)
 
 PATIENCE = 180.0
 """Seconds that a test waits for what should come; generous, for the machine may be busy with something else."""
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)  # loaded here: between fork and exec there is no time for it
+
 DRIVER = Path(__file__).with_name("driver.py")
 
 
@@ -39,10 +43,7 @@ class Screen:
         depth = f"{self.width}x{self.height}x24"
         command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", depth, "-nolisten", "tcp", "-ac"]
         with log.open("wb") as output:
-            # A group of its own: Ctrl+C in the terminal ends the tests, which then end the screen after Blender.
-            self._process = subprocess.Popen(
-                command, pass_fds=[writing], stdout=output, stderr=output, start_new_session=True
-            )
+            self._process = start(command, clean_environment(), output, [writing])
         os.close(writing)
         with os.fdopen(reading) as pipe:
             number = pipe.readline().strip()
@@ -87,9 +88,7 @@ class BlenderWindow:
         )
         own.pop("WAYLAND_DISPLAY", None)
         with self.console.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, env=own, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
+            self.process = start(command, own, output)
         self.run("")
 
     def run(self, code: str, patience: float = PATIENCE) -> Any:
@@ -149,6 +148,29 @@ class BlenderWindow:
     def close(self) -> None:
         """End Blender, however it is."""
         end(self.process)
+
+
+def start(
+    command: list[str], environment: dict[str, str], output: IO[bytes], passed: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, so that Ctrl+C reaches the tests alone, which end it in due order.
+
+    When the tests are killed it is ended by the kernel.
+    """
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=passed,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,  # safe, for the tests have no threads
+    )
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

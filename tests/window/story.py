@@ -46,11 +46,7 @@ class Story:
         )
         self.person.over("VIEW_3D")
         self.person.keys("shift+F8")
-        # The panel of the last operation opens over the strips, where a story is about to click.
-        self.blender.run(
-            "space = place_of('SEQUENCE_EDITOR')[1].spaces.active\n"
-            "space.view_type, space.show_region_hud = 'SEQUENCER_PREVIEW', False"
-        )
+        self.blender.run("place_of('SEQUENCE_EDITOR')[1].spaces.active.view_type = 'SEQUENCER_PREVIEW'")
         self.person.open_tab()
 
     def keep_arrangement(self) -> None:
@@ -114,6 +110,8 @@ class Story:
         self.blender.run(
             "addon('preferences').preferences().make_automatically = True\naddon('session').session.make_missing()"
         )
+        # The panel of the last operation would open over the strips, where a story is about to click.
+        self.blender.run("place_of('SEQUENCE_EDITOR')[1].spaces.active.show_region_hud = False")
         self.filled()
         self.forget_orders()
 

@@ -93,11 +93,11 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     person.press("lantern.insert_latent_key")
     assert story.key_frames() == [1]
 
-    go_to(story, 60)
+    go_to(story, 24)
     person.press("lantern.randomise(", across=0.25)
     blender.until("not waiting_operators()")
     keys = story.key_frames()
-    assert keys[0] == 1 and len(keys) == 2 and abs(keys[1] - 60) <= 1
+    assert keys[0] == 1 and len(keys) == 2 and abs(keys[1] - 24) <= 1
     story.filled()
     frames = story.shown()
     assert len(set(frames)) == keys[1] and all(name.startswith("c_") for name in frames)
