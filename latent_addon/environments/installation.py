@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from . import planning
-from .attempt import DOWNLOADS, LOCK, LOG, PATIENCE, RECORD, Attempt, Record, leftovers, pins_of, read_record
-from .builds import Build, by_key
+from .attempt import PATIENCE, Attempt
+from .builds import Build
 from .checking import run_check
 from .children import Children, Stopped
 from .failures import Failed, forbidden
-from .locks import Busy, held, holder
-from .making import interpreter
+from .locks import Busy, held
 from .pythons import Python
+from .record import LOCK, LOG, RECORD, Record, leftovers
+from .standing import ALLOW_LONG_PATHS, is_too_long, read_standing, short_enough
 from .states import Checked, SetupPlan, SetupState, SetupStatus
 
 __all__ = ["Build", "Checked", "Python", "Setup", "SetupPlan", "SetupState", "SetupStatus"]
 
 LOG_LINES = 1000
-INTERRUPTED = "The last set-up was interrupted."
-LONGEST_PATH_INSIDE = 200
-"""Letters below an environment's folder; torch's licences alone take 190."""
 
 
 class Setup:
@@ -50,13 +45,14 @@ class Setup:
         self._lock = threading.Lock()
         self._standing = SetupStatus(SetupState.NOT_SET_UP)
         self._problem = ""
+        """Why the last set-up here has failed; said until there is another environment, or another attempt."""
+        self._problem_beside: Record | None = None
         self._attempt: Attempt | None = None
         self._removing = False
         self._plan: SetupPlan | None = None
         self._checked: Checked | None = None
         self._trial: Children | None = None
         self._threads: dict[str, threading.Thread] = {}
-        self._log_stream: IO[str] | None = None
 
     @property
     def log_file(self) -> Path:
@@ -96,6 +92,8 @@ class Setup:
     def look(self) -> SetupStatus:
         """Read the disk again (milliseconds) and return the status. Does nothing while `busy`."""
         if not self.busy:
+            if not self.log:
+                self._recall_log()
             standing = self._read()
             with self._lock:
                 self._standing = standing
@@ -115,7 +113,7 @@ class Setup:
         """
         plan = planning.make_plan(self.folder, self.server_root, self.blender_python, build, wheels, python)
         if not plan.problem and is_too_long(self.folder):
-            plan = replace(plan, problem=f"The path {self.folder} is too long for Windows. {_ALLOW_LONG_PATHS}")
+            plan = replace(plan, problem=f"The path {self.folder} is too long for Windows. {ALLOW_LONG_PATHS}")
         return plan
 
     def begin_planning(self, build: str = "", wheels: Path | None = None, python: Path | None = None) -> None:
@@ -151,7 +149,7 @@ class Setup:
         """
         if plan.problem or plan.python is None:
             raise ValueError(plan.problem or planning.NO_PYTHON)
-        attempt = Attempt(self.folder, self.server_root, plan, self._say)
+        attempt = Attempt(self.folder, self.server_root, plan, self.log.append)
         with self._lock:
             if self._attempt is not None or self._removing:
                 raise ValueError("A set-up is running already.")
@@ -179,24 +177,15 @@ class Setup:
     def _make(self, attempt: Attempt) -> None:
         problem = ""
         try:
-            with contextlib.suppress(OSError):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                self._log_stream = self.log_file.open("w", encoding="utf-8")
             attempt.run()
         except Failed as failed:
             problem = str(failed)
-        except Stopped:
-            pass
+        except (Stopped, Busy):
+            pass  # Of another Blender that is busy the status tells, as long as it is.
         except Exception as error:  # a thread's error would be lost, and the set-up never end
             problem = f"The set-up failed: {type(error).__name__}: {error}"
             raise
         finally:
-            if problem:
-                self._say(problem)
-            if self._log_stream is not None:
-                with contextlib.suppress(OSError):
-                    self._log_stream.close()
-                self._log_stream = None
             self._settle(problem)
 
     def _remove(self) -> None:
@@ -217,7 +206,7 @@ class Setup:
                     shutil.rmtree(path, ignore_errors=True)
                 self.log_file.unlink(missing_ok=True)
         except Busy:
-            return "Another Blender is setting up inference. Cancel it there first."
+            return ""  # Of that the status tells, as long as it is so.
         except OSError as error:
             return forbidden(error.filename or self.folder)
         if leftovers(self.folder, None):
@@ -228,6 +217,7 @@ class Setup:
         return ""
 
     def _settle(self, problem: str) -> None:
+        _, self._problem_beside = read_standing(self.folder, self.server_root)
         self._problem = problem
         standing = self._read()
         # All at once: nobody sees how things stood before, as if nothing had come of it.
@@ -235,6 +225,15 @@ class Setup:
             self._standing = standing
             self._attempt = None
             self._removing = False
+
+    def _read(self) -> SetupStatus:
+        standing, record = read_standing(self.folder, self.server_root)
+        if standing.elsewhere or not self._problem:
+            return standing
+        if record != self._problem_beside:
+            self._problem = ""
+            return standing
+        return replace(standing, message=self._problem)
 
     # --- the user's own Python ----------------------------------------------------------------------------------------
 
@@ -301,79 +300,7 @@ class Setup:
             thread = self._threads.get(name)
         return thread is not None and thread.is_alive()
 
-    def _say(self, line: str) -> None:
-        self.log.append(line)
-        if self._log_stream is not None:
-            with contextlib.suppress(OSError):
-                self._log_stream.write(line + "\n")
-                self._log_stream.flush()
-
-    # --- reading the disk ---------------------------------------------------------------------------------------------
-
-    def _read(self) -> SetupStatus:
-        free = planning.free_room(self.folder)
-        other = holder(self.folder / LOCK)
-        if other is not None:
-            who = f" (process {other})" if other else ""
-            words = f"Another Blender{who} is setting up inference."
-            return SetupStatus(SetupState.INSTALLING, words, elsewhere=True, doing="In another Blender", free=free)
-        try:
-            record = read_record(self.folder)
-        except ValueError as error:
-            return SetupStatus(SetupState.BROKEN, f"{error}.", leftovers=True, free=free)
-        left = leftovers(self.folder, record)
-        interrupted = any(path.name != DOWNLOADS for path in left)
-        message = self._problem or (INTERRUPTED if interrupted else "")
-        if record is None:
-            return SetupStatus(SetupState.NOT_SET_UP, message, leftovers=bool(left), free=free)
-        known = SetupStatus(
-            SetupState.READY,
-            message,
-            leftovers=bool(left),
-            python=interpreter(self.folder / record.environment),
-            base=f"Python {record.release}, {record.base}",
-            build=record.build_name,
-            torch=record.torch,
-            device=record.device,
-            size=record.size,
-            free=free,
-        )
-        python = interpreter(self.folder / record.environment)
-        if not python.exists() or not os.path.exists(record.base):
-            lost = f"Python {record.release} at {record.base}" if not os.path.exists(record.base) else str(python)
-            return replace(known, state=SetupState.BROKEN, message=f"{lost} is gone.", python=None)
-        return known if self._is_current(record) else replace(known, state=SetupState.OUTDATED)
-
-    def _is_current(self, record: Record) -> bool:
-        build = by_key(record.build)
-        try:
-            return build is not None and pins_of(self.server_root, build, record.version) == record.pins
-        except OSError:
-            return False
-
-
-_ALLOW_LONG_PATHS = "An administrator can allow long ones: https://pip.pypa.io/warnings/enable-long-paths."
-
-
-def is_too_long(folder: Path) -> bool:
-    """Whether paths below `folder` become longer than this Windows allows; elsewhere they never do."""
-    return sys.platform == "win32" and len(str(folder)) + LONGEST_PATH_INSIDE > 259 and not _long_paths_allowed()
-
-
-def short_enough(folder: Path) -> Path:
-    """Return `folder`, or one near the user's own on a Windows where the paths below `folder` would be too long."""
-    if not is_too_long(folder):
-        return folder
-    return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "LatentLantern"
-
-
-def _long_paths_allowed() -> bool:
-    if sys.platform != "win32":
-        return True
-    import winreg
-
-    try:
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SYSTEM\CurrentControlSet\Control\FileSystem") as key:
-            return bool(winreg.QueryValueEx(key, "LongPathsEnabled")[0])
-    except OSError:
-        return False
+    def _recall_log(self) -> None:
+        """Take up the log of a set-up before this Blender was started."""
+        with contextlib.suppress(OSError), self.log_file.open(encoding="utf-8", errors="replace") as file:
+            self.log.extend(line.rstrip("\n") for line in file)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from . import builds, machine, making, pip_settings, pythons, wheels
-from .attempt import requirements, too_little_room
 from .builds import Build
 from .failures import no_environments
 from .pythons import Python
+from .record import requirements
+from .standing import free_room, too_little_room
 from .states import SetupPlan
 
 PREFERRED = ("3.13", "3.12", "3.11", "3.14")
@@ -112,16 +112,6 @@ def choose_python(
         else:
             reasons.append(f"{python}: would do, too.")
     return best, tuple(reasons)
-
-
-def free_room(folder: Path) -> int:
-    """Return the bytes that are free on the disk on which `folder` is or would be made; 0 if that cannot be told."""
-    while not folder.exists() and folder.parent != folder:
-        folder = folder.parent
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0
 
 
 def build_choices() -> tuple[Build, ...]:

@@ -16,7 +16,8 @@ import pytest
 
 import fake_wheels
 from latent_lantern.latent_addon.environments import attempt
-from latent_lantern.latent_addon.environments.installation import INTERRUPTED, Setup, SetupPlan, SetupState
+from latent_lantern.latent_addon.environments.installation import Setup, SetupPlan, SetupState
+from latent_lantern.latent_addon.environments.standing import INTERRUPTED
 
 HERE = "{}.{}".format(*sys.version_info[:2])
 PATIENCE = 120.0
@@ -145,13 +146,15 @@ def test_two_blenders_do_not_install_at_once_and_cancelling_leaves_nothing(scene
     other.remove()
     assert other.wait(PATIENCE)
     assert setup.status.state is SetupState.INSTALLING, "the other one did not disturb it"
+    assert "waiting" in setup.log_file.read_text("utf-8").splitlines()
 
     setup.cancel()
     assert setup.wait(PATIENCE)
     assert (setup.status.state, setup.status.message) == (SetupState.NOT_SET_UP, "")
     assert scene.left() == set()
     assert not _lives(pid)
-    assert other.look().state is SetupState.NOT_SET_UP
+    assert (other.look().state, other.status.message) == (SetupState.NOT_SET_UP, "")
+    assert setup.log_file.read_text("utf-8").splitlines()[-1] == "Cancelled."
 
 
 def test_a_killed_set_up_leaves_no_process_and_the_next_one_cleans_up(scene: Scene, root: Path) -> None:

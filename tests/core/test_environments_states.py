@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import fake_wheels
-from latent_lantern.latent_addon.environments import attempt, installation, making, planning
-from latent_lantern.latent_addon.environments.attempt import Record
+from latent_lantern.latent_addon.environments import installation, making, planning, record, standing
 from latent_lantern.latent_addon.environments.builds import CPU, by_key
 from latent_lantern.latent_addon.environments.installation import Setup, SetupState
+from latent_lantern.latent_addon.environments.record import Record
 
 
 class Place:
@@ -30,11 +30,11 @@ class Place:
         interpreter = making.interpreter(self.environment)
         interpreter.parent.mkdir(parents=True)
         interpreter.symlink_to(self.base)
-        pins = attempt.pins_of(self.server, CPU, "3.12")
+        pins = record.pins_of(self.server, CPU, "3.12")
         self.record = Record(
             "0123abcd", pins, "cpu", "Processors", "3.12", "3.12.4", str(self.base), "2.13.0+cpu", "a card", 12345
         )
-        attempt.write_record(self.folder, self.record)
+        record.write_record(self.folder, self.record)
         self.setup = Setup(self.folder, self.server)
 
 
@@ -107,13 +107,13 @@ def test_a_record_that_was_tampered_with_leads_nowhere(place: Place, change: dic
 def test_what_was_interrupted_is_said_and_what_is_ready_stays_ready(place: Place) -> None:
     (place.folder / "0123abcd-2").mkdir()
     status = place.setup.look()
-    assert (status.state, status.message, status.leftovers) == (SetupState.READY, installation.INTERRUPTED, True)
+    assert (status.state, status.message, status.leftovers) == (SetupState.READY, standing.INTERRUPTED, True)
     (place.folder / "0123abcd-2").rmdir()
     (place.folder / "downloads").mkdir()
     (place.folder / "films").mkdir()
     status = place.setup.look()
     assert (status.state, status.message, status.leftovers) == (SetupState.READY, "", True)
-    assert attempt.leftovers(place.folder, place.record) == [place.folder / "downloads"]
+    assert record.leftovers(place.folder, place.record) == [place.folder / "downloads"]
 
 
 def test_looking_writes_nothing(place: Place, tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_record_is_written_whole_or_not_at_all(place: Place, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(attempt.os, "fsync", full)
+    monkeypatch.setattr(record.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        attempt.write_record(place.folder, replace(place.record, size=1))
+        record.write_record(place.folder, replace(place.record, size=1))
     assert (place.folder / "ready.json").read_bytes() == before
     assert [path.name for path in place.folder.iterdir() if path.name != "0123abcd"] == ["ready.json"]
 
@@ -142,9 +142,9 @@ def test_a_record_is_written_whole_or_not_at_all(place: Place, monkeypatch: pyte
 def test_the_pins_of_an_environment_depend_on_build_python_and_versions(place: Place) -> None:
     other = by_key("cu130")
     hashes = {
-        attempt.pins_of(place.server, CPU, "3.12"),
-        attempt.pins_of(place.server, CPU, "3.13"),
-        attempt.pins_of(place.server, other, "3.12"),
+        record.pins_of(place.server, CPU, "3.12"),
+        record.pins_of(place.server, CPU, "3.13"),
+        record.pins_of(place.server, other, "3.12"),
     }
     assert len(hashes) == 3
 
@@ -154,14 +154,14 @@ def test_where_windows_counts_letters_the_environment_lies_nearer(monkeypatch: p
         "C:/Users/marrow/AppData/Roaming/Blender Foundation/Blender/5.2/extensions/.user/default/latent/inference"
     )
     near = Path("C:/Users/marrow/AppData/Local")
-    assert installation.short_enough(deep) == deep
+    assert standing.short_enough(deep) == deep
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(near))
-    monkeypatch.setattr(installation, "_long_paths_allowed", lambda: False)
-    assert installation.short_enough(deep) == near / "LatentLantern"
-    assert installation.short_enough(near / "x") == near / "x"
-    monkeypatch.setattr(installation, "_long_paths_allowed", lambda: True)
-    assert installation.short_enough(deep) == deep
+    monkeypatch.setattr(standing, "_long_paths_allowed", lambda: False)
+    assert standing.short_enough(deep) == near / "LatentLantern"
+    assert standing.short_enough(near / "x") == near / "x"
+    monkeypatch.setattr(standing, "_long_paths_allowed", lambda: True)
+    assert standing.short_enough(deep) == deep
 
 
 def test_a_path_that_is_too_long_everywhere_hinders_a_plan(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,3 +207,34 @@ def test_the_engine_uses_the_standard_library_alone_and_nothing_from_outside_its
                 used |= {node.module.partition(".")[0]} if node.level == 0 else set()
     assert used
     assert used <= sys.stdlib_module_names
+
+
+def test_a_failure_is_said_until_there_is_another_environment(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation.Attempt, "run", _fails)
+    place.setup.start(_plan(place))
+    assert place.setup.wait(60)
+    assert (place.setup.status.state, place.setup.status.message) == (SetupState.READY, "The card has melted.")
+    assert place.setup.look().message == "The card has melted."
+    record.write_record(place.folder, replace(place.record, device="another card"))  # by another Blender
+    assert (place.setup.look().message, place.setup.status.device) == ("", "another card")
+    place.setup.start(_plan(place))
+    assert place.setup.wait(60)
+    assert place.setup.look().message == "The card has melted."
+    monkeypatch.setattr(installation.Attempt, "run", lambda attempt: place.record)
+    place.setup.start(_plan(place))
+    assert place.setup.wait(60)
+    assert place.setup.look().message == ""
+
+
+def test_the_log_of_a_set_up_before_is_found_again(place: Place) -> None:
+    (place.folder / "setup.log").write_text("Collecting torch\nCancelled.\n")
+    place.setup.look()
+    assert list(place.setup.log) == ["Collecting torch", "Cancelled."]
+    place.setup.look()
+    assert list(place.setup.log) == ["Collecting torch", "Cancelled."]
+
+
+def _fails(_: installation.Attempt) -> Record:
+    raise installation.Failed("The card has melted.")
