@@ -17,6 +17,7 @@ from hostile_files import HOSTILE, make_bait
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.scene.strip import active_latent_strip, latent_strips
 from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.training import training
 from latent_lantern.latent_addon.ui.panels import CONTENTS
 from layout import Layout, drawn
 from sockets import family_of, sockets_of
@@ -156,6 +157,28 @@ def what_is_asked_for_ends(stage, bait, blend, tmp_path):
     assert strange == set()
     assert all(Path(path).suffix == ".png" for path in changed if Path(path).parent == frames)
     assert not (bait / "sentinel").exists()
+
+
+def test_no_word_of_a_file_is_an_option_of_a_command(stage, bait, monkeypatch):
+    """The form's words go to a process as paths and a name; a folder called --resume=/ must not resume anything."""
+    orders = []
+    monkeypatch.setattr(training, "train", lambda order: orders.append(order) or True)
+    monkeypatch.setattr(training, "make_data_set", lambda order: orders.append(order) or True)
+    (bait / "--from=x").touch()
+    monkeypatch.chdir(bait)
+    form = bpy.context.scene.latent_lantern_training
+    form.data_set, form.run_name, form.start, form.start_file = "--resume=/", "--resume=/", "FILE", "--from=x"
+    form.film, form.data_set_name = "--from=x", "../../evil"
+    assert bpy.ops.lantern.start_training() == {"FINISHED"}
+    assert bpy.ops.lantern.make_data_set() == {"FINISHED"}
+    known = {"--out", "--hours", "--name", "--nice", "--from", "--size", "--crop", "--every"}
+    for order in orders:
+        words = order.arguments()
+        assert {word for word in words if word.startswith("-")} <= known
+        assert str(bait / "--from=x") in words
+    trained, made = (order.out for order in orders)
+    for out, kind in ((trained, "Runs"), (made, "Data Sets")):
+        assert out.parent == stage.preferences.training_path() / kind
 
 
 def test_what_is_done_is_noted(tmp_path):

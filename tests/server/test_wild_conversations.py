@@ -109,6 +109,30 @@ def test_a_thousand_wild_messages_to_a_real_server(tiny: dict, folder: Path, tmp
     assert strange == []
 
 
+def test_a_path_that_is_no_file_is_refused_in_words(server: Server, tmp_path: Path, tiny: dict) -> None:
+    """Neither a pipe, which would block whoever opens it, nor a device without end is opened."""
+    os.mkfifo(tmp_path / "fifo")
+    places = (str(tmp_path / "fifo"), "/dev/zero", "/dev/stdin", "/" + "x" * 5000, "\\\\server\\share", "//no/x")
+    for place in places:
+        for method, params in (
+            ("generator/describe", {"path": place}),
+            ("library/card", {"path": place, "thumbnail": True}),
+            ("latents/import", {"path": place, "generator": tiny}),
+            ("latents/sample", {"generator": {"path": place, "sha256": "0" * 64}, "seeds": [1]}),
+        ):
+            with pytest.raises(protocol.ProtocolError) as caught:
+                server.ask(method, **params)
+            assert caught.value.code in (protocol.CHECKPOINT_UNREADABLE, protocol.LATENT_MISMATCH), (method, place)
+            assert len(str(caught.value)) > 20
+    listed = server.ask("library/list", folders=list(places))
+    assert listed["entries"] == [] and len(listed["problems"]) == len(places)
+    order = server.send("shadows/derive", job=next(driving.jobs), folder=str(tmp_path), shadows=[FROM_A_PIPE])
+    assert server.answer(order)["failed"] == 1
+
+
+FROM_A_PIPE = {"name": "s.png", "source": "fifo", "settings": {}}
+
+
 def _answered_as(body: bytes) -> Any:
     """The id of the answer to a body, None if it has none of its own."""
     try:
