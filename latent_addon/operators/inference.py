@@ -146,7 +146,13 @@ class LANTERN_OT_remove_inference(SetUpOperator):
         return True
 
     def invoke(self, context: Context, event: Event) -> set[str]:
-        return context.window_manager.invoke_confirm(self, event)
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title="Remove what Set Up Inference has installed?",
+            message="Frames, generators and trainings stay.",
+            confirm_text="Remove",
+        )
 
     def execute(self, _context: Context) -> set[str]:
         if not self._unused():
