@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from ..inference_server.protocol import quoted, readable
 from .core.frame_request import GeneratorFacts, Snapshot
 from .scene.properties import LatentStripSettings
 
@@ -25,26 +26,33 @@ def location_of(path: str) -> str | None:
 
 
 def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
-    """Read the server's description of a generator."""
+    """Read the server's description of a generator. Raises LookupError, TypeError or ValueError for what is none."""
     cutoff = answer["default_cutoff"]
     return GeneratorFacts(
-        sha256=str(answer["sha256"]),
-        name=str(answer["name"]),
-        z_dim=int(answer["z_dim"]),
-        w_dim=int(answer["w_dim"]),
-        width=int(answer["width"]),
-        height=int(answer["height"]),
-        num_classes=int(answer["num_classes"]),
+        sha256=readable(str(answer["sha256"])),
+        name=readable(str(answer["name"])),
+        z_dim=_length(answer["z_dim"]),
+        w_dim=_length(answer["w_dim"]),
+        width=_length(answer["width"]),
+        height=_length(answer["height"]),
+        num_classes=_length(answer["num_classes"]),
         has_noise=bool(answer["has_noise"]),
-        num_ws=int(answer["num_ws"]),
+        num_ws=_length(answer["num_ws"]),
         has_w="w" in answer["spaces"],
         has_truncation=bool(answer["has_truncation"]),
-        default_cutoff=None if cutoff is None else int(cutoff),
+        default_cutoff=None if cutoff is None else _length(cutoff),
         has_transform=bool(answer["has_transform"]),
         normalises_z=bool(answer["normalises_z"]),
-        canvas_step=int(answer["canvas_step"]),
+        canvas_step=_length(answer["canvas_step"]),
         snapshots=tuple(_snapshot(item, answer["path"]) for item in answer["snapshots"]),
     )
+
+
+def _length(value: Any) -> int:
+    """A count, which Blender's properties hold."""
+    if not isinstance(value, int) or not 0 <= value < 1 << 31:
+        raise ValueError(f"{quoted(value)} is no length")
+    return value
 
 
 def _snapshot(item: dict[str, Any], folder: str | None) -> Snapshot:
