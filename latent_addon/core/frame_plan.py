@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,7 +245,15 @@ class Frames(Sequence[PlannedFrame]):
     def __len__(self) -> int:
         return len(self._plan)
 
-    def __getitem__(self, i: int) -> PlannedFrame:
+    @overload
+    def __getitem__(self, i: int) -> PlannedFrame: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> list[PlannedFrame]: ...
+
+    def __getitem__(self, i: int | slice) -> PlannedFrame | list[PlannedFrame]:
+        if isinstance(i, slice):
+            return list(self._plan.frames_of(range(len(self))[i]))
         if not 0 <= i < len(self):
             raise IndexError(i)
         return self._plan.frames_of([i])[0]

@@ -141,7 +141,7 @@ class Recipe:
         colours, shown = [], []
         for common, latents in self._runs(first, end):
             namer = FrameNamer(common)
-            data, size = memoryview(latents).cast("B"), latents.shape[1] * latents.itemsize
+            data, size = latents.data.cast("B"), latents.shape[1] * latents.itemsize
             fresh = [namer.colour(data[i : i + size]) for i in range(0, len(data), size)]
             colours += fresh
             shown += fresh if common.shadow is None else [namer.shown(colour) for colour in fresh]

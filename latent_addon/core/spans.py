@@ -85,4 +85,4 @@ def _rows(group: CurveGroup, columns: list[int]) -> NDArray[np.float64]:
     time = (group.times[:, None], group.kinds[:, None], bent * group.before[:, None], bends * group.after[:, None])
     every = columns == list(range(len(group.members)))
     values, left, right = (part if every else part[:, columns] for part in (group.values, group.left, group.right))
-    return np.concatenate([*time, values, bent * left, bends * right], axis=1)
+    return np.concatenate([*time, values, bent * left, bends * right], axis=1, dtype=np.float64)

@@ -26,7 +26,7 @@ class WholeKeys:
 
     def rows(self) -> NDArray[np.float64]:
         """The keys as rows (K, 1 + D) to compare: what moves a latent, but for the time."""
-        return np.column_stack([self.holds, self.values])
+        return np.column_stack([self.holds.astype(np.float64), self.values])
 
 
 def whole_keys(curves: Mapping[int, CurveKeys], stored: NDArray[np.float64]) -> WholeKeys:

@@ -252,7 +252,7 @@ def stored_array(strip: ImageStrip, name: str) -> NDArray[np.float64]:
     """A custom property as the strip holds it now, (D,), empty if it has none, or no numbers under that name. A copy:
     views of them dangle."""
     value = strip.get(name)
-    return np.array(value[:] if isinstance(value, IDPropertyArray) else (), np.float64)
+    return np.array(value.to_list() if isinstance(value, IDPropertyArray) else (), np.float64)
 
 
 def needs_sweep(scene: Scene, strip: ImageStrip) -> bool:

@@ -193,7 +193,7 @@ class GeneratorProperties:
             try:
                 getattr(self, name)
             except UnicodeDecodeError:
-                self.property_unset(name)
+                self.property_unset(name)  # pyright: ignore[reportAttributeAccessIssue]
         try:
             for snapshot in self.run():
                 snapshot.value()

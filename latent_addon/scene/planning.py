@@ -58,7 +58,7 @@ class StripKey(NamedTuple):
         """The strip as it is now. Raises Changed when it is gone."""
         scene = bpy.data.scenes.get(self.scene)
         strip = scene.sequence_editor.strips_all.get(self.strip) if scene and scene.sequence_editor else None
-        if strip is None:
+        if scene is None or not isinstance(strip, ImageStrip):
             raise Changed
         return scene, strip
 
@@ -217,5 +217,6 @@ def check_effort(strip: ImageStrip, swept: bool) -> None:
 def _count(value: object) -> int:
     """How many numbers a custom property holds; a file may hold anything under its name."""
     if isinstance(value, IDPropertyArray):
-        return len(value)
+        numbers: Any = value
+        return len(numbers)
     return int(isinstance(value, int | float))
