@@ -17,6 +17,11 @@ from .worker.client import InferenceClient
 WINDOW = 64
 """Orders that the server has at most: enough that it never waits for us, few enough that messages stay small."""
 
+NUMBERS = 1 << 17
+"""Components of latents that are sent at once, but for a few frames: packing them takes time, 10 ms for so many."""
+
+FEW = 8
+
 OnFailed = Callable[[protocol.ProtocolError, list[str]], None]
 
 
@@ -63,7 +68,7 @@ class Feeder:
         fresh = not self._ordered or first.name not in self._ordered or self._is_stale(plans, present)
         if fresh:
             self._next_job()
-        room = WINDOW - len(self._ordered)
+        room = min(WINDOW - len(self._ordered), max(FEW, NUMBERS // max(1, first.plan.source.width)))
         chosen = frame_plan.planned(
             list(islice((each for each in chain([first], missing) if each.name not in self._ordered), room))
         )

@@ -31,24 +31,36 @@ _HALVINGS = 54
 class CurveKeys:
     """The keys of one F-curve as Blender stores them, with times in absolute frames.
 
-    points, left, right (K, 2) float32: time and value of keys and handles. kinds (K,): interpolation after each key.
-    extrapolates: linear extrapolation beyond the ends instead of constant.
+    places (3, K, 2) float32: time and value of the keys, of their left handles, and of their right ones. kinds (K,):
+    interpolation after each key. extrapolates: linear extrapolation beyond the ends instead of constant.
     """
 
-    points: NDArray[np.float32]
-    left: NDArray[np.float32]
-    right: NDArray[np.float32]
+    places: NDArray[np.float32]
     kinds: NDArray[np.int32]
     extrapolates: bool
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """Time and value of the keys, (K, 2)."""
+        return self.places[0]
+
+    @property
+    def left(self) -> NDArray[np.float32]:
+        """Time and value of the left handles, (K, 2)."""
+        return self.places[1]
+
+    @property
+    def right(self) -> NDArray[np.float32]:
+        """Time and value of the right handles, (K, 2)."""
+        return self.places[2]
 
     def is_simple(self) -> bool:
         """Whether these keys can be evaluated here."""
         return len(self.kinds) > 0 and int(self.kinds.max()) <= BEZIER
 
-    def shape(self) -> tuple[bytes, ...]:
+    def shape(self) -> tuple[bytes, bytes, bool]:
         """What decides how time runs through the curve: curves that agree in it are evaluated together."""
-        times = (self.points[:, 0], self.left[:, 0], self.right[:, 0])
-        return (*(part.tobytes() for part in times), self.kinds.tobytes(), bytes([self.extrapolates]))
+        return self.places[:, :, 0].tobytes(), self.kinds.tobytes(), self.extrapolates
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +131,15 @@ def grouped(curves: Mapping[int, CurveKeys], origin: int) -> tuple[CurveGroup, .
 
     origin: the frame that the curves move along with; the groups are the same bits wherever it lies.
     """
-    alike: dict[tuple[bytes, ...], list[int]] = {}
+    alike: dict[tuple[bytes, bytes, bool], list[int]] = {}
     for member, curve in curves.items():
         alike.setdefault(curve.shape(), []).append(member)
     groups = []
     for members in alike.values():
         first = curves[members[0]]
         times, before, after = _times(first, origin)
-        values, left, right = (
-            np.stack([getattr(curves[member], part)[:, 1] for member in members], axis=1)
-            for part in ("points", "left", "right")
-        )
+        together = np.stack([curves[member].places for member in members])  # (C, 3, K, 2)
+        values, left, right = np.ascontiguousarray(together[..., 1].transpose(1, 2, 0))
         order = np.array(members, np.intp)
         groups.append(CurveGroup(order, times, before, after, values, left, right, first.kinds, first.extrapolates))
     return tuple(groups)

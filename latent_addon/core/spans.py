@@ -54,12 +54,15 @@ def _equal_from_the_start(one: NDArray[np.float64], other: NDArray[np.float64]) 
 
 def between_curves(new: Sequence[CurveGroup], old: Sequence[CurveGroup]) -> Span:
     """Where the curves of one property may differ from what they were, in time from where their strip begins."""
-    places = {
-        member: (k, column) for k, group in enumerate(old) for column, member in enumerate(group.members.tolist())
-    }
+    if len(new) == len(old) and all(np.array_equal(a.members, b.members) for a, b in zip(new, old, strict=True)):
+        span: Span = None
+        for group, before in zip(new, old, strict=True):
+            span = joined(span, _between_groups(group, before, None, None))
+        return span
+    places = {member: (k, i) for k, group in enumerate(old) for i, member in enumerate(group.members.tolist())}
     if len(places) != sum(len(group.members) for group in new):
         return EVERYTHING
-    span: Span = None
+    span = None
     for group in new:
         partners: dict[int, tuple[list[int], list[int]]] = {}
         for column, member in enumerate(group.members.tolist()):
@@ -70,19 +73,22 @@ def between_curves(new: Sequence[CurveGroup], old: Sequence[CurveGroup]) -> Span
             columns[0].append(column)
             columns[1].append(old_column)
         for k, (columns, old_columns) in partners.items():
-            if group.extrapolates != old[k].extrapolates:
-                return EVERYTHING
-            ours, theirs = _rows(group, columns), _rows(old[k], old_columns)
-            reach = 2 if group.extrapolates else 1
-            span = joined(span, between_keys(group.times, ours, theirs, reach))
+            span = joined(span, _between_groups(group, old[k], columns, old_columns))
     return span
 
 
-def _rows(group: CurveGroup, columns: list[int]) -> NDArray[np.float64]:
+def _between_groups(new: CurveGroup, old: CurveGroup, columns: list[int] | None, old_columns: list[int] | None) -> Span:
+    """Between the same curves in two groups, which are these columns of them; None for all."""
+    if new.extrapolates != old.extrapolates:
+        return EVERYTHING
+    return between_keys(new.times, _rows(new, columns), _rows(old, old_columns), 2 if new.extrapolates else 1)
+
+
+def _rows(group: CurveGroup, columns: list[int] | None) -> NDArray[np.float64]:
     """The keys with all that decides the curve: handles count only where the segment on their side is a Bezier one."""
     bends = (group.kinds == BEZIER)[:, None]
     bent = np.concatenate([bends[:1], bends[:-1]])
     time = (group.times[:, None], group.kinds[:, None], bent * group.before[:, None], bends * group.after[:, None])
-    every = columns == list(range(len(group.members)))
-    values, left, right = (part if every else part[:, columns] for part in (group.values, group.left, group.right))
+    parts = (group.values, group.left, group.right)
+    values, left, right = (part if columns is None else part[:, columns] for part in parts)
     return np.concatenate([*time, values, bent * left, bends * right], axis=1, dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -43,6 +44,7 @@ ANIMATABLE = {
 _LATENT_PATH = f'["{LATENT}"]'
 _CLASSES_PATH = f'["{CLASSES}"]'
 _ARRAYS = {_LATENT_PATH: LATENT, _CLASSES_PATH: CLASSES}
+_PATHS = {LATENT: _LATENT_PATH, CLASSES: _CLASSES_PATH}
 _SETTINGS_PATH = ".latent_lantern."
 _WHOLE_NUMBERS = (".cutoff", ".noise_seed", ".shadow_fill_holes", ".shadow_min_area", ".shadow_invert")
 """How the paths end of curves that Blender rounds as it evaluates them."""
@@ -82,8 +84,12 @@ def curves_of_scene(scene: Scene) -> dict[str, StripCurves]:
 
 def _owner(curve: FCurve) -> tuple[str, str] | None:
     """Whose curve it is, by path prefix, and of which property; None if it moves nothing of a latent strip."""
-    path = curve.data_path
-    if not path.startswith("sequence_editor.strips_all[") or curve.mute:  # a muted group moves its curves all the same
+    return None if curve.mute else _owner_of(curve.data_path)  # a muted group moves its curves all the same
+
+
+@lru_cache(maxsize=4096)
+def _owner_of(path: str) -> tuple[str, str] | None:
+    if not path.startswith("sequence_editor.strips_all["):
         return None
     prefix, name = _split_path(path)
     name = _ARRAYS.get(name, name)
@@ -119,13 +125,15 @@ class Survey:
         return self.end < len(curves)
 
 
-def curve_at(scene: Scene, prefix: str, name: str, index: int, place: int) -> FCurve | None:
-    """The curve that a survey found there, None if there is another one now."""
+def curves_at(scene: Scene, prefix: str, places: Sequence[tuple[tuple[str, int], int]]) -> Iterator[FCurve | None]:
+    """The curves that a survey found at these places, each None if there is another one now."""
     curves = versions.fcurves_of(scene) or ()
-    if place >= len(curves):
-        return None
-    curve = curves[place]
-    return curve if curve.array_index == index and _owner(curve) == (prefix, name) else None
+    count = len(curves)
+    for (name, index), place in places:
+        curve = curves[place] if place < count else None
+        path = prefix + _PATHS.get(name, _SETTINGS_PATH + name)
+        same = curve is not None and curve.data_path == path and curve.array_index == index and not curve.mute
+        yield curve if same else None
 
 
 def _split_path(path: str) -> tuple[str, str]:
@@ -372,5 +380,4 @@ def read_keys(curve: FCurve) -> fcurves.CurveKeys:
         points.foreach_get(part, row)
     kinds = np.empty(count, np.int32)
     points.foreach_get("interpolation", kinds)
-    keyed, left, right = places.reshape(3, count, 2)
-    return fcurves.CurveKeys(keyed, left, right, kinds, curve.extrapolation == "LINEAR")
+    return fcurves.CurveKeys(places.reshape(3, count, 2), kinds, curve.extrapolation == "LINEAR")

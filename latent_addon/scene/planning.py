@@ -99,11 +99,11 @@ def _read_curves(
     for first in range(0, len(waiting), _READ):
         scene, strip = key.find()
         prefix = curves.path_prefix(strip)
-        for (name, index), place in waiting[first : first + _READ]:
-            curve = curves.curve_at(scene, prefix, name, index, place)
+        part = waiting[first : first + _READ]
+        for (named, _place), curve in zip(part, curves.curves_at(scene, prefix, part), strict=True):
             if curve is None:
                 raise Changed
-            readings[name, index] = curves.read_curve(curve, start, end)
+            readings[named] = curves.read_curve(curve, start, end)
         yield
     return readings
 

@@ -19,13 +19,9 @@ def curve(times, values, kinds=None, out=None, back=None, slopes=None, extrapola
     out = np.append(spans / 3, 1.0) if out is None else np.full(len(times), out)
     back = np.insert(spans / 3, 0, 1.0) if back is None else np.full(len(times), back)
     slopes = np.zeros(len(times)) if slopes is None else np.array(slopes)
-    return CurveKeys(
-        np.stack([times, values], 1).astype(np.float32),
-        np.stack([times - back, values - back * slopes], 1).astype(np.float32),
-        np.stack([times + out, values + out * slopes], 1).astype(np.float32),
-        np.array(kinds or [BEZIER] * len(times), np.int32),
-        extrapolates,
-    )
+    keyed, left, right = (times, values), (times - back, values - back * slopes), (times + out, values + out * slopes)
+    places = np.stack([np.stack(part, axis=1) for part in (keyed, left, right)]).astype(np.float32)
+    return CurveKeys(places, np.array(kinds or [BEZIER] * len(times), np.int32), extrapolates)
 
 
 def evaluate(curves, frames, origin):
@@ -39,12 +35,7 @@ def evaluate(curves, frames, origin):
 def moved(keys, by):
     """The curve as Blender stores it after its strip was moved: every time added to in float32."""
 
-    def shift(part):
-        part = part.copy()
-        part[:, 0] += np.float32(by)
-        return part
-
-    return replace(keys, points=shift(keys.points), left=shift(keys.left), right=shift(keys.right))
+    return replace(keys, places=keys.places + np.float32([by, 0]))
 
 
 def by_roots(keys, frame):

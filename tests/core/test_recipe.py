@@ -38,7 +38,7 @@ def keys(times, values, kinds=None, extrapolates=False):
     points = np.stack([times, values], 1).astype(np.float32)
     kinds = np.full(len(times), BEZIER) if kinds is None else np.array(kinds)
     left, right = np.float32([[3.0, 0.4]]), np.float32([[2.0, 0.3]])
-    return CurveKeys(points, points - left, points + right, kinds.astype(np.int32), extrapolates)
+    return CurveKeys(np.stack([points, points - left, points + right]), kinds.astype(np.int32), extrapolates)
 
 
 def recipe(curves, start=1, end=1 + LENGTH, origin=1, look=LOOK, psi=None, base=(0.0, 0.0, 0.0)):
@@ -80,8 +80,7 @@ def test_pieces_are_what_the_whole_is_and_names_are_those_of_the_requests(motion
 def test_a_moved_strip_asks_for_the_same_and_says_so():
     random = np.random.RandomState(2)
     curves = three(random)
-    by = np.float32([[64, 0]])
-    shifted = {i: replace(c, points=c.points + by, left=c.left + by, right=c.right + by) for i, c in curves.items()}
+    shifted = {i: replace(c, places=c.places + np.float32([64, 0])) for i, c in curves.items()}
     for motion in ("FCURVE", "SPHERICAL", "GREAT_CIRCLE"):
         look = replace(LOOK, motion=motion)
         here = recipe(curves, look=look)
@@ -97,7 +96,7 @@ def edited(curves, edit, random):
     result = dict(curves)
     for member in members:
         c = curves[member]
-        points, left, right, kinds = (np.array(part) for part in (c.points, c.left, c.right, c.kinds))
+        (points, left, right), kinds = c.places.copy(), c.kinds.copy()
         if edit == "value":
             points[k, 1] += 0.5
         elif edit == "handle":
@@ -113,7 +112,7 @@ def edited(curves, edit, random):
             points, left, right = (np.insert(part, k + 1, extra, axis=0) for part in (points, left, right))
             kinds = np.insert(kinds, k + 1, CONSTANT)
         extrapolates = not c.extrapolates if edit == "beyond" else c.extrapolates
-        result[member] = CurveKeys(points, left, right, kinds, extrapolates)
+        result[member] = CurveKeys(np.stack([points, left, right]), kinds, extrapolates)
     return result
 
 

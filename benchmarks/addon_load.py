@@ -1,0 +1,180 @@
+"""What large files cost Blender's main thread: many strips, long ones, large latents, large pictures.
+
+python3 dev.py blender benchmarks/addon_load.py [--only TEXT] [--turn 0.015]                     (Linux: it reads /proc)
+
+Every row is a file of its own, with a server that makes nothing. Shown are the first plan of everything, as after
+opening, and the plan after one key at the playhead was changed: how long until the playhead's frame is planned and
+ordered, until everything is, and the longest tick on the way. Ticks follow each other at once here; in a window
+Blender has its turn between them, 40 ms at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+import numpy as np
+import staging
+from bl_ext.user_default.latent_lantern.latent_addon.core.whole_keys import WholeKeys
+from bl_ext.user_default.latent_lantern.latent_addon.scene import changes, curves, versions
+from staging import change_key, resident_mib, session, settings_of
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A file: so many strips of so many frames and keys, the latents' space, and the pictures' size."""
+
+    strips: int
+    frames: int
+    keys: int = 40
+    space: str = "Z"
+    size: int = 16
+    motion: str = "FCURVE"
+
+    def __str__(self) -> str:
+        numbers = {"Z": "512", "W+": "18 x 512"}[self.space]
+        words = {"FCURVE": "", "SPHERICAL": ", spherical", "GREAT_CIRCLE": ", great circle"}[self.motion]
+        large = f", {self.size} px" if self.size > 16 else ""
+        return f"{self.strips} x {self.frames}, {self.keys} keys of {numbers}{words}{large}"
+
+
+SHAPES = [
+    [Shape(1, 250, 5)],
+    [Shape(1, frames) for frames in (5_000, 10_000, 20_000, 50_000, 100_000)],
+    [Shape(1, 10_000, motion="SPHERICAL")],
+    [Shape(1, 10_000, motion="GREAT_CIRCLE")],
+    [Shape(1, frames, 3, "W+") for frames in (250, 10_000)],
+    [Shape(1, 250, 5, size=4096)],
+    [Shape(50, 500)],
+    [Shape(100, 500)],
+    [Shape(200, frames) for frames in (500, 10_000)],
+]
+"""Shapes in one list are one file, with longer and longer strips: making 100,000 F-curves takes Blender minutes."""
+
+
+def build(shape: Shape) -> None:
+    """Make the file."""
+    scene = bpy.context.scene
+    for k in range(shape.strips):
+        start = 1 + (k * 50) % 10_000
+        scene.frame_set(start)
+        bpy.ops.lantern.add_latent_strip(length=shape.frames, generator="")
+        strip = scene.sequence_editor.active_strip
+        strip.name = f"Strip {k}"
+        if shape.space == "W+":
+            settings_of(strip).space = "W+"
+            strip["latent"] = np.zeros(18 * 512).tolist()
+        settings_of(strip).interpolation = shape.motion
+        at = np.linspace(start, start + shape.frames - 1, shape.keys).round()
+        values = np.random.RandomState(k).randn(len(at), len(strip["latent"]))
+        curves.write_whole_keys(scene, strip, WholeKeys(at, values, np.zeros(len(at), bool), 0), values)
+
+
+def lengthen(shape: Shape) -> None:
+    """Let every strip show so many frames, its keys spread over them."""
+    scene = bpy.context.scene
+    for strip in list(scene.sequence_editor.strips_all):
+        before = versions.strip_end(strip) - versions.strip_start(strip)
+        settings_of(strip).length = shape.frames
+        for curve in staging.latent_curves(strip) if before != shape.frames and shape.strips == 1 else ():
+            places = np.empty(2 * len(curve.keyframe_points), np.float32)
+            curve.keyframe_points.foreach_get("co", places)
+            places[::2] = np.linspace(1, shape.frames, len(places) // 2).round()
+            curve.keyframe_points.foreach_set("co", places)
+            curve.update()
+
+
+def ticks() -> Iterator[float]:
+    """Tick until all plans are made; yield the seconds of each."""
+    while True:
+        start = time.thread_time()
+        session.tick()
+        yield time.thread_time() - start
+        if not session.plans.behind:
+            return
+
+
+def settle() -> None:
+    """Let whatever was marked be looked at, with nothing left over."""
+    for _ in range(3):
+        list(ticks())
+
+
+def measure(shape: Shape) -> str:
+    """One row of the table."""
+    strip = bpy.context.scene.sequence_editor.strips_all[f"Strip {shape.strips // 2}"]
+    strip.id_data.frame_set(versions.strip_start(strip) + 1)
+    bpy.context.view_layer.update()
+    session.replan()
+    before = resident_mib(os.getpid())
+    session.armed = True
+    session.plans.forget()
+    changes.mark()
+    gc.collect()
+    opening = list(ticks())
+    settle()
+    memory = resident_mib(os.getpid()) - before
+    state = session.plans.state_of(strip)
+    old = state.plan
+    change_key(strip, 1, 999)
+    at = strip.id_data.frame_current
+    edit: list[float] = []
+    seen = 0.0
+    for seconds in ticks():
+        edit.append(seconds)
+        plan = session.plans.state_of(strip).plan
+        if not seen and plan is not old and plan.name_at(at) is not None and session.feeder.has(plan.name_at(at)):
+            seen = sum(edit)
+    settle()
+    idle = []
+    for _ in range(20):
+        start = time.thread_time()
+        session.tick()
+        idle.append(time.thread_time() - start)
+    frames = shape.strips * shape.frames
+    return (
+        f"{shape!s:42} {sum(opening):8.2f} {1e6 * sum(opening) / frames:8.1f} {1e3 * max(opening):8.0f}"
+        f" {1e3 * seen:8.0f} {sum(edit):8.2f} {1e3 * max(edit):8.0f} {1e3 * sorted(idle)[10]:8.2f} {memory:8.0f}"
+        f" {resident_mib(os.getpid()):8.0f}"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="shapes whose line in the table has this text")
+    parser.add_argument("--turn", type=float, default=session.turn)
+    options = parser.parse_args()
+    session.turn = options.turn
+    staging.heading(f"Load, turns of {1e3 * options.turn:.0f} ms")
+    print(f"{'':42} {'first plan':>26} {'after an edit':>26} {'idle':>8} {'MiB':>8} {'MiB':>8}")
+    print(
+        f"{'strips x frames':42} {'s':>8} {'us/frame':>8} {'max ms':>8} {'seen ms':>8} {'all s':>8} {'max ms':>8}"
+        f" {'tick ms':>8} {'plans':>8} {'Blender':>8}"
+    )
+    for shapes in SHAPES:
+        chosen = [shape for shape in shapes if options.only in str(shape)]
+        if not chosen:
+            continue
+        with staging.scratch() as folder:
+            facts = {"width": chosen[0].size, "height": chosen[0].size}
+            if chosen[0].space == "W+":
+                facts |= {"num_ws": 18, "w_dim": 512}
+            staging.use_fake_server(Path(folder), "--z-dim", 512, "--hang-after", 0, "--facts", json.dumps(facts))
+            build(chosen[0])
+            for shape in chosen:
+                lengthen(shape)
+                print(measure(shape), flush=True)
+            session.client.stop()
+            bpy.ops.wm.read_homefile(use_factory_startup=True, app_template="")
+
+
+if __name__ == "__main__":
+    main()
