@@ -143,7 +143,9 @@ class PlanPass:
         size = max(1, _NUMBERS // max(1, plan.source.width))
         while left:
             scene, image_strip = self._find(key, state)
-            first, end = left.take(scene.frame_current - plan.start, size)
+            taken = left.take(scene.frame_current - plan.start, size)
+            assert taken is not None
+            first, end = taken
             self._fill_in(image_strip, plan, first, end)
             self._plans.point(scene, image_strip, state, first, end)
             yield
