@@ -62,7 +62,8 @@ def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
     editor.active_strip = strip
     try:
         with override:
-            bpy.ops.sequencer.change_path(directory=directory, files=files)
+            # Blender prints a warning where this one begins with //.
+            bpy.ops.sequencer.change_path(directory=bpy.path.abspath(directory), files=files)
     finally:
         strip.directory = directory
         editor.active_strip = active
