@@ -76,6 +76,8 @@ class BlenderWindow:
         shutil.rmtree(self._driver, ignore_errors=True)
         self._driver.mkdir(parents=True)
         self._numbers = itertools.count(1)
+        temporary = folder / "temporary"  # where Blender keeps what was not saved
+        temporary.mkdir(exist_ok=True)
         size = ["--window-geometry", "0", "0", str(screen.width), str(screen.height)]
         command = [os.environ["LANTERN_BLENDER"], *size, "--python-exit-code", "3", *map(str, arguments)]
         command += ["--python", str(DRIVER)]
@@ -83,6 +85,7 @@ class BlenderWindow:
             DISPLAY=screen.display,
             BLENDER_USER_RESOURCES=str(folder / "resources"),
             LANTERN_DRIVER=str(self._driver),
+            TMPDIR=str(temporary),
             PYTHONWARNINGS="default",
             **environment,
         )

@@ -81,11 +81,12 @@ def test_0_the_preferences(story: Story) -> None:
     story.blender.run("with context_of('VIEW_3D'):\n    bpy.ops.preferences.addon_show(module=EXTENSION)")
     story.blender.until("len(windows()) == 2")
     assert story.blender.look("addon('inference').inference.status.state.name") == "NOT_SET_UP"
-    # The box alone: what is above and below it has paths of this machine.
+    shown = story.person.see(after=3.0)  # before the pointer is there, and a tooltip
     _, up = story.person.find("lantern.set_up_inference", "PREFERENCES", "WINDOW")
     left, _, right, _ = story.person.box("PREFERENCES")
-    middle = story.blender.screen.height - up
-    document(story, "preferences", story.person.see().crop((left + 8, middle - 95, right - 8, middle + 48)))
+    middle = shown.height - up
+    # The box alone: what is above and below it has paths of this machine.
+    document(story, "preferences", shown.crop((left + 8, middle - 95, right - 8, middle + 48)))
     story.blender.run("with context_of('PREFERENCES'):\n    bpy.ops.wm.window_close()")
     story.blender.until("len(windows()) == 1")
 
