@@ -37,11 +37,12 @@ class Card:
     @property
     def name(self) -> str:
         """For people: a run's folder, else the description's, until it is there the file's."""
+        file = readable(os.path.basename(self.path))  # a file's name may be in no encoding
         if self.snapshots:
-            return f"{os.path.basename(self.path)} ({self.snapshots} snapshots)"
+            return f"{file} ({self.snapshots} snapshots)"
         if self.about is not None:
             return str(self.about.get("name"))
-        return os.path.basename(self.path) if self.path else "Built-in"
+        return file or "Built-in"
 
 
 @dataclass(slots=True)
