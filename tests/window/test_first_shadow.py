@@ -16,7 +16,8 @@ BLENDERS_OWN = re.compile(
     r"|\d\d:\d\d\.\d{3}  bpy\.rna +\| WARNING current value .* 'language'"  # Debian leaves languages out
     r"|Info: Saved |Info: Preferences saved|Blender quit|Repository data: .* sync required!"
     # The Output scene's strips are scenes, and one with strips of its own but without sound says this.
-    r'|-+$|Failed to add relation "Sequence Scene Audio -> Sequencer"|Could not find op_from: ComponentKey\(SCScene, AUDIO\)'
+    r'|-+$|Failed to add relation "Sequence Scene Audio -> Sequencer"'
+    r"|Could not find op_from: ComponentKey\(SCScene, AUDIO\)"
 )
 """What Blender prints of its own accord when files are opened, saved and rendered."""
 
