@@ -41,6 +41,7 @@ def wrapped(context: Context, text: str, share: float = 1.0, less: int = 0) -> l
     scale = context.preferences.system.ui_scale
     width = context.region.width if context.region else 300 * scale
     room = max(_NARROWEST * scale, (width - (_EDGES + less) * scale) * share)
+    text = text.encode("utf-8", "replace").decode()  # a path may have a name in no encoding; Blender shows none such
     return list(_lines(text, room, context.preferences.ui_styles[0].widget.points * scale))
 
 
