@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...inference_server.frame_files import Stamp, is_frame, look, stamp_of
 from ...inference_server.part_files import part_beside
-from .png import encode_png, placeholder
+from .png import placeholder
 
 _TICK = 0.05
 """Seconds; longer than the clock ticks that file systems stamp folders with."""
@@ -156,7 +156,7 @@ class FrameStore:
         name = f"placeholder_{width}x{height}.png"
         stamp = stamp_of(self.folder / name)
         if stamp is None or self._placeholders.get(name) != stamp:
-            data = encode_png(placeholder(width, height))
+            data = placeholder(width, height)
             if stamp is None or _content(self.folder / name) != data:
                 self.write(name, data)
             self._placeholders[name] = stamp_of(self.folder / name)

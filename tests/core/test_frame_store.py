@@ -186,10 +186,18 @@ def test_the_placeholder_is_a_picture_written_once(store):
     assert name == "placeholder_96x64.png"
     with Image.open(store.folder / name) as picture:
         assert picture.size == (96, 64)
-        assert (np.asarray(picture) == png.placeholder(96, 64)).all()
+        y, x = np.mgrid[:64, :96]
+        lines = ((x + y) % 8 == 0)[..., None]
+        assert (np.asarray(picture.convert("RGB")) == np.where(lines, png.LINE, png.GROUND)).all()
     before = (store.folder / name).stat().st_mtime_ns
     assert store.placeholder(96, 64) == name
     assert (store.folder / name).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 7), (4096, 4096)])
+def test_placeholders_of_any_size_are_read_by_others(size):
+    with Image.open(BytesIO(png.placeholder(*size))) as picture:
+        assert picture.size == size and set(picture.convert("RGB").getdata()) <= {png.LINE, png.GROUND}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (33, 64)])
