@@ -30,7 +30,9 @@ def look(watch: TrainingWatch, folder: Path, *processes: TrainingProcess) -> Loo
 
 def test_what_it_prints_is_in_the_log_and_its_end_is_known(tmp_path: Path) -> None:
     (tmp_path / LOG_FILE).write_text("an old story\n")
-    process = start(tmp_path, "import sys; print('one', flush=True); print('The disk is full.', file=sys.stderr); sys.exit(1)")
+    process = start(
+        tmp_path, "import sys; print('one', flush=True); print('The disk is full.', file=sys.stderr); sys.exit(1)"
+    )
     assert process.wait(30) and not process.alive
     launch = process.launch()
     assert (launch.alive, launch.words, launch.spoke) == (False, "The disk is full.", True)
