@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -15,9 +16,11 @@ import pytest
 from deeds import watched
 from hostile_files import HOSTILE, make_bait
 from latent_lantern.latent_addon import handlers
+from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.scene.strip import active_latent_strip, latent_strips
 from latent_lantern.latent_addon.session import session
 from latent_lantern.latent_addon.training import training
+from latent_lantern.latent_addon.ui.library import GeneratorsPanel
 from latent_lantern.latent_addon.ui.panels import CONTENTS
 from layout import Layout, drawn
 from sockets import family_of, sockets_of
@@ -179,6 +182,41 @@ def test_no_word_of_a_file_is_an_option_of_a_command(stage, bait, monkeypatch):
     trained, made = (order.out for order in orders)
     for out, kind in ((trained, "Runs"), (made, "Data Sets")):
         assert out.parent == stage.preferences.training_path() / kind
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"z_dim": "many"},
+        {"width": 1 << 40},
+        {"height": -1},
+        {"default_cutoff": "x"},
+        {"spaces": None},
+        {"canvas_step": 0.5},
+    ],
+    ids=str,
+)
+def test_a_description_that_is_none_ends_with_a_sentence(stage, facts):
+    """Whoever asked is told at once, and does not wait for what never comes."""
+    stage.use_fake_server("--facts", json.dumps(facts))
+    with pytest.raises(RuntimeError, match="answer is of no use"):
+        stage.add_strip()
+    stage.use_fake_server()
+    assert stage.add_strip()
+
+
+def test_a_name_that_no_interface_takes_is_made_fit(stage):
+    stage.use_fake_server("--size", "16x16", "--facts", '{"licence": "\\ud800", "origin": "\\ud800"}')
+    (stage.folder / "\udcff.pkl").write_bytes(b"weights")  # a file's name in no encoding
+    stage.preferences.library_folders.add().path = str(stage.folder)
+    bpy.ops.lantern.refresh_library()
+    assert session.wait(lambda: not library.looking, 30)
+    assert [card.name for card in library.cards] == ["Fake", "?"], [*library.problems, *session.client.log]
+    for place in range(2):
+        bpy.context.window_manager.latent_lantern_library.chosen = place
+        assert "".join(drawn(GeneratorsPanel).texts).encode()
+    assert stage.add_strip(generator=str(stage.folder / "\udcff.pkl"))
+    stage.fill()
 
 
 def test_what_is_done_is_noted(tmp_path):
