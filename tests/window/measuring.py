@@ -2,15 +2,19 @@
 
 Blender does not say where it puts a button. But how it lays out a sidebar is known: a column gives its whole width to
 each item, a row shares it out by what the items need, a split by its factor, a box takes a margin. What an item needs
-is its text in the interface's font, a margin, and an icon. `MARGINS` are pixels at an interface scale of 1, seen in
-Blender 5.2; at 1.5 all grow alike.
+is its text in the interface's font, a margin, and an icon. The margins below are pixels at an interface scale of 1, as
+Blender 5.2 has them; at 1.5 all grow alike.
 """
 
 import blf
 import bpy
 
-SIDEBAR, BOX, TEXT, ICON, DROPDOWN, NUMBER = 58, 12, 14, 20, 12, 40
-"""What takes room: a panel's edges and the tabs; a box; a button's margins; an icon; a menu's arrow; digits."""
+SIDEBAR, BOX, BUTTON, LABEL, ICON, DROPDOWN, NUMBER = 58, 12, 14, 4, 20, 12, 40
+"""What takes room: a panel's edges and the tabs; a box; a button's margins, a label's; an icon; a menu's arrow;
+digits."""
+
+UNSURE = 3
+"""How exact the above is: a text that needs so much more is not cut yet."""
 
 SPLIT = 0.4
 """The part of the width that names of properties have."""
@@ -43,7 +47,7 @@ class Measured:
         return self._inner("split", factor)
 
     def label(self, text="", icon="NONE", icon_value=0):
-        self._leaf(text, icon != "NONE" or icon_value)
+        self._leaf(text, icon != "NONE" or icon_value, LABEL - BUTTON)
 
     def operator(self, idname, text=None, icon="NONE", **_):
         group, _, name = idname.partition(".")
@@ -63,7 +67,7 @@ class Measured:
         value = self._value(data, about)
         if self.use_property_split and about.type != "BOOLEAN":
             split = self._inner("split", SPLIT)
-            split._leaf(shown, False)
+            split._leaf(shown, False, LABEL - BUTTON)
             split._leaf(*value)
         elif about.type in ("INT", "FLOAT"):
             self._leaf(f"{shown} {value[0]}" if shown else value[0], False, NUMBER / 2)
@@ -109,17 +113,17 @@ def need(item, scale):
     text, icon, more = item
     blf.size(0, bpy.context.preferences.ui_styles[0].widget.points * scale)
     width = blf.dimensions(0, text)[0] if text else 0
-    return width + ((TEXT if text else 0) + (ICON if icon or not text else 0) + more) * scale
+    return width + ((BUTTON if text else 0) + (ICON if icon or not text else 0) + more) * scale
 
 
 def cut(item, width, scale):
     """Texts in a tree that need more than they get of `width` pixels, as [(text, pixels too few)]."""
     if not isinstance(item, Measured):
         lacking = need(item, scale) - width
-        return [(item[0], round(lacking))] if item[0] and lacking > 0.5 else []
+        return [(item[0], round(lacking))] if item[0] and lacking > UNSURE * scale else []
     if item.direction == "row":
         lacking = need(item, scale) - width
-        if lacking > 0.5:
+        if lacking > UNSURE * scale:
             return [(" | ".join(texts(item)), round(lacking))]
         return []
     if item.direction == "split":

@@ -59,6 +59,7 @@ def test_a_text_that_is_too_long_would_be_found(story: Story) -> None:
         "content.draw = lambda self, context: self.layout.label(text='a word and ' * 12)"
     )
     try:
-        assert [each[0] for each in story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")["cut"]] == ["Latent Strip"]
+        cut = story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")["cut"]
+        assert [(panel, text) for panel, text, _ in cut] == [("Latent Strip", "a word and " * 12)]
     finally:
         story.blender.run("content.draw = drawing")
