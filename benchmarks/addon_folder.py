@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 
 import bpy
+import numpy as np
 import staging
+from bl_ext.user_default.latent_lantern.inference_server.frame_files import sign
+from bl_ext.user_default.latent_lantern.latent_addon.core.png import encode_png
 from staging import session
 
 
@@ -27,11 +30,13 @@ def main() -> None:
     print(f"{'files before':>12} {'median ms':>10} {'longest ms':>11}")
     with staging.scratch() as scratch:
         staging.use_fake_server(Path(scratch), "--z-dim", 64, "--slow", 0.02)
+        picture = encode_png(np.zeros((8, 8, 3), np.uint8))
         for files in options.files:
             folder = Path(scratch) / f"frames_{files}"
             folder.mkdir()
             for number in range(files):
-                (folder / f"c_{number:040x}.png").touch()
+                name = f"c_{number:040x}.png"
+                (folder / name).write_bytes(sign(picture, name))
             staging.preferences().frame_folder = str(folder)
             strip = staging.add_strip(options.frames, [1, options.frames])
             session.make_missing()

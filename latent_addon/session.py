@@ -387,7 +387,7 @@ class Session:
             if not self.plans.behind:
                 self.feeder.cancel()
                 self._asked = False
-                if self._budget_due:
+                if self._budget_due and not self.plans.store.unchecked:
                     self._keep_to_budget()
             return
         if not self._may_make():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from .png import placeholder
 
 _TICK = 0.05
 """Seconds; longer than the clock ticks that file systems stamp folders with."""
+
+_SLICE = 0.005
+"""Seconds for which names are read at a time."""
 
 _LONGEST_PAUSE = 60.0
 """Seconds between looks at most, after one that took very long: a share that hung, a machine that slept meanwhile."""
@@ -50,6 +55,13 @@ class FrameStore:
         self._unchecked: list[str] = []
         self._round: list[str] = []
         self._placeholders: dict[str, Stamp | None] = {}
+        self._known = False
+        """Whether the folder has been read to its end once."""
+        self._listing: Iterator[str] | None = None
+        self._listed: set[str] = set()
+        self._made: set[str] = set()
+        self._gone: set[str] = set()
+        """Frames made and deleted here since the reading of the folder began, of which it may have missed either."""
         self._seen = -1
         self._seen_at = 0.0
         self._settled = False
@@ -58,31 +70,50 @@ class FrameStore:
     def names(self) -> set[str]:
         """Names of the frames that are there. The set is the store's own; do not change it.
 
-        What others add or delete is seen soon: looking takes at most a fiftieth of the time, however full the folder.
+        What others add or delete is seen soon: looking takes at most a fiftieth of the time, however full the folder,
+        and a folder that is known already is read a few thousand names at a time.
         """
         if time.monotonic() >= self._look_again:
-            self.refresh()
+            self._look(_SLICE if self._known else math.inf)
         return self._names
 
     def refresh(self) -> None:
-        """Look at the folder now."""
+        """Look at the folder now, and to its end."""
+        self._listing = None
+        self._look(math.inf)
+
+    def _look(self, seconds: float) -> None:
         started = time.monotonic()
+        if self._listing is None and self._has_changed(started):
+            self._listing = iter(_frame_names(self.folder))
+            self._listed, self._made, self._gone = set(), set(), set()
+        if self._listing is not None:
+            while some := list(itertools.islice(self._listing, 1000)):
+                self._listed.update(some)
+                if time.monotonic() - started > seconds:
+                    break
+            else:
+                self._listing = None
+                self._take((self._listed | self._made) - self._gone)
+        now = time.monotonic()
+        self._look_again = now + min(_LONGEST_PAUSE, 50.0 * (now - started))
+
+    def _has_changed(self, now: float) -> bool:
         try:
             changed = self.folder.stat().st_mtime_ns
         except OSError:
             changed = -1
         if changed != self._seen:
-            self._seen, self._seen_at, self._settled = changed, started, False
-        if not self._settled:
-            # A second change within one tick of the file system's clock, which need not be ours, would not show.
-            self._settled = started - self._seen_at > _TICK
-            self._list()
-        now = time.monotonic()
-        self._look_again = now + min(_LONGEST_PAUSE, 50.0 * (now - started))
+            self._seen, self._seen_at, self._settled = changed, now, False
+        if self._settled:
+            return False
+        # A second change within one tick of the file system's clock, which need not be ours, would not show.
+        self._settled = now - self._seen_at > _TICK
+        return True
 
-    def _list(self) -> None:
-        listed = _frame_names(self.folder)
+    def _take(self, listed: set[str]) -> None:
         fresh = listed - self._names  # the damaged ones, too: someone may have put the right file there
+        self._known = True
         self._damaged &= listed
         self._names = listed - self._damaged
         self._unchecked += fresh
@@ -128,17 +159,20 @@ class FrameStore:
     def _is_whole(self, name: str, thoroughly: bool = False) -> bool:
         stamp = look(self.folder / name, name, thoroughly)
         self._forget(name)
+        self._gone.discard(name)
         if stamp is None:
             self._damaged.add(name)
             return False
         self._names.add(name)
+        self._made.add(name)
         self._stamps[name] = stamp
         return True
 
     def _forget(self, name: str) -> None:
-        self._names.discard(name)
+        for names in (self._names, self._made, self._damaged):
+            names.discard(name)
+        self._gone.add(name)
         self._stamps.pop(name, None)
-        self._damaged.discard(name)
 
     def note_made(self, names: Iterable[str]) -> list[str]:
         """Add frames that are said to be made, and return those that are truly there, and whole."""
@@ -200,35 +234,36 @@ class FrameStore:
             self.discard([name for name in self._names if is_frame(other.folder / name, name)])
 
     def size(self) -> int:
-        """Bytes of all frames."""
-        return sum(stat.st_size for stat, _ in _frames_in(self.folder))
+        """Bytes of all frames that were looked into and found whole."""
+        return sum(size for _, size in self._stamps.values())
 
     def enforce_budget(self, budget: int, keep: Collection[str]) -> Removed:
         """Delete the oldest frames until at most `budget` bytes are left, but never one named in `keep`.
 
-        `keep` is what any strip of the open file shows, and the colour frames behind its shadows.
+        `keep` is what any strip of the open file shows, and the colour frames behind its shadows. What was not looked
+        into yet does not count.
         """
-        entries = _frames_in(self.folder)
-        total = sum(stat.st_size for stat, _ in entries)
+        total = self.size()
         files = freed = 0
-        for stat, entry in sorted(entries, key=lambda item: item[0].st_mtime_ns):
-            if total - freed <= budget:
-                break
-            if entry.name in keep:
-                continue
-            with contextlib.suppress(OSError):  # in use on Windows: the next run tries again
-                os.unlink(entry.path)
-                self._forget(entry.name)
-                files += 1
-                freed += stat.st_size
+        if total > budget:
+            for name, (_, size) in sorted(self._stamps.items(), key=lambda item: item[1]):
+                if total - freed <= budget:
+                    break
+                if name in keep:
+                    continue
+                with contextlib.suppress(OSError):  # in use on Windows: the next run tries again
+                    (self.folder / name).unlink(missing_ok=True)
+                    self._forget(name)
+                    files += 1
+                    freed += size
         return Removed(files, freed, max(0, total - freed - budget))
 
 
-def _frame_names(folder: Path) -> set[str]:
-    try:
-        return {name for name in os.listdir(folder) if _is_frame(name)}
-    except OSError:
-        return set()
+def _frame_names(folder: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_frame(entry.name):
+                yield entry.name
 
 
 def _bring(source: Path, target: Path) -> None:
@@ -249,16 +284,6 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def _frames_in(folder: Path) -> list[tuple[os.stat_result, os.DirEntry[str]]]:
-    found = []
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _is_frame(entry.name):
-                with contextlib.suppress(OSError):  # someone has just deleted it
-                    found.append((entry.stat(follow_symlinks=False), entry))
-    return found
 
 
 def _is_frame(name: str) -> bool:

@@ -37,8 +37,9 @@ class Storm:
     """One run: a stage, a seed, and what is known of the files.
 
     whole: contents of the frames that were seen whole and right, by name, in the folder of the open file. journal:
-    what was done, for the person who has to find out. ticks: seconds that each tick took, with what it followed.
-    lifts: what ends the faults that do not end by themselves. steps, undone: how often undo and redo lead somewhere.
+    what was done, for the person who has to find out. ticks: seconds that each tick took, seconds that it worked, and
+    what it followed. lifts: what ends the faults that do not end by themselves. steps, undone: how often undo and redo
+    lead somewhere.
     """
 
     def __init__(self, stage: Stage, seed: int):
@@ -47,7 +48,7 @@ class Storm:
         self.random = random.Random(seed)
         self.journal: list[str] = []
         self.whole: dict[str, bytes] = {}
-        self.ticks: list[tuple[float, str]] = []
+        self.ticks: list[tuple[float, float, str]] = []
         self.servers: set[int] = set()
         self.clocks = Clocks()
         self.lifts: list[Callable[[], object]] = []
@@ -127,20 +128,22 @@ class Storm:
 
     def tick(self, after: str = "") -> None:
         """Let the session work as its timer does."""
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.thread_time()
         session.tick()
-        self.ticks.append((time.perf_counter() - start, after or (self.journal[-1] if self.journal else "start")))
+        took = time.perf_counter() - start, time.thread_time() - worked
+        self.ticks.append((*took, after or (self.journal[-1] if self.journal else "start")))
         self._note_server()
 
     def _note_server(self) -> None:
         if session.client.pid is not None:
             self.servers.add(session.client.pid)
 
-    def run(self, seconds: float) -> None:
-        """Tick for a while."""
+    def run(self, seconds: float, ticks: int = 1) -> None:
+        """Tick for a while, and at least so often."""
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        while ticks > 0 or time.perf_counter() < end:
             self.tick()
+            ticks -= 1
             time.sleep(0.005)
 
     def settle(self, seconds: float) -> bool:

@@ -184,6 +184,36 @@ def test_a_look_that_took_hours_is_no_reason_to_look_away_for_days(
     assert store.names() == {NAME}
 
 
+def test_a_full_folder_is_read_in_parts_and_nothing_is_missed(
+    store: FrameStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that goes on by a second whenever it is read, so that each part is as small as can be."""
+    now = [1000.0]
+
+    def later() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("latent_lantern.latent_addon.core.frame_store.time.monotonic", later)
+    store.folder.mkdir(exist_ok=True)
+    names = [f"c_{i:040}.png" for i in range(3500)]
+    for name in names:
+        (store.folder / name).write_bytes(b"")
+    assert len(store.names()) == 3500  # the first time at once: what is there must not be made
+    (store.folder / "c_new.png").write_bytes(b"")
+    os.utime(store.folder, ns=(1, 1))
+    sizes = []
+    while "c_new.png" not in store.names():
+        sizes.append(len(store.names()))
+        now[0] += 1000.0
+        if len(sizes) == 2:  # in the middle of it
+            store.write(NAME, frame(NAME))
+            assert store.note_made([NAME]) == [NAME]
+            store.discard(names[:1])
+    assert len(sizes) >= 3 and min(sizes) >= 3500
+    assert store.names() == {*names[1:], NAME, "c_new.png"}
+
+
 def test_a_look_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / NAME
     path.write_bytes(frame(NAME, 1_000_000))

@@ -25,6 +25,12 @@ def put(store: FrameStore, name: str, size: int = 200, age: float = 0.0) -> None
     os.utime(store.folder / name, (stat.st_atime - age, stat.st_mtime - age))
 
 
+def look_into_all(store: FrameStore) -> None:
+    store.refresh()
+    while store.unchecked:
+        store.look_closer()
+
+
 def test_looking_makes_no_folder(store):
     store.refresh()
     assert store.names() == set()
@@ -140,6 +146,7 @@ def test_only_what_is_whole_elsewhere_is_left(store, tmp_path):
 def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
     for i in range(6):
         put(store, f"c_{i}.png", 200, age=100.0 * (6 - i))
+    look_into_all(store)
     removed = store.enforce_budget(600, {"c_0.png", "c_1.png"})
     store.refresh()
     assert store.names() == {"c_0.png", "c_1.png", "c_5.png"}
@@ -149,6 +156,7 @@ def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):
 def test_a_budget_smaller_than_what_is_shown_says_so(store):
     for i in range(3):
         put(store, f"s_{i}.png", 200)
+    look_into_all(store)
     removed = store.enforce_budget(200, {f"s_{i}.png" for i in range(3)})
     assert (removed.files, removed.over) == (0, 400)
     store.refresh()
@@ -157,15 +165,20 @@ def test_a_budget_smaller_than_what_is_shown_says_so(store):
 
 def test_within_the_budget_nothing_goes(store):
     put(store, "c_0.png", 200)
-    assert store.enforce_budget(200, ()).files == 0
+    look_into_all(store)
+    assert store.size() == 200 and store.enforce_budget(200, ()).files == 0
 
 
-def test_the_budget_takes_links_that_lead_nowhere_for_what_they_are(store):
-    put(store, "c_0.png", 200)
-    (store.folder / "c_1.png").symlink_to("nowhere")
-    assert 200 < store.size() < 300
+def test_the_budget_counts_and_takes_only_what_is_whole(store):
+    for name in ("c_0.png", "c_1.png"):
+        put(store, name, 200)
+    (store.folder / "c_2.png").symlink_to("nowhere")
+    (store.folder / "c_3.png").write_bytes(b"half of a frame")
+    look_into_all(store)
+    (store.folder / "c_1.png").unlink()  # by someone else, just now
+    assert store.size() == 400
     assert store.enforce_budget(0, ()).files == 2
-    assert os.listdir(store.folder) == []
+    assert sorted(os.listdir(store.folder)) == ["c_2.png", "c_3.png"] and store.size() == 0
 
 
 def test_something_in_the_way_of_the_folder_is_said_in_words(tmp_path):
