@@ -110,8 +110,6 @@ class Story:
         self.blender.run(
             "addon('preferences').preferences().make_automatically = True\naddon('session').session.make_missing()"
         )
-        # The panel of the last operation would open over the strips, where a story is about to click.
-        self.blender.run("place_of('SEQUENCE_EDITOR')[1].spaces.active.show_region_hud = False")
         self.filled()
         self.forget_orders()
 
