@@ -149,7 +149,8 @@ def window_tests(args: argparse.Namespace, pytest_arguments: list[str], artifact
 def pictures(args: argparse.Namespace) -> int:
     """Make the pictures in docs/images that show Blender's window anew, from the stories in tests/window."""
     with tempfile.TemporaryDirectory(prefix="lantern-pictures-") as folder:
-        places = [ROOT / "tests" / "window", ROOT / "tests" / "window" / "manual_pictures.py"]
+        stories = ROOT / "tests" / "window"
+        places = [*sorted(stories.glob("test_*.py")), stories / "manual_pictures.py"]
         status = window_tests(args, ["-m", "pictures", *map(str, places)], folder)
         made = sorted(Path(folder).glob("*/documents/*.png"))
         for picture in made if status == 0 else []:
