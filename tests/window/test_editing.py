@@ -99,7 +99,8 @@ def test_a_strip_is_moved_duplicated_and_cut_without_a_frame_made_again(story: S
     assert story.shown(0) + story.shown(1) == frames
     assert story.ordered() == []
 
-    person.keys("ctrl+z", "ctrl+z", "ctrl+z")
+    for _ in ("cut", "selected", "duplicated", "selected", "moved"):
+        person.keys("ctrl+z")
     story.filled()
     assert story.strips() == [("Latent", 5, 1, 24)] and story.shown() == frames
     assert story.ordered() == []
