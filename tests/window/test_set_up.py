@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from story import Story
 
 from tests.fake_wheels import write_server, write_wheels
@@ -23,7 +22,6 @@ def use_tiny_wheels(story: Story) -> None:
     )
 
 
-@pytest.mark.pictures
 def test_inference_is_set_up_by_clicks(story: Story) -> None:
     blender, person = story.blender, story.person
     blender.run("addon('preferences').preferences().server_python = ''")
@@ -36,7 +34,7 @@ def test_inference_is_set_up_by_clicks(story: Story) -> None:
     person.see()
     person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
     blender.until("addon('inference').inference.plan is not None")
-    story.document("inference-plan", "PREFERENCES")
+    story.picture("inference_plan")
     person.press("lantern.cancel_set_up", "PREFERENCES", "WINDOW", across=0.8)
     assert not blender.look("__import__('os').path.exists(addon('inference').inference.setup.folder)")
 
@@ -45,6 +43,6 @@ def test_inference_is_set_up_by_clicks(story: Story) -> None:
     blender.until("addon('inference').inference.plan is not None")
     person.press("lantern.install_inference", "PREFERENCES", "WINDOW", across=0.3)
     blender.until("addon('inference').inference.status.state.name == 'READY'")
-    story.document("inference-ready", "PREFERENCES")
+    story.picture("inference_ready")
     python = Path(blender.look("str(addon('inference').inference.setup.status.python)"))
     assert python.exists() and story.folder in python.parents
