@@ -155,12 +155,21 @@ def _bezier(x: Floats, length: float, out: float, back: float, ends: tuple[Float
         y1, out = y0 + (y1 - y0) * (length / abs(out)), np.sign(out) * length
     if abs(back) > length:
         y2, back = y3 + (y2 - y3) * (length / abs(back)), np.sign(back) * length
+    t = _place(x[:, 0], length, out, back)[:, None]
+    return _cubic(t, y0, y1, y2, y3)
+
+
+def _place(x: Floats, length: float, out: float, back: float) -> Floats:
+    """How far along a Bezier segment (0 to 1) its time is x (F,). Written out: it runs often, over few numbers."""
     low, high = np.zeros_like(x), np.ones_like(x)
+    third = length - back
     for _ in range(_HALVINGS):
         t = (low + high) / 2
-        short = _cubic(t, 0.0, out, length - back, length) < x
+        s = 1.0 - t
+        s3 = 3.0 * s
+        short = s3 * s * t * out + s3 * t * t * third + t * t * t * length < x
         low, high = np.where(short, t, low), np.where(short, high, t)
-    return _cubic((low + high) / 2, y0, y1, y2, y3)
+    return (low + high) / 2
 
 
 def _cubic(t: Floats, a: Floats | float, b: Floats | float, c: Floats | float, d: Floats | float) -> Floats:

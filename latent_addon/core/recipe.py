@@ -46,6 +46,8 @@ class Track:
 
     def evaluate(self, first: int, at: Floats) -> Floats:
         """Values (F, D) from shown frame number `first` on, at times (F,) from where the strip begins."""
+        if len(self.groups) == 1 and np.array_equal(self.groups[0].members, np.arange(len(self.base))):
+            return self.groups[0].evaluate(at)  # as when a latent is keyed as a whole: nothing to put together
         values = np.tile(self.base, (len(at), 1))
         for group in self.groups:
             values[:, group.members] = group.evaluate(at)

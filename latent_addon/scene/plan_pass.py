@@ -24,7 +24,7 @@ from .properties import settings_of
 if TYPE_CHECKING:
     from .plans import Plans, StripState
 
-_NUMBERS = 1 << 16
+_NUMBERS = 1 << 17
 """Components that are evaluated before a pass may be interrupted: a few milliseconds."""
 
 _COVERED = 1024
