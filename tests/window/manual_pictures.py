@@ -1,4 +1,4 @@
-"""The pictures of docs/first-shadow.md, step by step, with the real server and seeds that are good to look at.
+"""The pictures of docs/first-shadow.md and of some panels, step by step, with the real server and seeds that are good to look at.
 
 `python3 dev.py pictures` runs this; that the steps do what they should is tested in test_first_shadow.py.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from PIL import Image
 from story import Story
 
 pytestmark = pytest.mark.pictures
+
+FAMILY = Path(__file__).resolve().parents[2] / "inference_server" / "weights" / "family_at_dinner"
 
 FIRST, SECOND, BETWEEN = 7, 31, 36
 """Two seeds, and a frame between their keys."""
@@ -116,6 +119,9 @@ def test_2_two_keys(story: Story) -> None:
     assert story.key_frames() == [1, 60]
     go_to(story, BETWEEN)
     document(story, "first-shadow-4", both_editors(story))
+    left, bottom, width, height = story.blender.look("whole('SEQUENCE_EDITOR')")
+    shown = story.person.see()
+    document(story, "window", shown.crop((left, shown.height - bottom - height, left + width, shown.height - bottom)))
 
 
 def test_3_the_curves(story: Story) -> None:
@@ -169,3 +175,21 @@ def test_6_the_film(story: Story) -> None:
     with Image.open(rendered / f"frame_{BETWEEN:04}.png") as picture:
         assert picture.size == (1024, 1024)
         document(story, "first-shadow-8", picture.convert("RGB").resize((512, 512), Image.Resampling.LANCZOS))
+
+
+def test_7_the_generators(story: Story) -> None:
+    story.use_server()
+    mine = story.folder / "Generators"
+    shutil.copytree(FAMILY, mine / "Family")
+    shutil.copy(FAMILY / "snapshot-000012000.safetensors", mine / "first-blots.safetensors")
+    story.blender.run(f"addon('preferences').preferences().library_folders.add().path = {str(mine)!r}")
+    story.person.click_with("ctrl", story.person.header("Generators"))
+    story.person.press("lantern.refresh_library")
+    story.blender.until("len(addon('library').library.cards) == 3 and not addon('library').library.looking")
+    story.blender.run(
+        "cards = addon('library').library.cards\n"
+        "run = next(i for i, card in enumerate(cards) if card.snapshots and card.path)\n"
+        "addon('scene.library_properties').library_rows().chosen = run"
+    )
+    story.person.over("SEQUENCE_EDITOR")
+    document(story, "generators", story.person.see("SEQUENCE_EDITOR", "UI", after=3.0))

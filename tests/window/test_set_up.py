@@ -27,7 +27,8 @@ def test_inference_is_set_up_by_clicks(story: Story) -> None:
     blender.run("addon('preferences').preferences().server_python = ''")
     person.press("lantern.add_latent_strip")
     story.picture("not_set_up")
-    person.over("VIEW_3D")  # off the report, which goes away
+    person.keys("Escape")  # the report goes away
+    person.over("VIEW_3D")
     person.see()
     person.press("preferences.addon_show")
     blender.until("any(area.type == 'PREFERENCES' for area in windows()[-1].screen.areas)")
