@@ -130,8 +130,8 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     person.press("lantern.render_composite")
     film = story.folder / "dinner" / "dinner.mp4"
     person.choose_file(film)
-    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session').session.busy_rendering")
     blender.until(f"__import__('os').path.exists({str(film)!r})")
+    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session').session.busy_rendering", 600.0)
     story.picture("rendered")
     assert frames_of(film) == 8
     blender.run("bpy.ops.wm.save_mainfile()\nbpy.ops.wm.save_userpref()")
