@@ -1,4 +1,4 @@
-"""The pictures of docs/first-shadow.md and of some panels, step by step, with the real server and seeds that are good to look at.
+"""The pictures of docs/first-shadow.md and of panels, with the real server and seeds that are good to look at.
 
 `python3 dev.py pictures` runs this; that the steps do what they should is tested in test_first_shadow.py.
 """
@@ -53,6 +53,14 @@ def both_editors(story: Story) -> Image.Image:
     """The 3D Viewport and the Sequencer beside each other, and the Timeline, from the bar at the top on."""
     picture = story.person.see()
     return picture.crop((0, 0, story.person.box("SEQUENCE_EDITOR", "UI")[2], picture.height))
+
+
+def sidebar(story: Story) -> Image.Image:
+    """The sidebar down to its last panel."""
+    picture = story.person.see("SEQUENCE_EDITOR", "UI", after=3.0)
+    _, end = story.person.panels()[-1]
+    top = story.person.box("SEQUENCE_EDITOR", "UI")[1]
+    return picture.crop((0, 0, picture.width, story.blender.screen.height - end + 8 - top))
 
 
 def in_the_picture(story: Story, places: list[tuple[float, float]]) -> list[Point]:
@@ -145,7 +153,7 @@ def test_4_the_shadow(story: Story) -> None:
     story.filled()
     assert not set(before) & set(story.shown())
     document(story, "first-shadow-6", both_editors(story))
-    document(story, "panels", story.person.see("SEQUENCE_EDITOR", "UI"))
+    document(story, "panels", sidebar(story))
 
 
 def test_5_the_drawing(story: Story) -> None:
@@ -192,4 +200,4 @@ def test_7_the_generators(story: Story) -> None:
         "addon('scene.library_properties').library_rows().chosen = run"
     )
     story.person.over("SEQUENCE_EDITOR")
-    document(story, "generators", story.person.see("SEQUENCE_EDITOR", "UI", after=3.0))
+    document(story, "generators", sidebar(story))
