@@ -4,7 +4,8 @@
 
 Opens a Blender with a window as tests/window does, and needs what they need. The server is the real one. Each line is a
 part of the main thread's work: how often it ran while frames arrived, its mean and longest processor time in
-milliseconds, and its share of what the main thread worked (drawing the window by a processor is most of that). Then playback: frames a second with a job under way, as a part of those without.
+milliseconds, and its share of what the main thread worked (drawing the window by a processor is most of that). Then
+playback: frames a second with a job under way, as a part of those without.
 """
 
 from __future__ import annotations
