@@ -49,4 +49,7 @@ def _is_alive(pid: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
-    return True
+    try:  # One that has ended and that nobody has collected, as in a container without an init, still has its number.
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True

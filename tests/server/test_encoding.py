@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -56,6 +58,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         encoding.write_atomically(path, b"new")
     assert caught.value.code == WRITE_FAILED
     assert [entry.name for entry in tmp_path.iterdir()] == ["frame.png"] and path.read_bytes() == b"old"
+
+
+def test_what_an_uncollected_process_left_is_stale(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "print()"], stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+        part = tmp_path / f".part-{process.pid}-1"
+        part.write_bytes(b"")
+        if Path("/proc/self/stat").exists():
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and keeps its number
+        else:
+            process.wait()
+        assert part_files.remove_stale_parts(tmp_path) == 1
 
 
 def test_only_stale_leftovers_are_removed(tmp_path: Path) -> None:
