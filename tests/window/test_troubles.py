@@ -9,13 +9,13 @@ from story import Story
 
 
 def test_a_server_that_is_killed_while_it_makes_frames_is_started_again(story: Story) -> None:
-    story.use_fake_server("--slow", 0.05)
+    story.use_fake_server("--slow", 0.1)
     story.keyed_strip({1: 1}, length=4)
     story.person.press("lantern.randomise(", across=0.25)
-    story.operate("lantern.add_latent_strip(length=80)")
+    story.operate("lantern.add_latent_strip(length=40)")
     story.operate("lantern.randomise(seed=7)")
     story.operate("lantern.insert_latent_key()")
-    story.blender.run("bpy.context.scene.frame_set(60)")
+    story.blender.run("bpy.context.scene.frame_set(40)")
     story.operate("lantern.randomise(seed=8)")
     server = story.blender.until("addon('session').session.feeder.busy and addon('session').session.client.pid")
     os.kill(server, signal.SIGKILL)
