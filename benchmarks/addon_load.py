@@ -37,9 +37,10 @@ class Shape:
     space: str = "Z"
     size: int = 16
     motion: str = "FCURVE"
+    components: int = 512
 
     def __str__(self) -> str:
-        numbers = {"Z": "512", "W+": "18 x 512"}[self.space]
+        numbers = {"Z": str(self.components), "W+": "18 x 512"}[self.space]
         words = {"FCURVE": "", "SPHERICAL": ", spherical", "GREAT_CIRCLE": ", great circle"}[self.motion]
         large = f", {self.size} px" if self.size > 16 else ""
         return f"{self.strips} x {self.frames}, {self.keys} keys of {numbers}{words}{large}"
@@ -52,11 +53,12 @@ SHAPES = [
     [Shape(1, 10_000, motion="GREAT_CIRCLE")],
     [Shape(1, frames, 3, "W+") for frames in (250, 10_000)],
     [Shape(1, 250, 5, size=4096)],
-    [Shape(50, 500)],
-    [Shape(100, 500)],
-    [Shape(200, frames) for frames in (500, 10_000)],
+    [Shape(50, 500, components=128)],
+    [Shape(100, 500, components=128)],
+    [Shape(200, frames, components=128) for frames in (500, 10_000)],
 ]
-"""Shapes in one list are one file, with longer and longer strips: making 100,000 F-curves takes Blender minutes."""
+"""Shapes in one list are one file, with longer and longer strips. Blender itself takes long over many F-curves: it
+looks through all of them for each that is made."""
 
 
 def build(shape: Shape) -> None:
@@ -67,7 +69,7 @@ def build(shape: Shape) -> None:
     first.name = "Strip 0"
     facts, folder = settings_of(first).facts(), session.plans.folder.directory
     placeholder = first.elements[0].filename
-    latent = np.zeros(18 * 512 if shape.space == "W+" else 512)
+    latent = np.zeros(18 * 512 if shape.space == "W+" else shape.components)
     bag = versions.channelbag(scene, ensure=True)
     for k in range(shape.strips):
         start = 1 + (k * 50) % 10_000
@@ -151,6 +153,8 @@ def measure(shape: Shape) -> str:
         start = time.thread_time()
         session.tick()
         idle.append(time.thread_time() - start)
+    if session.halted:
+        raise SystemExit(session.halted)
     frames = shape.strips * shape.frames
     return (
         f"{shape!s:42} {sum(opening):8.2f} {1e6 * sum(opening) / frames:8.1f} {1e3 * max(opening):8.0f}"
@@ -180,7 +184,9 @@ def main() -> None:
             facts = {"width": chosen[0].size, "height": chosen[0].size}
             if chosen[0].space == "W+":
                 facts |= {"num_ws": 18, "w_dim": 512}
-            staging.use_fake_server(Path(folder), "--z-dim", 512, "--hang-after", 0, "--facts", json.dumps(facts))
+            staging.use_fake_server(
+                Path(folder), "--z-dim", chosen[0].components, "--slow", 1, "--facts", json.dumps(facts)
+            )
             build(chosen[0])
             for shape in chosen:
                 lengthen(shape)
