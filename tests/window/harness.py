@@ -91,6 +91,7 @@ class BlenderWindow:
         )
         own.pop("WAYLAND_DISPLAY", None)
         with self.console.open("ab") as output:
+            self._before = output.tell()
             self.process = start(command, own, output)
         self.run("")
 
@@ -137,8 +138,8 @@ class BlenderWindow:
             time.sleep(0.01)
 
     def said(self) -> str:
-        """What Blender has printed so far."""
-        return self.console.read_text("utf-8", "replace")
+        """What this Blender has printed so far."""
+        return self.console.read_bytes()[self._before :].decode("utf-8", "replace")
 
     def quit(self) -> int:
         """Quit as with Ctrl+Q, and return the exit status."""
