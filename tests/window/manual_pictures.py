@@ -199,5 +199,7 @@ def test_7_the_generators(story: Story) -> None:
         "run = next(i for i, card in enumerate(cards) if card.snapshots and card.path)\n"
         "addon('scene.library_properties').library_rows().chosen = run"
     )
+    story.person.over("SEQUENCE_EDITOR", "UI", up=0.9)
+    story.person.see(after=3.0)  # pictures in a list appear when they are drawn again
     story.person.over("SEQUENCE_EDITOR")
     document(story, "generators", sidebar(story))
