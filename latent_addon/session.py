@@ -75,7 +75,7 @@ class Session:
         self._pass_took = 0.0
         self._news = True
         """Whether what the pass under way finds is news to what the user last asked for or stopped."""
-        self._known_files = 0
+        self._known_version = 0
         self._restarts = 0
         self._was_ready = False
         self._budget_due = False
@@ -214,9 +214,9 @@ class Session:
 
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
-        files = len(self.plans.store.names())
-        if files != self._known_files:
-            self._known_files = files
+        self.plans.store.names()
+        if self.plans.store.version != self._known_version:
+            self._known_version = self.plans.store.version
             if self.plans.all():
                 changes.mark()  # someone deleted frames, or a server died before it could tell of some
 
@@ -419,7 +419,6 @@ class Session:
                 )
             self.feeder.made(there)
             self._made.append((time.monotonic(), len(there)))
-            self._known_files = len(self.plans.store.names())
             self._budget_due = True
             self._restarts = 0
             self.plans.show_made(there)

@@ -48,6 +48,8 @@ class FrameStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.version = 0
+        """Another number whenever a frame has come or gone that `note_made` has not told of."""
         self._names: set[str] = set()
         self._damaged: set[str] = set()
         self._stamps: dict[str, Stamp] = {}
@@ -115,7 +117,8 @@ class FrameStore:
         fresh = listed - self._names  # the damaged ones, too: someone may have put the right file there
         self._known = True
         self._damaged &= listed
-        self._names = listed - self._damaged
+        before, self._names = self._names, listed - self._damaged
+        self.version += before != self._names
         self._unchecked += fresh
         for name in self._stamps.keys() - listed:
             del self._stamps[name]
@@ -154,21 +157,27 @@ class FrameStore:
         if known is not None and stamp_of(self.folder / name) == known:
             return False
         # A file that has changed since it was whole, or was damaged before, is suspect.
-        return (name in self._names) != self._is_whole(name, known is not None or name in self._damaged)
+        believed = name in self._names
+        changed = believed != self._is_whole(name, known is not None or name in self._damaged)
+        self.version += changed and not believed
+        return changed
 
     def _is_whole(self, name: str, thoroughly: bool = False) -> bool:
         stamp = look(self.folder / name, name, thoroughly)
-        self._forget(name)
-        self._gone.discard(name)
         if stamp is None:
+            self._forget(name)
             self._damaged.add(name)
+            self._gone.discard(name)
             return False
+        self._damaged.discard(name)
+        self._gone.discard(name)
         self._names.add(name)
         self._made.add(name)
         self._stamps[name] = stamp
         return True
 
     def _forget(self, name: str) -> None:
+        self.version += name in self._names
         for names in (self._names, self._made, self._damaged):
             names.discard(name)
         self._gone.add(name)

@@ -214,6 +214,32 @@ def test_a_full_folder_is_read_in_parts_and_nothing_is_missed(
     assert store.names() == {*names[1:], NAME, "c_new.png"}
 
 
+def test_the_version_tells_of_what_came_and_went_unasked(store: FrameStore) -> None:
+    versions = [store.version]
+
+    def news() -> bool:
+        store.refresh()
+        look_until_settled(store)
+        versions.append(store.version)
+        return versions[-1] != versions[-2]
+
+    store.write(NAME, frame(NAME))
+    assert store.note_made([NAME]) == [NAME]
+    assert not news()  # the server has told of it
+    store.write(OTHER, frame(OTHER))
+    assert news()
+    os.truncate(store.folder / OTHER, 5)
+    assert news()
+    store.write(OTHER, frame(OTHER))
+    assert news()
+    (store.folder / NAME).unlink()
+    assert store.note_made([NAME]) == []
+    assert news()
+    store.discard([OTHER])
+    assert news()
+    assert not news()
+
+
 def test_a_look_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / NAME
     path.write_bytes(frame(NAME, 1_000_000))
