@@ -75,7 +75,6 @@ class Session:
         self._pass_took = 0.0
         self._news = True
         """Whether what the pass under way finds is news to what the user last asked for or stopped."""
-        self._known_version = 0
         self._restarts = 0
         self._was_ready = False
         self._budget_due = False
@@ -100,6 +99,7 @@ class Session:
         behind = self.plans.behind
         if not behind:
             if self.armed and self.plans.store.look_closer():
+                self.plans.store.take_news()
                 changes.mark()
             if self.plans.postponed and not self.plans.playing():
                 changes.mark()
@@ -215,10 +215,8 @@ class Session:
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
         self.plans.store.names()
-        if self.plans.store.version != self._known_version:
-            self._known_version = self.plans.store.version
-            if self.plans.all():
-                changes.mark()  # someone deleted frames, or a server died before it could tell of some
+        if self.plans.store.take_news() and self.plans.all():
+            changes.mark()  # someone deleted frames, or a server died before it could tell of some
 
     def before_save(self, blend: str) -> None:
         """Bring the frames along to where the file is being saved, and let the strips name that place.

@@ -48,8 +48,7 @@ class FrameStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.version = 0
-        """Another number whenever a frame has come or gone that `note_made` has not told of."""
+        self._news: set[str] = set()
         self._names: set[str] = set()
         self._damaged: set[str] = set()
         self._stamps: dict[str, Stamp] = {}
@@ -118,7 +117,7 @@ class FrameStore:
         self._known = True
         self._damaged &= listed
         before, self._names = self._names, listed - self._damaged
-        self.version += before != self._names
+        self._news |= before ^ self._names
         self._unchecked += fresh
         for name in self._stamps.keys() - listed:
             del self._stamps[name]
@@ -157,10 +156,10 @@ class FrameStore:
         if known is not None and stamp_of(self.folder / name) == known:
             return False
         # A file that has changed since it was whole, or was damaged before, is suspect.
-        believed = name in self._names
-        changed = believed != self._is_whole(name, known is not None or name in self._damaged)
-        self.version += changed and not believed
-        return changed
+        if (name in self._names) == self._is_whole(name, known is not None or name in self._damaged):
+            return False
+        self._news.add(name)
+        return True
 
     def _is_whole(self, name: str, thoroughly: bool = False) -> bool:
         stamp = look(self.folder / name, name, thoroughly)
@@ -177,7 +176,8 @@ class FrameStore:
         return True
 
     def _forget(self, name: str) -> None:
-        self.version += name in self._names
+        if name in self._names:
+            self._news.add(name)
         for names in (self._names, self._made, self._damaged):
             names.discard(name)
         self._gone.add(name)
@@ -185,7 +185,15 @@ class FrameStore:
 
     def note_made(self, names: Iterable[str]) -> list[str]:
         """Add frames that are said to be made, and return those that are truly there, and whole."""
-        return [name for name in names if self._is_whole(name)]
+        there = [name for name in names if self._is_whole(name)]
+        self._news.difference_update(there)
+        return there
+
+    def take_news(self) -> bool:
+        """Whether frames have come or gone, since this was last asked, that `note_made` was not told of."""
+        news = bool(self._news)
+        self._news.clear()
+        return news
 
     def discard(self, names: Iterable[str]) -> None:
         """Delete frames, damaged ones or ones that are elsewhere, too."""

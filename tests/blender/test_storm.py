@@ -41,6 +41,7 @@ def storm(stage, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     monkeypatch.setattr(session_module, "_LOOK_AGAIN", 0.05)
     yield storm
     storm.close()
+    session._looked = session._planned = 0.0  # by a clock that is put back now, as no clock of this kind ever is
 
 
 @pytest.mark.parametrize("storm", seeds(), indirect=True)
