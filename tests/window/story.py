@@ -173,18 +173,6 @@ class Story:
         difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).convert("L")
         return sum(difference.histogram()[16:]) / (first.width * first.height)
 
-    def document(self, name: str, area: str | None = None) -> None:
-        """Keep a picture of the screen, or of an editor, for the documents: small, for few colours are enough."""
-        folder = self.folder / "documents"
-        folder.mkdir(exist_ok=True)
-        shown = self.picture(name)
-        if area is not None:
-            x, y, width, height = self.blender.look(f"whole({area!r})")
-            shown = shown.crop((x, self.blender.screen.height - y - height, x + width, self.blender.screen.height - y))
-        shown.quantize(colors=192, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            folder / f"{name}.png", optimize=True
-        )
-
     def picture(self, name: str, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
         """Keep a picture of the screen, and return it, or the region that is asked for."""
         shown = self.person.see(None, after=after)
