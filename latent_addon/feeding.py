@@ -51,24 +51,28 @@ class Feeder:
     def feed(
         self,
         plans: Sequence[tuple[FramePlan, int]],
+        looked_at: Collection[str],
         present: Collection[str],
         folder: Path,
         generator: Callable[[str], dict[str, Any] | None],
     ) -> None:
         """Order the first of the missing frames, nearest first.
 
-        Orders under way are kept while plans still show them and the first wanted one is among them; else a new job
-        takes their place. plans: each with the timeline frame of its playhead. present: names of files in `folder`.
+        Orders under way are kept while plans still show them and what someone looks at is among them; else a new job
+        takes their place. plans: each with the timeline frame of its playhead. looked_at: missing files at playheads,
+        which of many strips may be more than are ordered at once. present: names of files in `folder`.
         generator: says how requests name the generator of a sha256; None where no strip has it any more.
         """
         missing = frame_plan.wanted(plans)
         first = next(missing, None)
         if first is None:
             return
-        fresh = not self._ordered or first.name not in self._ordered or self._is_stale(plans, present)
+        most = min(WINDOW, max(FEW, NUMBERS // max(1, first.plan.source.width)))
+        waiting = len(looked_at) <= most and any(name not in self._ordered for name in looked_at)
+        fresh = waiting or first.name not in self._ordered or self._is_stale(plans, present)
         if fresh:
             self._next_job()
-        room = min(WINDOW - len(self._ordered), max(FEW, NUMBERS // max(1, first.plan.source.width)))
+        room = min(WINDOW - len(self._ordered), most)
         chosen = frame_plan.planned(
             list(islice((each for each in chain([first], missing) if each.name not in self._ordered), room))
         )

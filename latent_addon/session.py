@@ -376,7 +376,8 @@ class Session:
             return
         present = self.plans.store.names()
         # A frame that someone looks at goes first.
-        urgent = any(name not in present and not self.feeder.has(name) for _, _, name in self.plans.looked_at())
+        looked_at = {name for _, _, name in self.plans.looked_at() if name not in present}
+        urgent = not all(map(self.feeder.has, looked_at))
         if not (self._moved or self.feeder.hungry or urgent):
             return
         self._moved = False
@@ -392,7 +393,7 @@ class Session:
             return
         self.start_server()
         if not self.halted:
-            self.feeder.feed(plans, present, self.plans.folder.path, self._generator)
+            self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
             self._note_previews()
 
     def _generator(self, sha256: str) -> dict[str, Any] | None:

@@ -86,6 +86,27 @@ def test_the_playheads_frames_are_planned_first_and_ordered_while_the_rest_is_pl
     assert sorted(ordered) == sorted(set(planned(strip)))  # nothing was made twice
 
 
+def test_a_frame_that_is_looked_at_need_not_wait_for_those_that_filled_the_queue_before_it_was_planned(stage):
+    strip = stage.keyed_strip({1: 1, 80: 2}, length=80)
+    other = stage.add_strip(80, 1)
+    stage.fill()
+    stage.use_fake_server("--slow", 0.1)
+    session.start_server()
+    session.wait(lambda: session.client.state.value == "ready", 30)
+    stage.scene.frame_set(40)
+    stage.key(40, 7)  # of the other strip, the active one
+    settings_of(strip).psi = 0.33
+    stage.settle()
+    session.turn = 0.0
+    for step in range(4):
+        settings_of(other).psi = 0.2 + step / 64
+        before = state_of(other).plan
+        while state_of(other).plan is before or state_of(other).plan.name_at(40) is None:
+            session.tick()
+        assert session.feeder.has(state_of(other).plan.name_at(40))
+        finish()
+
+
 def test_what_is_not_planned_again_yet_is_a_placeholder_and_never_the_old_picture(stage):
     strip = stage.keyed_strip()
     stage.scene.frame_set(15)
