@@ -14,6 +14,7 @@ from story import Story
 BLENDERS_OWN = re.compile(
     r"\d\d:\d\d\.\d{3}  (blend|render) +\| "  # files read and written, pictures rendered
     r"|\d\d:\d\d\.\d{3}  bpy\.rna +\| WARNING current value .* 'language'"  # Debian leaves languages out
+    r"|\d\d:\d\d\.\d{3}  reports +\| (Preferences saved|Saved )"
     r"|Info: Saved |Info: Preferences saved|Blender quit|Repository data: .* sync required!"
     # The Output scene's strips are scenes, and one with strips of its own but without sound says this.
     r'|-+$|Failed to add relation "Sequence Scene Audio -> Sequencer"'

@@ -30,12 +30,14 @@ def test_inference_is_set_up_by_clicks(story: Story) -> None:
     person.keys("Escape")  # the report goes away
     person.over("VIEW_3D")
     person.see()
+    assert blender.look("cut_in_panels('SEQUENCE_EDITOR')")["cut"] == []
     person.press("preferences.addon_show")
     blender.until("any(area.type == 'PREFERENCES' for area in windows()[-1].screen.areas)")
     person.see()
     person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
     blender.until("addon('inference').inference.plan is not None")
     story.picture("inference_plan")
+    assert blender.look("cut_in_panels('SEQUENCE_EDITOR')")["cut"] == []
     person.press("lantern.cancel_set_up", "PREFERENCES", "WINDOW", across=0.8)
     assert not blender.look("__import__('os').path.exists(addon('inference').inference.setup.folder)")
 
