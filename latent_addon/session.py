@@ -233,7 +233,9 @@ class Session:
         first = not bpy.data.filepath
         store = FrameStore(target.path)
         try:
-            names = self.plans.store.names() if first else self.plans.files_in_use()
+            names = self.plans.store.names()  # without those that were found damaged
+            if not first:
+                names = names & self.plans.files_in_use()
             store.adopt(self.plans.folder.path, names)
             if first:
                 self._left = self.plans.store

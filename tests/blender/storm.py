@@ -51,6 +51,7 @@ class Storm:
         self.ticks: list[tuple[float, float, str]] = []
         self.servers: set[int] = set()
         self.clocks = Clocks()
+        self.flipped: list[Path] = []
         self.lifts: list[Callable[[], object]] = []
         self.disk: SmallDisk | None = None
         self.checkpoint: Path | None = None
