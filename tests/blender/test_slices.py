@@ -288,6 +288,7 @@ def test_making_frames_and_cancelling_hold_for_what_a_pass_finds_later(stage):
 
 def test_the_timer_comes_back_soon_while_plans_are_made(stage):
     strip = stage.keyed_strip()
+    assert session.wait(lambda: not session.working, 30)  # frames may be seen before the server's word of them arrives
     assert handlers.timer() == handlers._LATER
     settings_of(strip).psi = 0.33
     session.turn = 0.0
