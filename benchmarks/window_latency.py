@@ -1,11 +1,12 @@
 """How much the Lantern takes of a window's time while frames arrive, and whether playback suffers.
 
-    python3 benchmarks/window_latency.py [--frames 96] [--seconds 6]
+    python3 benchmarks/window_latency.py [--frames 96] [--seconds 6] [--fake]
 
 Opens a Blender with a window as tests/window does, and needs what they need. The server is the real one. Each line is a
 part of the main thread's work: how often it ran while frames arrived, its mean and longest processor time in
 milliseconds, and its share of what the main thread worked (drawing the window by a processor is most of that). Then
-playback: frames a second with a job under way, as a part of those without.
+playback: frames a second with a job under way, as a part of those without. Where the server and the drawing share the
+processors, they take it from each other; --fake takes a server that only waits, which leaves what the Lantern costs.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=96)
     parser.add_argument("--seconds", type=float, default=6.0, help="of playback, twice")
+    parser.add_argument("--fake", action="store_true", help="a server that makes ten small pictures a second")
     args = parser.parse_args()
     checks = environments.ensure(environments.checks(()), ()).python
     if importlib.util.find_spec("PIL") is None:  # which looking at the screen takes
@@ -91,7 +93,10 @@ def main() -> None:
         story = Stage(b, folder)
         story.install()
         story.arrange()
-        story.use_server()
+        if args.fake:
+            story.use_fake_server("--slow", 0.1)
+        else:
+            story.use_server()
         story.keyed_strip({1: 1}, length=args.frames)
         b.run(WATCH)
         _order_all(story, args.frames, seed=2)
