@@ -10,6 +10,7 @@ from bpy.app.handlers import persistent
 
 from .inference import inference
 from .library import library
+from .saving import saving
 from .scene import changes, curves, drawing
 from .session import session
 from .training import training
@@ -82,13 +83,13 @@ def on_load_post(*_: Any) -> None:
 @persistent
 def on_save_pre(path: str, *_: Any) -> None:
     """Bring the frames along."""
-    session.before_save(path)
+    saving.before(path)
 
 
 @persistent
 def on_save_post(*_: Any) -> None:
     """The file has its name now, or was not saved after all."""
-    session.after_save()
+    saving.after()
 
 
 @persistent

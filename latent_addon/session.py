@@ -20,13 +20,12 @@ from bpy.types import ImageStrip, Scene
 
 from ..inference_server import protocol
 from .core.frame_request import GeneratorFacts
-from .core.frame_store import FrameStore, StoreError
 from .describing import facts_of, location_of
 from .feeding import Feeder
 from .inference import SERVER_ROOT, inference
 from .preferences import preferences
 from .scene import changes
-from .scene.frame_folder import frame_folder, frame_folder_for
+from .scene.frame_folder import frame_folder
 from .scene.plans import Plans
 from .scene.properties import settings_of
 from .worker.client import InferenceClient, ServerState
@@ -44,6 +43,11 @@ _PLAN_SHARE = 10
 
 _FAREWELL = 0.5
 """Seconds that a server has to end by itself where Blender must wait for its end."""
+
+_SHOW_AGAIN = 0.25
+_SHOW_WHILE_PLAYING = 1.0
+"""Seconds between pointing strips at frames that have been made: Blender draws every editor again each time, the 3D
+Viewport, too. The frame at the playhead does not wait, unless the animation plays."""
 
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
@@ -64,11 +68,12 @@ class Session:
         self.busy_rendering = False
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
-        self._left: FrameStore | None = None
-        """The temporary folder that is being saved away from."""
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
         self._previews: dict[str, tuple[str, str, int]] = {}
         """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
+        self._arrived: list[str] = []
+        """Frames that have been made, and that strips are not pointed at yet."""
+        self._shown = 0.0
         self._looked = 0.0
         self._planned = 0.0
         self._plan_again = _PLAN_AGAIN
@@ -91,6 +96,7 @@ class Session:
         if self.busy_rendering:
             return
         self._watch_server()
+        self.show_arrived()
         if not self.plans.held_up():
             self._follow_changes()
         self._feed()
@@ -134,6 +140,7 @@ class Session:
         self.arm()
         changes.take(hints=True)
         self.plans.store.doubt()
+        self.show_arrived(at_once=True)
         self._begin_pass(news=False)
         self._plan(self.turn)
         self._asked = self._moved = True
@@ -145,6 +152,7 @@ class Session:
         self.halted = reason
         self._news = False
         if not self.busy_rendering:
+            self.show_arrived(at_once=True)
             self.plans.settle()
         self.redraw()
 
@@ -152,6 +160,7 @@ class Session:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
         self.plans.forget()
+        self._arrived.clear()
         self.armed = False
         self.halted = ""
         self.busy_rendering = False
@@ -217,44 +226,6 @@ class Session:
         self.plans.store.names()
         if self.plans.store.take_news() and self.plans.all():
             changes.mark()  # someone deleted frames, or a server died before it could tell of some
-
-    def before_save(self, blend: str) -> None:
-        """Bring the frames along to where the file is being saved, and let the strips name that place.
-
-        They are linked or copied: whether the file will be saved there is not known yet. At the first save all frames
-        come along, and leave the temporary folder once that has gone well; at Save As elsewhere, those in use.
-        """
-        self._left = None
-        if not blend or not self.plans.all():
-            return
-        target = frame_folder_for(preferences().frame_folder, blend)
-        if target.path == self.plans.folder.path:
-            return
-        first = not bpy.data.filepath
-        store = FrameStore(target.path)
-        try:
-            names = self.plans.store.names()  # without those that were found damaged
-            if not first:
-                names = names & self.plans.files_in_use()
-            store.adopt(self.plans.folder.path, names)
-            if first:
-                self._left = self.plans.store
-            for _scene, image_strip, state in self.plans.strips():
-                if state.plan is not None:  # else its frames are not known, nor is its size to be believed
-                    store.placeholder(*settings_of(image_strip).picture_size())
-                if state.plan is not None or first:
-                    image_strip.directory = target.directory
-        except StoreError as error:
-            self.halt(str(error))
-
-    def after_save(self) -> None:
-        """Let the strips name the folder of the open file: after a Save Copy, or a failure, it is not that one."""
-        self.find_folder()
-        self.plans.name_folder()
-        if self._left is not None and bpy.data.filepath:
-            self._left.leave_to(self.plans.store)
-        self._left = None
-        changes.mark()
 
     def _keep_to_budget(self) -> None:
         self._budget_due = False
@@ -363,6 +334,7 @@ class Session:
             return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
         in_time = self.wait(ended, timeout)
+        self.show_arrived(at_once=True)
         self.plans.settle()
         return in_time and not self.halted and not lacking()
 
@@ -419,14 +391,29 @@ class Session:
                     "Look whether something deletes files there, then try again."
                 )
             self.feeder.made(there)
+            self.plans.note_made(there)
+            self._arrived += there
             self._made.append((time.monotonic(), len(there)))
             self._budget_due = True
             self._restarts = 0
-            self.plans.show_made(there)
             self._show_previews(there)
-            self.redraw()
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(protocol.ProtocolError.from_json(params.get("error")), names)
+
+    def show_arrived(self, at_once: bool = False) -> None:
+        """Let strips show what has been made since they were last pointed at frames."""
+        if not self._arrived:
+            return
+        pause = time.monotonic() - self._shown
+        if self.plans.playing():
+            due = pause > _SHOW_WHILE_PLAYING
+        else:
+            due = pause > _SHOW_AGAIN or any(name in self._arrived for _, _, name in self.plans.looked_at())
+        if due or at_once or not self.feeder.busy:
+            arrived, self._arrived = self._arrived, []
+            self.plans.show_made(arrived)
+            self._shown = time.monotonic()
+            self.redraw()
 
     def _show_previews(self, names: list[str]) -> None:
         """While a slider is dragged every frame is overtaken before it is there: show it where someone looks."""

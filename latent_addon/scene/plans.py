@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -179,12 +179,17 @@ class Plans:
             state.kept.clear()
         self.show_backgrounds()
 
-    def show_made(self, names: list[str]) -> None:
-        """Point strips at frames that have just been made."""
+    def note_made(self, names: Collection[str]) -> None:
+        """Frames have been made; strips are not pointed at them yet."""
+        for plan in self.all():
+            plan.note(names)
+
+    def show_made(self, names: Collection[str]) -> None:
+        """Point strips at frames that have been made."""
         for scene, image_strip, state in self.strips():
             if state.plan is None:
                 continue
-            made = state.plan.note(names)
+            made = {n: name for name, numbers in state.plan.places(names).items() for n in numbers}
             if len(made) > _MANY:  # a picture that is held for long: the rest bit by bit
                 changes.mark()
                 at = scene.frame_current - state.plan.start
