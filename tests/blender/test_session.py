@@ -375,3 +375,45 @@ def test_scenes_have_their_own_playheads(stage):
     other.sequence_editor_create()
     session.replan()
     assert versions.strip_start(the_strip()) == 1 and session.plans.missing(other) == []
+
+
+def test_strips_are_pointed_at_new_frames_a_few_times_a_second_but_at_once_where_someone_looks(stage, monkeypatch):
+    stage.use_fake_server("--slow", 0.02)
+    strip = stage.keyed_strip(length=48)
+    settings_of(strip).psi = 0.6
+    given = []
+    show_made = session.plans.show_made
+
+    def record(names):
+        given.append(list(names))
+        show_made(names)
+
+    monkeypatch.setattr(session.plans, "show_made", record)
+    monkeypatch.setattr("latent_lantern.latent_addon.session._SHOW_AGAIN", 1e6)
+    stage.settle()
+    assert session.wait(lambda: not session.feeder.busy and not session.plans.behind, 60)
+    session.tick()
+    looked_at = session.plans.state_of(strip).plan.name_at(stage.scene.frame_current)
+    assert looked_at in given[0] and len(given) == 2  # the frame at the playhead, and the others when all were there
+    assert sorted([name for names in given for name in names]) == sorted(set(planned(strip)))
+    assert shown(strip) == planned(strip)
+
+
+def test_a_strip_waits_longer_for_its_new_frames_while_the_animation_plays(stage, monkeypatch):
+    stage.use_fake_server("--slow", 0.02)
+    strip = stage.keyed_strip(length=48)
+    settings_of(strip).psi = 0.6
+    monkeypatch.setattr(session.plans, "playing", lambda: True)
+    monkeypatch.setattr("latent_lantern.latent_addon.session._SHOW_WHILE_PLAYING", 1e6)
+    stage.settle()
+    plan = session.plans.state_of(strip).plan
+    assert session.wait(lambda: plan.done > 3, 60)  # counted at once
+    assert not any(name in shown(strip) for name in session._arrived)
+    path = stage.folder / "shot.blend"
+    save(path)  # what is saved shows all that is there
+    assert (
+        session._arrived == []
+        and sum(name == want for name, want in zip(shown(strip), planned(strip), strict=True)) > 3
+    )
+    stage.fill()
+    assert shown(strip) == planned(strip)
