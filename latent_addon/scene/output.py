@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.types import Scene
+from bpy.types import Scene, Window
 
 from . import versions
 
@@ -124,7 +124,18 @@ def start_render(scene: Scene, path: str | Path) -> None:
 
     bpy.app.handlers.render_complete.append(completed)
     bpy.app.handlers.render_cancel.append(ended)
+    working = bpy.context.window  # the window that Blender opens for the render is the context's, then
     bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=output.name)
+    for window in bpy.context.window_manager.windows:
+        if window != working and _shows_result(window):
+            window.scene = output  # a window shows what was rendered of its own scene
+
+
+def _shows_result(window: Window) -> bool:
+    """Whether this is a window of nothing but the rendered picture."""
+    areas = window.screen.areas
+    image = areas[0].spaces.active.image if len(areas) == 1 and areas[0].type == "IMAGE_EDITOR" else None
+    return image is not None and image.type == "RENDER_RESULT"
 
 
 def _part_of(target: Path) -> Path:

@@ -133,6 +133,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     person.choose_file(film)
     blender.until(f"__import__('os').path.exists({str(film)!r})")
     blender.until("not bpy.app.is_job_running('RENDER') and not addon('session').session.busy_rendering", 600.0)
+    assert blender.look("[window.scene.name for window in bpy.context.window_manager.windows]") == ["Scene", "Output"]
     story.picture("rendered")
     assert frames_of(film) == 4
     blender.run("bpy.ops.wm.save_mainfile()\nbpy.ops.wm.save_userpref()")
