@@ -44,7 +44,9 @@ def watched(name, function):
 session = addon("session").session
 session.tick = watched("timer: the whole tick", session.tick)
 session.client.drain = watched("  of it: taking in messages", session.client.drain)
-session.replan = watched("  of it: planning again", session.replan)
+session.plans.work = watched("  of it: a turn of planning", session.plans.work)
+session.plans.show_made = watched("  of it: pointing strips at frames", session.plans.show_made)
+session.plans.store.look_closer = watched("  of it: looking into files", session.plans.store.look_closer)
 for handlers in (depsgraph_update_post, frame_change_post):
     for place, handler in enumerate(handlers):
         if (handler.__module__ or "").startswith(EXTENSION):
