@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.types import Scene, Window
+from bpy.types import Scene, SpaceImageEditor, Window
 
 from . import versions
 
@@ -133,9 +133,9 @@ def start_render(scene: Scene, path: str | Path) -> None:
 
 def _shows_result(window: Window) -> bool:
     """Whether this is a window of nothing but the rendered picture."""
-    areas = window.screen.areas
-    image = areas[0].spaces.active.image if len(areas) == 1 and areas[0].type == "IMAGE_EDITOR" else None
-    return image is not None and image.type == "RENDER_RESULT"
+    spaces = [area.spaces.active for area in window.screen.areas]
+    space = spaces[0] if len(spaces) == 1 else None
+    return isinstance(space, SpaceImageEditor) and space.image is not None and space.image.type == "RENDER_RESULT"
 
 
 def _part_of(target: Path) -> Path:
