@@ -150,7 +150,7 @@ def pictures(args: argparse.Namespace) -> int:
     """Make the pictures in docs/images that show Blender's window anew, from the stories in tests/window."""
     with tempfile.TemporaryDirectory(prefix="lantern-pictures-") as folder:
         stories = ROOT / "tests" / "window"
-        places = [*sorted(stories.glob("test_*.py")), stories / "manual_pictures.py"]
+        places = sorted([*stories.glob("test_*.py"), *stories.glob("manual_*.py")])
         status = window_tests(args, ["-m", "pictures", *map(str, places)], folder)
         made = sorted(Path(folder).glob("*/documents/*.png"))
         for picture in made if status == 0 else []:
