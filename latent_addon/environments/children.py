@@ -81,6 +81,26 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return kept | {"PYTHONNOUSERSITE": "1"} | extra
 
 
+def output_of(command: Sequence[str]) -> str:
+    """What a program prints, "" where it cannot be run, fails, or takes longer than 30 seconds. Waits for it."""
+    try:
+        return subprocess.run(
+            list(command),
+            env=clean_environment(),
+            cwd=tempfile.gettempdir(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=True,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
 def _is_stray(name: str) -> bool:
     if name.startswith("PIP_"):
         return name not in PIP_SETTINGS_KEPT

@@ -6,10 +6,11 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from .children import output_of
 
 KFD = Path("/dev/kfd")
 _KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
@@ -97,7 +98,7 @@ def _nvidia() -> Nvidia | None:
     if tool:
         # An old driver's tool does not know compute_cap.
         for fields in ("driver_version,compute_cap,name", "driver_version,name"):
-            found = parse_nvidia(_output([tool, f"--query-gpu={fields}", "--format=csv,noheader"]))
+            found = parse_nvidia(output_of([tool, f"--query-gpu={fields}", "--format=csv,noheader"]))
             if found:
                 return found
     try:
@@ -116,19 +117,3 @@ def _amd() -> Amd | None:
         if version and int(version[1]):  # 0: a processor
             targets.append(gfx_target(int(version[1])))
     return Amd(tuple(targets), os.access(KFD, os.R_OK | os.W_OK)) if targets else None
-
-
-def _output(command: list[str]) -> str:
-    try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=20,
-            check=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

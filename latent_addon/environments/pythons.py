@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .children import clean_environment
+from .children import output_of
 
 KNOWN = ("3.11", "3.12", "3.13", "3.14")
 """The versions for which every pinned package has wheels."""
@@ -84,13 +82,13 @@ def survey(named: tuple[str, ...]) -> tuple[Python, ...]:
 
 def probe(path: Path) -> Python | None:
     """Run the program at `path`; return what it says of itself, None if it is no Python."""
-    answer = _output([str(path), "-I", "-c", PROBE])
+    answer = output_of([str(path), "-I", "-c", PROBE])
     try:
         executable, release, can_make_environments, unfit = json.loads(answer)
     except ValueError:
         # Python 2 and the first 3 know no -I.
         try:
-            executable, release, can_make_environments, unfit = json.loads(_output([str(path), "-c", PROBE]))
+            executable, release, can_make_environments, unfit = json.loads(output_of([str(path), "-c", PROBE]))
         except ValueError:
             return None
     version = ".".join(release.split(".")[:2])
@@ -110,7 +108,7 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
                 yield folder / (name + suffix)
     if sys.platform == "win32":
         # "py -0p" prints lines such as " -V:3.13 *        C:\...\python.exe".
-        for line in _output(["py", "-0p"]).splitlines():
+        for line in output_of(["py", "-0p"]).splitlines():
             at = line.find(":\\")
             if at > 0:
                 yield Path(line[at - 1 :].strip())
@@ -136,21 +134,3 @@ def _program_folders() -> Iterator[Path]:
         everyone = Path(os.environ.get("PROGRAMFILES") or r"C:\Program Files")
         folders += [base / name for base in (local, everyone) for name in names]
     yield from dict.fromkeys(folders)
-
-
-def _output(command: list[str]) -> str:
-    try:
-        return subprocess.run(
-            command,
-            env=clean_environment(),
-            cwd=tempfile.gettempdir(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=30,
-            check=True,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
-        return ""
