@@ -115,14 +115,14 @@ class PlanPass:
         scene, image_strip = key.find()
         settings_of(image_strip).forget_unreadable()
         planning.check_sizes(image_strip)
-        if not self._plans.writing:
-            planning.check_effort(image_strip, curves.needs_sweep(scene, image_strip))
+        swept = curves.needs_sweep(scene, image_strip)
         if self._plans.writing:
             state.placeholder = self._plans.placeholder_of(image_strip)
-        elif not state.placeholder:
-            state.placeholder = image_strip.elements[0].filename
+        else:
+            planning.check_effort(image_strip, swept)
+            state.placeholder = state.placeholder or image_strip.elements[0].filename
         strip.fit_content(scene, image_strip, state.placeholder)
-        if curves.needs_sweep(scene, image_strip):
+        if swept:
             self._plans.swept = True
             if self._plans.playing():
                 self._plans.postponed = True  # stepping through frames would fight with playback: afterwards, then
