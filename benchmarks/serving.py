@@ -17,9 +17,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from inference_server import protocol  # noqa: E402
 from inference_server.checkpoints import save_generator  # noqa: E402
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
+from lantern_protocol import protocol  # noqa: E402
 
 
 def processor_seconds(pid: int) -> float:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lantern_protocol.protocol import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
+
 from .generators.base import GeneratorInfo
-from .protocol import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
 
 BATCH_PIXELS = {"cpu": 4 * 128 * 128, "other": 2 * 1024 * 1024}
 LARGEST_BATCH = 32

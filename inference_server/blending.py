@@ -6,8 +6,9 @@ import copy
 
 import torch
 
+from lantern_protocol.protocol import INVALID_PARAMS, ProtocolError
+
 from .generators.base import Generator
-from .protocol import INVALID_PARAMS, ProtocolError
 
 
 def check_blend(first: Generator, second: Generator) -> None:

@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lantern_protocol.protocol import SERVER_VERSION, ProtocolError, noise_from_json
+
 from . import self_check
 from .datasets import command as dataset_command
 from .jobs import JobError
-from .protocol import SERVER_VERSION, ProtocolError, noise_from_json
 from .quality import command as quality_command
 from .training import command as train_command
 from .training import film_command

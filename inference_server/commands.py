@@ -8,6 +8,9 @@ from pathlib import Path
 
 import torch
 
+from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.sequence_file import SequenceFileError
+
 from .checkpoints import CheckpointError, load_generator, save_generator
 from .checkpoints.snapshots import find_snapshots
 from .cli import UsageError, print_json
@@ -15,9 +18,7 @@ from .console import open_renderer, tell
 from .generate import generate
 from .library import read_run
 from .pixels.encoding import prepare_folder
-from .protocol import CHECKPOINT_UNREADABLE, ProtocolError
 from .render import render as render_sequence
-from .sequence_file import SequenceFileError
 
 __all__ = ["convert", "generate", "info", "render"]
 

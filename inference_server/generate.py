@@ -13,11 +13,12 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from lantern_protocol.part_files import remove_stale_parts
+
 from .batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
 from .cli import OWN, UsageError
 from .console import load_array, open_renderer, show_progress
 from .generators.base import GeneratorInfo
-from .part_files import remove_stale_parts
 from .pipeline import encoder_threads
 from .pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
 from .renderer import Renderer

@@ -10,9 +10,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+
 from .checkpoints import CheckpointError, sha256_of
 from .pixels.encoding import write_atomically
-from .protocol import CHECKPOINT_UNREADABLE, ProtocolError
 
 MOST_ENTRIES = 10_000
 SETTLED_SECONDS = 5.0

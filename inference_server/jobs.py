@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from .job_folder import STOP_FILE, FolderLock, JobBusy, Status, duration, write_status
+from lantern_protocol.job_folder import STOP_FILE, FolderLock, JobBusy, Status, duration, write_status
 
 WRITE_SECONDS = 2.0
 LOOK_SECONDS = 0.5

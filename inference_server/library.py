@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+
 from .checkpoints import CheckpointError
 from .checkpoints.cache import ConversionCache
 from .checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
 from .identities import Identities
-from .protocol import CHECKPOINT_UNREADABLE, ProtocolError
 
 DEPTH = 2
 """Levels of folders below those that the user names."""

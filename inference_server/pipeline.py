@@ -15,10 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
-from .frame_files import is_frame, sign
+from lantern_protocol.frame_files import is_frame, sign
+from lantern_protocol.protocol import INTERNAL_ERROR, SOURCE_MISSING, FrameOrder, ProtocolError, ShadowOrder
+
 from .pixels.encoding import encode_png, read_png, write_atomically
 from .pixels.shadow import make_shadow
-from .protocol import INTERNAL_ERROR, SOURCE_MISSING, FrameOrder, ProtocolError, ShadowOrder
 from .scheduler import Order
 
 

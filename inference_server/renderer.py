@@ -10,6 +10,14 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
+from lantern_protocol.protocol import (
+    CHECKPOINT_CHANGED,
+    CHECKPOINT_UNREADABLE,
+    INVALID_PARAMS,
+    OUT_OF_MEMORY,
+    ProtocolError,
+)
+
 from .acceleration import accelerate
 from .batches import Frames, Picture, Pictures, batch_size, check_classes, check_latents, picture_size
 from .blending import blend_into, check_blend, scratch_like
@@ -19,7 +27,6 @@ from .checkpoints.snapshots import find_snapshots
 from .generators.base import GeneratorInfo, best_device
 from .heap import give_freed_memory_back, keep_freed_memory
 from .identities import Identities
-from .protocol import CHECKPOINT_CHANGED, CHECKPOINT_UNREADABLE, INVALID_PARAMS, OUT_OF_MEMORY, ProtocolError
 from .residents import Loaded, Residents, bytes_of
 
 T = TypeVar("T")

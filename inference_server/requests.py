@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from .protocol import (
+from lantern_protocol.protocol import (
     INVALID_PARAMS,
     PIXEL_REVISION,
     PROTOCOL_VERSION,
@@ -21,6 +21,7 @@ from .protocol import (
     quoted,
     unpack_floats,
 )
+
 from .scheduler import Reply, Ticket
 
 MOST_SEEDS = 1 << 16

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .protocol import INVALID_REQUEST, FrameOrder, ProtocolError, ShadowOrder
+from lantern_protocol.protocol import INVALID_REQUEST, FrameOrder, ProtocolError, ShadowOrder
 
 MOST_CALLS = 4096
 MOST_WAITING = 1 << 17

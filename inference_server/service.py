@@ -17,8 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from . import protocol, requests
-from .protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
+from lantern_protocol import protocol
+from lantern_protocol.protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
+
+from . import requests
 from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lantern_protocol.protocol import PIXEL_REVISION
+
 from .batches import Frames
 from .checkpoints.cache import cache_folder
 from .pixels.encoding import encode_png, write_atomically, write_failed
-from .protocol import PIXEL_REVISION
 from .renderer import Renderer
 from .seeds import sample_seeds
 

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from .batches import Frames, check_classes, check_latents, check_transform
-from .checkpoints import BUILTIN_RUN, CheckpointError
-from .checkpoints.latents import read_latents
-from .generators.base import GeneratorInfo
-from .library import read_run
-from .part_files import remove_stale_parts
-from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
-from .pixels.encoding import prepare_folder
-from .protocol import (
+from lantern_protocol.part_files import remove_stale_parts
+from lantern_protocol.protocol import (
     CHECKPOINT_CHANGED,
     CHECKPOINT_UNREADABLE,
     INTERNAL_ERROR,
@@ -36,6 +29,14 @@ from .protocol import (
     ProtocolError,
     pack_floats,
 )
+
+from .batches import Frames, check_classes, check_latents, check_transform
+from .checkpoints import BUILTIN_RUN, CheckpointError
+from .checkpoints.latents import read_latents
+from .generators.base import GeneratorInfo
+from .library import read_run
+from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
+from .pixels.encoding import prepare_folder
 from .renderer import Renderer, frames_at_once, is_out_of_memory
 from .requests import Floats, Which
 from .residents import Loaded

@@ -7,8 +7,8 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-from ..inference_server import protocol
-from ..inference_server.protocol import ShadowOrder
+from ..lantern_protocol import protocol
+from ..lantern_protocol.protocol import ShadowOrder
 from .core import frame_plan
 from .core.frame_plan import FramePlan, PlannedFrame
 from .core.frame_request import frame_order

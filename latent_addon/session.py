@@ -18,7 +18,7 @@ from typing import Any
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ..inference_server import protocol
+from ..lantern_protocol import protocol
 from .core.frame_request import GeneratorFacts
 from .describing import facts_of, location_of
 from .feeding import Feeder

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import bpy.utils.previews
 
-from ..inference_server.job_folder import ask_to_stop, is_running
+from ..lantern_protocol.job_folder import ask_to_stop, is_running
 from .core.training_commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
 from .core.training_jobs import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
 from .inference import SERVER_ROOT, inference

@@ -12,7 +12,7 @@ from typing import Any
 
 import fake_pictures
 import fake_server
-from latent_lantern.inference_server import protocol
+from latent_lantern.lantern_protocol import protocol
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 
 SERVER = Path(fake_server.__file__)
@@ -22,7 +22,7 @@ PATIENCE = 20.0
 _GREETING = f"""
 import sys, time
 sys.path.insert(0, {str(SERVER.parent.parent)!r})
-from inference_server import protocol as p
+from lantern_protocol import protocol as p
 def send(message):
     sys.stdout.buffer.write(p.encode_message(message))
     sys.stdout.buffer.flush()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from inference_server import protocol
+from lantern_protocol import protocol
 
 ENDS_THE_JOB = (protocol.WRITE_FAILED, protocol.OUT_OF_MEMORY, protocol.INTERNAL_ERROR)
 """What the next order would meet as well: the real server drops the rest of the job."""

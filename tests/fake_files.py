@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_pictures
-from inference_server import protocol
+from lantern_protocol import protocol
 
 BUILT_IN_SHA256 = hashlib.sha256(b"built-in").hexdigest()
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")

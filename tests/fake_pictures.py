@@ -18,9 +18,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from inference_server import protocol
-from inference_server.frame_files import is_frame, sign
-from inference_server.part_files import part_beside
+from lantern_protocol import protocol
+from lantern_protocol.frame_files import is_frame, sign
+from lantern_protocol.part_files import part_beside
 
 room: int | None = None
 """Bytes of each file that the disk takes before it is full; None for a disk with room."""

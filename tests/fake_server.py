@@ -57,8 +57,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import fake_files  # noqa: E402
 import fake_pictures  # noqa: E402
 from fake_bench import Batch, Bench, Item  # noqa: E402
-from inference_server import protocol  # noqa: E402
-from inference_server.part_files import remove_stale_parts  # noqa: E402
+from lantern_protocol import protocol  # noqa: E402
+from lantern_protocol.part_files import remove_stale_parts  # noqa: E402
 
 BUILT_IN_SHA256 = fake_files.BUILT_IN_SHA256
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from inference_server.job_folder import STOP_FILE, FolderLock, Status, read_json, write_json, write_status
+from lantern_protocol.job_folder import STOP_FILE, FolderLock, Status, read_json, write_json, write_status
 
 IMAGES = 1000
 """Of each step."""

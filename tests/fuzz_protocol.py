@@ -27,9 +27,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 if "latent_lantern" not in sys.modules:
     import conftest  # noqa: F401  (the add-on's modules import each other as parts of that package)
 
-from inference_server import protocol, service  # noqa: E402
+from inference_server import service  # noqa: E402
 from inference_server.scheduler import Order  # noqa: E402
-from latent_lantern.inference_server import protocol as addon_protocol  # noqa: E402
+from lantern_protocol import protocol  # noqa: E402
+from latent_lantern.lantern_protocol import protocol as addon_protocol  # noqa: E402
 from latent_lantern.latent_addon.worker import client as client_module  # noqa: E402
 from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
 

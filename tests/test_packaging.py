@@ -58,7 +58,7 @@ def test_the_zip_holds_the_extension_and_nothing_else(archive: zipfile.ZipFile) 
 
 
 def test_every_source_file_is_in_the_zip(archive: zipfile.ZipFile, root: Path) -> None:
-    for folder in ("latent_addon", "inference_server"):
+    for folder in ("lantern_protocol", "latent_addon", "inference_server"):
         expected = {
             path.relative_to(root).as_posix()
             for path in (root / folder).rglob("*")
@@ -100,8 +100,8 @@ def test_the_core_knows_no_blender(archive: zipfile.ZipFile) -> None:
 def test_the_server_knows_neither_blender_nor_the_add_on(archive: zipfile.ZipFile) -> None:
     foreign = IN_BLENDER - {"numpy"} | {"latent_addon", "latent_lantern"}
     assert [found for found in imports(archive, "inference_server/") if found[1] in foreign] == []
-    protocol = imports(archive, "inference_server/protocol.py")
-    assert [found for found in protocol if found[1] not in sys.stdlib_module_names] == []
+    agreement = imports(archive, "lantern_protocol/")
+    assert [found for found in agreement if found[1] not in sys.stdlib_module_names] == []
 
 
 def test_what_is_downloaded_is_asked_for_and_only_pip_downloads(archive: zipfile.ZipFile, manifest: dict) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def test_what_is_named_is_there(root: Path) -> None:
     page = (root / "docs" / "security.md").read_text("utf-8")
-    files = set(re.findall(r"`((?:tests|inference_server)/[\w/]+(?:\.py|/))`", page))
+    files = set(re.findall(r"`((?:tests|inference_server|lantern_protocol)/[\w/]+(?:\.py|/))`", page))
     assert len(files) > 10
     assert [name for name in sorted(files) if not (root / name).exists()] == []
     for test, file in re.findall(r"`(test_\w+)` in `(tests/[\w/]+\.py)`", page):

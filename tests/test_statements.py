@@ -10,7 +10,7 @@ import pytest
 
 import dev
 from latent_addon.environments import pythons
-from latent_lantern.inference_server import protocol
+from latent_lantern.lantern_protocol import protocol
 from tools import environments
 
 NEWEST_FIRST = list(environments.BLENDER_PYTHONS)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference_server import protocol
+from lantern_protocol import protocol
 
 LONG = 70_000
 """Bytes that a header may announce in vain. Whoever feeds a reader adds so many, and must then be heard again."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("latent_addon", "inference_server")
+PACKAGES = ("latent_addon", "inference_server", "lantern_protocol")
 PAGES = ("docs/troubleshooting.md", "docs/troubleshooting-files.md", "docs/troubleshooting-commands.md")
 GAP = "…"
 """Stands for what is put in when the message is shown."""

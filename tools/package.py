@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.console import Problem, lock, run_step, say
 from tools.environments import ROOT, Environment
 
-CONTENTS = ("blender_manifest.toml", "__init__.py", "LICENSE", "latent_addon", "inference_server")
+CONTENTS = ("blender_manifest.toml", "__init__.py", "LICENSE", "lantern_protocol", "latent_addon", "inference_server")
 EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_server.generators.base import Generator, GeneratorInfo
-from inference_server.part_files import remove_stale_parts
+from lantern_protocol.part_files import remove_stale_parts
 
 from .errors import CheckpointError
 from .file_kinds import is_native

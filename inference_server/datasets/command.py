@@ -131,8 +131,8 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
     """The settings that the options and the source ask for. Raises JobError."""
     from dataclasses import fields, replace
 
-    from inference_server.job_folder import read_json
     from inference_server.jobs import JobError
+    from lantern_protocol.job_folder import read_json
 
     from .sources import is_dataset, latents_file
 

@@ -14,8 +14,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image
 
-from inference_server.job_folder import read_json, write_json
 from inference_server.jobs import JobError
+from lantern_protocol.job_folder import read_json, write_json
 
 from .cropping import best_position, detail
 from .pictures import MOST_PIXELS, BadPicture

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.job_folder import read_json, write_json
 from inference_server.jobs import Job, JobError
+from lantern_protocol.job_folder import read_json, write_json
 
 from .duplicates import Duplicates
 from .journal import Entry, Journal

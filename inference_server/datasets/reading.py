@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inference_server.job_folder import read_json
+from lantern_protocol.job_folder import read_json
 
 FORMAT = "latent-lantern-dataset"
 VERSION = 1

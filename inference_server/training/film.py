@@ -26,9 +26,9 @@ from inference_server.cli import UsageError
 from inference_server.console import load_array, open_renderer, show_progress
 from inference_server.generators.base import GeneratorInfo
 from inference_server.pixels.shadow import make_shadow
-from inference_server.protocol import ShadowSettings
 from inference_server.renderer import Renderer
 from inference_server.seeds import sample_seeds
+from lantern_protocol.protocol import ShadowSettings
 
 from .film_writing import check_free, open_sink
 

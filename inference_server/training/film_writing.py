@@ -17,8 +17,8 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from inference_server.cli import UsageError
-from inference_server.part_files import remove_stale_parts
 from inference_server.pixels.encoding import encode_png, prepare_folder, write_failed
+from lantern_protocol.part_files import remove_stale_parts
 
 FILMS = (".mp4", ".mov", ".mkv")
 QUALITY = "16"

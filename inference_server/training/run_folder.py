@@ -9,7 +9,7 @@
     log.jsonl                       a JSON object for each tick: images, seconds, losses
     tensorboard/                    the same for TensorBoard
     resume.state                    everything needed to go on (safetensors)
-    status.json, lock, stop         see ``inference_server.job_folder``
+    status.json, lock, stop         see ``lantern_protocol.job_folder``
 
 Snapshots and previews are never written over, and nothing of a run is ever deleted by it but older states.
 """
@@ -28,8 +28,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from inference_server.checkpoints import CheckpointError, save_generator
-from inference_server.job_folder import read_json, write_json
 from inference_server.jobs import JobError, duration
+from lantern_protocol.job_folder import read_json, write_json
 
 from .networks import finish
 from .settings import Settings

@@ -12,8 +12,8 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.heap import keep_freed_memory
-from inference_server.job_folder import ask_to_stop, read_status
 from inference_server.jobs import Job, JobError
+from lantern_protocol.job_folder import ask_to_stop, read_status
 
 from .distributed import Group
 from .estimate import Estimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from ...inference_server.protocol import PIXEL_REVISION, FrameOrder, ShadowOrder, ShadowSettings
+from ...lantern_protocol.protocol import PIXEL_REVISION, FrameOrder, ShadowOrder, ShadowSettings
 
 DIGEST = 20
 """Bytes of SHA-256 in a file name: 160 bits, as Git's names."""

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...inference_server.frame_files import Stamp, is_frame, look, stamp_of
-from ...inference_server.part_files import part_beside
+from ...lantern_protocol.frame_files import Stamp, is_frame, look, stamp_of
+from ...lantern_protocol.part_files import part_beside
 from .png import placeholder
 
 _TICK = 0.05

@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
-from ...inference_server.job_folder import LOCK_FILE, STATUS_FILE, STOP_FILE, Status, duration, is_running, read_status
+from ...lantern_protocol.job_folder import (
+    LOCK_FILE,
+    STATUS_FILE,
+    STOP_FILE,
+    Status,
+    duration,
+    is_running,
+    read_status,
+)
 
 DATA_SETS = "Data Sets"
 RUNS = "Runs"

@@ -7,7 +7,7 @@ from bpy.props import StringProperty
 from bpy.types import Context, Event, Operator
 from bpy_extras.io_utils import ExportHelper
 
-from ...inference_server.sequence_file import SUFFIX, SequenceFileError
+from ...lantern_protocol.sequence_file import SUFFIX, SequenceFileError
 from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
 from ..session import session

@@ -10,7 +10,7 @@ from bpy.props import EnumProperty, IntProperty
 from bpy.types import Context, Event, ImageStrip, Scene
 from numpy.typing import NDArray
 
-from ...inference_server import protocol
+from ...lantern_protocol import protocol
 from ..core.frame_request import GeneratorFacts
 from ..describing import generator_of
 from ..scene import curves, keying, strip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bpy.types import ImageStrip, Scene
 
-from ...inference_server.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
+from ...lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 from ..core.frame_plan import FramePlan
 from .properties import settings_of
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...inference_server import protocol
+from ...lantern_protocol import protocol
 from . import sentences
 from .process import LOG_LINES, ServerProcess
 

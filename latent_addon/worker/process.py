@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
-from ...inference_server import protocol
+from ...lantern_protocol import protocol
 
 INBOX_LIMIT = 4096
 LOG_LINES = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from ...inference_server import protocol
+from ...lantern_protocol import protocol
 
 NOT_RUNNING = "The inference server is not running."
 STOPPED = "The inference server was stopped."

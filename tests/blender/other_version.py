@@ -61,9 +61,9 @@ def main(folder: Path) -> None:
     assert state_after_starting() == "READY"
     module("latent_addon.session").session.client.stop()
 
-    installed = Path(str(module("inference_server.protocol").__file__))
+    installed = Path(str(module("lantern_protocol.protocol").__file__))
     text = installed.read_text("utf-8")
-    revision = module("inference_server.protocol").PIXEL_REVISION
+    revision = module("lantern_protocol.protocol").PIXEL_REVISION
     newer = text.replace(f"PIXEL_REVISION = {revision}", f"PIXEL_REVISION = {revision + 1}")
     assert newer != text
     installed.write_text(newer, "utf-8")

@@ -18,7 +18,7 @@ from bpy.types import ImageStrip
 import fake_pictures
 import stage as staging
 from fake_files import BUILT_IN_SHA256
-from latent_lantern.inference_server.frame_files import is_frame
+from latent_lantern.lantern_protocol.frame_files import is_frame
 from latent_lantern.latent_addon.core.frame_plan import PlannedFrame
 from latent_lantern.latent_addon.core.frame_request import FrameRequest, frame_order
 from latent_lantern.latent_addon.scene.properties import settings_of

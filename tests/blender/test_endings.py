@@ -22,7 +22,7 @@ import pytest
 
 import fake_pictures
 import stage as staging
-from latent_lantern.inference_server.frame_files import is_frame
+from latent_lantern.lantern_protocol.frame_files import is_frame
 from latent_lantern.latent_addon.scene.strip import latent_strips
 from latent_lantern.latent_addon.session import session
 from processes import naming

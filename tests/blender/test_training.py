@@ -14,7 +14,7 @@ from pathlib import Path
 import bpy
 import pytest
 
-from latent_lantern.inference_server.job_folder import Status, is_running, read_status, write_status
+from latent_lantern.lantern_protocol.job_folder import Status, is_running, read_status, write_status
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon import training as joint
 from latent_lantern.latent_addon.core.training_jobs import JobState, TrainingJob

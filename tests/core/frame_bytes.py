@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from latent_lantern.inference_server.frame_files import sign
+from latent_lantern.lantern_protocol.frame_files import sign
 
 
 def frame(name: str, size: int = 200) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from frame_bytes import frame
-from latent_lantern.inference_server.frame_files import is_frame, look, sign, stamp_of
+from latent_lantern.lantern_protocol.frame_files import is_frame, look, sign, stamp_of
 from latent_lantern.latent_addon.core import png
 from latent_lantern.latent_addon.core.frame_store import FrameStore
 
@@ -250,6 +250,6 @@ def test_a_look_reads_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         sizes.append(len(data))
         return data
 
-    monkeypatch.setattr("latent_lantern.inference_server.frame_files.os.read", counted)
+    monkeypatch.setattr("latent_lantern.lantern_protocol.frame_files.os.read", counted)
     assert look(path, NAME) is not None
     assert sum(sizes) < 200

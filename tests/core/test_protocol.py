@@ -11,8 +11,8 @@ import tracemalloc
 
 import pytest
 
-from inference_server import protocol
-from inference_server.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
+from lantern_protocol import protocol
+from lantern_protocol.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
 
 
 def read(data: bytes) -> list:

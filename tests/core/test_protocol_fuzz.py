@@ -14,9 +14,10 @@ import pytest
 
 import fuzz_protocol
 from fuzz_protocol import FOLDER, GENERATOR, ClientSide, ServerSide, heard
-from inference_server import protocol, requests, scheduler, service
-from inference_server.protocol import ProtocolError
-from latent_lantern.inference_server import protocol as addon_protocol
+from inference_server import requests, scheduler, service
+from lantern_protocol import protocol
+from lantern_protocol.protocol import ProtocolError
+from latent_lantern.lantern_protocol import protocol as addon_protocol
 from latent_lantern.latent_addon.worker import client as client_module
 from wild_messages import MARK, RAW, VALUES, Wild, WildMessages, frame, places, replaced, sound_requests
 

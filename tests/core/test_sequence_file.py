@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from inference_server.protocol import ShadowSettings
-from inference_server.sequence_file import SequenceFile, SequenceFileError, SequenceFrame, SequenceGenerator
+from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.sequence_file import SequenceFile, SequenceFileError, SequenceFrame, SequenceGenerator
 
 LATENTS = array.array("f", [0.5, -1.0, 2.0, 3.0, 4.0, 5.0]).tobytes()
 FRAMES = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latent_lantern.inference_server.job_folder import FolderLock, Status, write_status
+from latent_lantern.lantern_protocol.job_folder import FolderLock, Status, write_status
 from latent_lantern.latent_addon.core.training_jobs import (
     DATA_SETS,
     LOG_FILE,

@@ -14,7 +14,7 @@ import pytest
 import fake_pictures
 import fake_server
 from conversation import Conversation, eventually, fake_command, is_running, journal_of, scripted
-from latent_lantern.inference_server import protocol
+from latent_lantern.lantern_protocol import protocol
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 
 COUNT = """

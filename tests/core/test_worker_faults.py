@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conversation import PATIENCE, Conversation, eventually, fake_command, is_running, journal_of, scripted
-from latent_lantern.inference_server import protocol
+from latent_lantern.lantern_protocol import protocol
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 from latent_lantern.latent_addon.worker.process import INBOX_LIMIT, ServerProcess
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from inference_server import protocol
 from inference_server.checkpoints import save_generator
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from lantern_protocol import protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 jobs = itertools.count(1000)

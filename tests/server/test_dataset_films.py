@@ -12,7 +12,7 @@ from dataset_sources import drawn, entries, first, make, moving, write_film
 from inference_server.datasets.films import Scene, choose
 from inference_server.datasets.reading import Dataset
 from inference_server.datasets.settings import Settings, parse_time
-from inference_server.job_folder import read_status
+from lantern_protocol.job_folder import read_status
 
 
 def frames_of(out: Path) -> list[int]:

@@ -16,7 +16,7 @@ from dataset_sources import drawn, entries, first, folder_of, make, save
 from inference_server.datasets import pictures as opening
 from inference_server.datasets.reading import Dataset
 from inference_server.datasets.sources import natural
-from inference_server.job_folder import read_status
+from lantern_protocol.job_folder import read_status
 
 
 def test_a_folder_becomes_a_data_set_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from dataset_sources import COMMAND, drawn, entries, folder_of, make, moving, pictures, save, write_film
 from inference_server.datasets import making
 from inference_server.datasets.reading import Dataset
-from inference_server.job_folder import is_running, read_status
+from lantern_protocol.job_folder import is_running, read_status
 
 
 def test_a_killed_one_goes_on_to_the_same_pictures(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inference_server import part_files
 from inference_server.pixels import encoding
-from inference_server.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
+from lantern_protocol import part_files
+from lantern_protocol.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

@@ -11,13 +11,14 @@ import pytest
 
 import driving
 from driving import Server, jobs, plain_frames, unpacked
-from inference_server import library, protocol
+from inference_server import library
 from inference_server.batches import Frames
 from inference_server.library import list_library
 from inference_server.pixels.encoding import read_png
-from inference_server.protocol import ProtocolError
 from inference_server.renderer import Renderer
 from inference_server.thumbnails import thumbnail_of
+from lantern_protocol import protocol
+from lantern_protocol.protocol import ProtocolError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -15,9 +15,9 @@ from PIL import Image
 
 import driving
 from driving import Server, jobs, plain_frames
-from inference_server import protocol
 from inference_server.checkpoints import load_generator
-from inference_server.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
+from lantern_protocol import protocol
+from lantern_protocol.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
 
 MARROW = ShadowSettings()
 SOFT = ShadowSettings(threshold=100.5, softness=3, fill_holes=9, min_area=9, figure=(20, 0, 60, 255), mix=0.75)

@@ -16,8 +16,8 @@ from driving import Server, jobs
 from inference_server import cli
 from inference_server.checkpoints import load_generator, save_generator
 from inference_server.pixels.encoding import read_png
-from inference_server.protocol import INVALID_PARAMS, FrameOrder, ProtocolError
-from inference_server.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
+from lantern_protocol.protocol import INVALID_PARAMS, FrameOrder, ProtocolError
+from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TURN = (0.8, -0.6, 0.1, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)

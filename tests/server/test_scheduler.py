@@ -10,8 +10,8 @@ import pytest
 
 from inference_server import pipeline
 from inference_server.pipeline import THERE, Flight, Pipeline
-from inference_server.protocol import INTERNAL_ERROR, LATENT_MISMATCH, FrameOrder, ProtocolError
 from inference_server.scheduler import Order, Scheduler, Ticket
+from lantern_protocol.protocol import INTERNAL_ERROR, LATENT_MISMATCH, FrameOrder, ProtocolError
 
 FOLDER = Path("/frames")
 

@@ -14,9 +14,9 @@ import torch
 
 import driving
 from driving import Server, packed, plain_frames, unpacked
-from inference_server import protocol
 from inference_server.checkpoints import load_generator
-from inference_server.protocol import ProtocolError
+from lantern_protocol import protocol
+from lantern_protocol.protocol import ProtocolError
 
 SETTINGS = {"name": "s.png", "source": "f.png", "settings": {}}
 

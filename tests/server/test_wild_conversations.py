@@ -15,7 +15,7 @@ import pytest
 
 import driving
 from driving import Server, plain_frames
-from inference_server import protocol
+from lantern_protocol import protocol
 from sockets import family_of, sockets_of
 from wild_messages import LONG, Wild, WildMessages, sound_requests
 
