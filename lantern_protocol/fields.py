@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fields of JSON objects, read and checked. Every error names the field that is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import INVALID_PARAMS, ProtocolError, is_int, quoted
+
+
+def read_list(fields: dict[str, Any], key: str) -> list[Any]:
+    """Return the list under `key`, empty when absent. Raises ProtocolError for anything else."""
+    value = fields.get(key, [])
+    if not isinstance(value, list):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a list.")
+    return value
+
+
+def read_object(value: Any, what: str, known: set[str]) -> dict[str, Any]:
+    """Return `value` if it is an object with no other fields than the `known` ones. Raises ProtocolError."""
+    if not isinstance(value, dict):
+        raise ProtocolError(INVALID_PARAMS, f"The {what} must be an object, not {quoted(value)}.")
+    unknown = sorted(set(value) - known)
+    if unknown:
+        raise ProtocolError(INVALID_PARAMS, f"The {what} has no field {quoted(unknown[0])}.")
+    return value
+
+
+def read_number(fields: dict[str, Any], key: str, default: float | None, low: float, high: float) -> float:
+    """Return the number under `key`, `default` when absent. Raises ProtocolError unless low <= number <= high."""
+    value = fields.get(key, default)
+    if not (is_int(value) or isinstance(value, float)) or not low <= value <= high:
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a number from {low} to {high}, not {quoted(value)}.")
+    return float(value)
+
+
+def read_numbers(fields: dict[str, Any], key: str) -> tuple[float, ...]:
+    """Return the numbers under `key`, each from -1e6 to 1e6; none when absent. Raises ProtocolError."""
+    return tuple(read_number({key: item}, key, None, -1e6, 1e6) for item in read_list(fields, key))
+
+
+def read_integer(fields: dict[str, Any], key: str, default: int | None, low: int, high: int) -> int:
+    """Return the whole number under `key`, `default` when absent. Raises ProtocolError unless low <= number <= high."""
+    value = fields.get(key, default)
+    if not is_int(value) or not low <= value <= high:
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a whole number from {low} to {high}.")
+    return int(value)
+
+
+def read_flag(fields: dict[str, Any], key: str, default: bool) -> bool:
+    """Return true or false, `default` when absent. Raises ProtocolError for anything else."""
+    value = fields.get(key, default)
+    if not isinstance(value, bool):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be true or false.")
+    return value
+
+
+def read_colour(fields: dict[str, Any], key: str, default: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """Return RGBA, whole numbers 0..255, `default` when absent. Raises ProtocolError for anything else."""
+    value = fields.get(key, list(default))
+    if not isinstance(value, list) or len(value) != 4 or not all(is_int(c) and 0 <= c <= 255 for c in value):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be four whole numbers from 0 to 255 (RGBA).")
+    return (value[0], value[1], value[2], value[3])
+
+
+def read_file_name(fields: dict[str, Any], key: str) -> str:
+    """Return a plain file name: ASCII letters, digits, dots, hyphens and underscores. Raises ProtocolError."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= 120 or value.startswith(".") or not _is_plain(value):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a plain file name, not {quoted(value)}.")
+    return value
+
+
+def _is_plain(name: str) -> bool:
+    return all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
