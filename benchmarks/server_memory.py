@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from serving import Server, random_checkpoint
 
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 
 def resident_mib(pid: int) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from serving import ENVIRONMENT, Server, processor_seconds, random_checkpoint
 
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 LOOKS = {
     "colour": None,

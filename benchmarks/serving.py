@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from inference_server.checkpoints import save_generator  # noqa: E402
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config  # noqa: E402
-from lantern_protocol import protocol  # noqa: E402
+from lantern_protocol import framing, orders, vectors, versions  # noqa: E402
 
 
 def processor_seconds(pid: int) -> float:
@@ -52,15 +52,15 @@ class Server:
     def __init__(self, device: str | None) -> None:
         command = [sys.executable, "-m", "inference_server", "serve", *(["--device", device] if device else [])]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._messages = protocol.read_messages(self.process.stdout)
+        self._messages = framing.read_messages(self.process.stdout)
         self._ids = itertools.count(1)
-        versions = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
-        self.greeting = self.ask("initialize", **versions)
+        spoken = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
+        self.greeting = self.ask("initialize", **spoken)
 
     def ask(self, method: str, heard: Callable[[dict], None] = lambda note: None, **params: Any) -> dict[str, Any]:
         """Send a request; return its result. `heard` gets the params of each frames/made on the way."""
         identity = next(self._ids)
-        self.process.stdin.write(protocol.encode_message(protocol.request(identity, method, params)))
+        self.process.stdin.write(framing.encode_message(framing.request(identity, method, params)))
         self.process.stdin.flush()
         for message in self._messages:
             if message.get("id") == identity:
@@ -77,15 +77,15 @@ class Server:
         folder: Path,
         checkpoint: Path,
         latents: np.ndarray,
-        shadow: protocol.ShadowSettings | None,
+        shadow: orders.ShadowSettings | None,
         heard: Callable[[dict], None] = lambda note: None,
     ) -> None:
         """Have a frame made of each row of z, with a shadow each where settings are given."""
         orders = []
         for row in range(len(latents)):
             name = f"f{row:05}.png"
-            shadows = () if shadow is None else (protocol.ShadowOrder(f"s{row:05}.png", name, shadow),)
-            orders.append(protocol.FrameOrder(name, row, psi=0.7, shadows=shadows).to_json())
+            shadows = () if shadow is None else (orders.ShadowOrder(f"s{row:05}.png", name, shadow),)
+            orders.append(orders.FrameOrder(name, row, psi=0.7, shadows=shadows).to_json())
         counts = self.ask(
             "frames/generate",
             heard,
@@ -93,7 +93,7 @@ class Server:
             folder=str(folder),
             generator={"path": str(checkpoint), "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()},
             space="z",
-            latents=protocol.pack_floats(latents.tobytes(), latents.shape),
+            latents=vectors.pack_floats(latents.tobytes(), latents.shape),
             frames=orders,
             append=False,
         )

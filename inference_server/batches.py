@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lantern_protocol.protocol import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
+from lantern_protocol.errors import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
 
 from .generators.base import GeneratorInfo
 
@@ -24,7 +24,7 @@ class Frames:
 
     space: "z" or "w". latents: float32 (n, z_dim), (n, w_dim), (n, num_ws, w_dim) which is W+, or (n, z_dim, rows,
     columns) for generators with a ``canvas_step``. psi: float32 (n,). cutoffs: n of None or int. noise: as in
-    protocol.FrameOrder. classes: float32 (n, num_classes) or None. transform: float32 (n, 3, 3) or None.
+    ``FrameOrder``. classes: float32 (n, num_classes) or None. transform: float32 (n, 3, 3) or None.
     """
 
     space: str

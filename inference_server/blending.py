@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from lantern_protocol.protocol import INVALID_PARAMS, ProtocolError
+from lantern_protocol.errors import INVALID_PARAMS, ProtocolError
 
 from .generators.base import Generator
 

@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lantern_protocol.protocol import SERVER_VERSION, ProtocolError, noise_from_json
+from lantern_protocol.errors import ProtocolError
+from lantern_protocol.orders import noise_from_json
+from lantern_protocol.versions import SERVER_VERSION
 
 from . import self_check
 from .datasets import command as dataset_command

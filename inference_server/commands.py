@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 from lantern_protocol.sequence_file import SequenceFileError
 
 from .checkpoints import CheckpointError, load_generator, save_generator

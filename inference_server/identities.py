@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
 from .checkpoints import CheckpointError, sha256_of
 from .pixels.encoding import write_atomically

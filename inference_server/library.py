@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
 from .checkpoints import CheckpointError
 from .checkpoints.cache import ConversionCache

@@ -15,8 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
+from lantern_protocol.errors import INTERNAL_ERROR, SOURCE_MISSING, ProtocolError
 from lantern_protocol.frame_files import is_frame, sign
-from lantern_protocol.protocol import INTERNAL_ERROR, SOURCE_MISSING, FrameOrder, ProtocolError, ShadowOrder
+from lantern_protocol.orders import FrameOrder, ShadowOrder
 
 from .pixels.encoding import encode_png, read_png, write_atomically
 from .pixels.shadow import make_shadow

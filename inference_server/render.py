@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.orders import ShadowSettings
 from lantern_protocol.part_files import remove_stale_parts
-from lantern_protocol.protocol import CHECKPOINT_UNREADABLE, PIXEL_REVISION, ProtocolError, ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFileError, SequenceFrame
+from lantern_protocol.versions import PIXEL_REVISION
 
 from .batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latents, check_transform
 from .checkpoints import BUILTIN_RUN

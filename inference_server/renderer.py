@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 
-from lantern_protocol.protocol import (
+from lantern_protocol.errors import (
     CHECKPOINT_CHANGED,
     CHECKPOINT_UNREADABLE,
     INVALID_PARAMS,

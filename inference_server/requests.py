@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from lantern_protocol.protocol import (
-    INVALID_PARAMS,
-    PIXEL_REVISION,
-    PROTOCOL_VERSION,
-    SERVER_VERSION,
-    VERSION_MISMATCH,
-    FrameOrder,
-    ProtocolError,
-    ShadowOrder,
-    list_of,
-    quoted,
-    unpack_floats,
-)
+from lantern_protocol.errors import INVALID_PARAMS, VERSION_MISMATCH, ProtocolError, quoted
+from lantern_protocol.fields import read_list
+from lantern_protocol.orders import FrameOrder, ShadowOrder
+from lantern_protocol.vectors import unpack_floats
+from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 from .scheduler import Reply, Ticket
 
@@ -131,7 +123,7 @@ def read_file(params: dict[str, Any]) -> str:
 
 def read_folders(params: dict[str, Any]) -> list[str]:
     """Return the folders of library/list."""
-    folders = list_of(params, "folders")
+    folders = read_list(params, "folders")
     if not all(map(_is_path, folders)):
         raise ProtocolError(INVALID_PARAMS, "'folders' must be a list of paths.")
     return folders
@@ -147,7 +139,7 @@ def read_flag(params: dict[str, Any], key: str) -> bool:
 
 def read_seeds(params: dict[str, Any]) -> list[int]:
     """Return the seeds of latents/sample, each in the range of numpy's RandomState."""
-    seeds = list_of(params, "seeds")
+    seeds = read_list(params, "seeds")
     if not all(isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 1 << 32 for seed in seeds):
         raise ProtocolError(INVALID_PARAMS, "Every seed must be a whole number from 0 to 4294967295.")
     if len(seeds) > MOST_SEEDS:
@@ -166,7 +158,7 @@ def _ticket(params: dict[str, Any], count: int, reply: Reply, source: FrameSourc
 
 
 def _orders(params: dict[str, Any], key: str) -> list[Any]:
-    orders = list_of(params, key)
+    orders = read_list(params, key)
     if len(orders) > MOST_ORDERS:
         raise ProtocolError(INVALID_PARAMS, f"'{key}' has {len(orders)} orders; at most {MOST_ORDERS} are taken.")
     return orders

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lantern_protocol.protocol import INVALID_REQUEST, FrameOrder, ProtocolError, ShadowOrder
+from lantern_protocol.errors import INVALID_REQUEST, ProtocolError
+from lantern_protocol.orders import FrameOrder, ShadowOrder
 
 MOST_CALLS = 4096
 MOST_WAITING = 1 << 17

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from lantern_protocol.protocol import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
+from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 WHAT = "inference_server check"
 """Marks the one line of JSON among whatever else packages print."""

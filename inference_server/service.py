@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lantern_protocol import protocol
-from lantern_protocol.protocol import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
+from lantern_protocol import framing
+from lantern_protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
 
 from . import requests
 from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
@@ -45,7 +45,7 @@ class Connection:
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one message; a pipe that nobody reads any more ends the server."""
-        data = protocol.encode_message(message)
+        data = framing.encode_message(message)
         try:
             with self._lock:
                 self._output.write(data)
@@ -55,7 +55,7 @@ class Connection:
 
     def notify(self, method: str, **params: Any) -> None:
         """Send a notification."""
-        self.send(protocol.notification(method, params))
+        self.send(framing.notification(method, params))
 
     def log(self, level: str, text: str) -> None:
         """Send a line for the add-on's log, and keep it on stderr."""
@@ -110,7 +110,7 @@ class Service:
 
     def _read(self) -> None:
         try:
-            for message in protocol.read_messages(self._messages):
+            for message in framing.read_messages(self._messages):
                 self.take(message)
         except OSError:
             pass  # a broken pipe is the end of the conversation too
@@ -135,7 +135,7 @@ class Service:
     def take(self, message: dict[str, Any] | ProtocolError) -> None:
         """Answer a message, now or later; what was none is answered without a number. Never raises."""
         if isinstance(message, ProtocolError):
-            self.connection.send(protocol.failure(None, message))
+            self.connection.send(framing.failure(None, message))
         else:
             self._dispatch(message)
 
@@ -159,14 +159,14 @@ class Service:
                 return
             try:
                 if isinstance(outcome, ProtocolError):
-                    self.connection.send(protocol.failure(identity, outcome))
+                    self.connection.send(framing.failure(identity, outcome))
                 else:
-                    self.connection.send(protocol.result(identity, outcome))
+                    self.connection.send(framing.result(identity, outcome))
             except ProtocolError as error:
-                self.connection.send(protocol.failure(identity, error))
+                self.connection.send(framing.failure(identity, error))
             except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
                 text = f"The answer cannot be sent: {error}"
-                self.connection.send(protocol.failure(identity, ProtocolError(INTERNAL_ERROR, text)))
+                self.connection.send(framing.failure(identity, ProtocolError(INTERNAL_ERROR, text)))
 
         return reply
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lantern_protocol.protocol import PIXEL_REVISION
+from lantern_protocol.versions import PIXEL_REVISION
 
 from .batches import Frames
 from .checkpoints.cache import cache_folder

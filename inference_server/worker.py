@@ -14,21 +14,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from lantern_protocol.part_files import remove_stale_parts
-from lantern_protocol.protocol import (
+from lantern_protocol.errors import (
     CHECKPOINT_CHANGED,
     CHECKPOINT_UNREADABLE,
     INTERNAL_ERROR,
     LATENT_MISMATCH,
     OUT_OF_MEMORY,
-    PIXEL_REVISION,
-    PROTOCOL_VERSION,
-    SERVER_VERSION,
     WRITE_FAILED,
-    FrameOrder,
     ProtocolError,
-    pack_floats,
 )
+from lantern_protocol.orders import FrameOrder
+from lantern_protocol.part_files import remove_stale_parts
+from lantern_protocol.vectors import pack_floats
+from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 from .batches import Frames, check_classes, check_latents, check_transform
 from .checkpoints import BUILTIN_RUN, CheckpointError

@@ -1,6 +1,6 @@
 """Sequence files, `NAME.lantern.json`: a shot as latents and settings, from which frames are made without Blender.
 
-Standard library and protocol.py only, because the add-on writes these files too. JSON:
+The add-on writes these files and the server reads them. JSON:
 
     {"format": "latent_lantern.sequence", "version": 2, "name": "Shot 3", "fps": 24.0,
      "generators": [{"path": null or text, "sha256": "...", "name": "family at dinner"}], "space": "z" or "w",
@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from .protocol import ProtocolError, ShadowSettings, pack_floats, render_settings, unpack_floats
+from .errors import ProtocolError
+from .orders import ShadowSettings, render_settings
+from .vectors import pack_floats, unpack_floats
 
 FORMAT = "latent_lantern.sequence"
 VERSION = 2
@@ -48,7 +50,7 @@ class SequenceGenerator:
 
 @dataclass(frozen=True, slots=True)
 class SequenceFrame:
-    """One frame: its number on the timeline, then what protocol.FrameOrder says of it; shadow None for colour.
+    """One frame: its number on the timeline, then what ``FrameOrder`` says of it; shadow None for colour.
 
     generator, toward: places in the sequence's generators; toward None where `mix` is 0.
     """

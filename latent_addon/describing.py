@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from ..lantern_protocol.protocol import quoted, readable
+from ..lantern_protocol.errors import quoted, readable
 from .core.frame_request import GeneratorFacts, Snapshot
 from .scene.properties import LatentStripSettings
 

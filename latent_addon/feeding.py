@@ -7,8 +7,8 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-from ..lantern_protocol import protocol
-from ..lantern_protocol.protocol import ShadowOrder
+from ..lantern_protocol import errors, vectors
+from ..lantern_protocol.orders import ShadowOrder
 from .core import frame_plan
 from .core.frame_plan import FramePlan, PlannedFrame
 from .core.frame_request import frame_order
@@ -22,7 +22,7 @@ NUMBERS = 1 << 17
 
 FEW = 8
 
-OnFailed = Callable[[protocol.ProtocolError, list[str]], None]
+OnFailed = Callable[[errors.ProtocolError, list[str]], None]
 
 
 class Feeder:
@@ -136,9 +136,9 @@ class Feeder:
             if left:  # neither made nor failed, and nobody took them back: asking again might go on for ever
                 self.failed(left)
                 message = f"The inference server passed over {len(left)} frames. Try again; its log may say why."
-                self._on_failed(protocol.ProtocolError(protocol.INTERNAL_ERROR, message), left)
+                self._on_failed(errors.ProtocolError(errors.INTERNAL_ERROR, message), left)
 
-        def refused(error: protocol.ProtocolError) -> None:
+        def refused(error: errors.ProtocolError) -> None:
             left = self._left(job, names)
             self.failed(left)
             if job == self.job:
@@ -172,4 +172,4 @@ def _shadow_order(frame: PlannedFrame) -> ShadowOrder:
 
 def _rows(frames: Sequence[PlannedFrame]) -> dict[str, Any]:
     data = b"".join(frame.request.latent for frame in frames)
-    return protocol.pack_floats(data, (len(frames), *frames[0].request.shape))
+    return vectors.pack_floats(data, (len(frames), *frames[0].request.shape))

@@ -12,7 +12,7 @@ from typing import Any
 
 import bpy.utils.previews
 
-from ..lantern_protocol.protocol import readable
+from ..lantern_protocol.errors import readable
 from .describing import facts_of
 from .scene.library_properties import library_rows
 from .session import session

@@ -18,7 +18,7 @@ from typing import Any
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ..lantern_protocol import protocol
+from ..lantern_protocol import errors
 from .core.frame_request import GeneratorFacts
 from .describing import facts_of, location_of
 from .feeding import Feeder
@@ -290,9 +290,9 @@ class Session:
         def answered(answer: dict[str, Any]) -> None:
             try:
                 then(answer)
-            except (protocol.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
-                self.client.log.append(protocol.readable(traceback.format_exc()))
-                text = protocol.readable(str(error))[:200]
+            except (errors.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
+                self.client.log.append(errors.readable(traceback.format_exc()))
+                text = errors.readable(str(error))[:200]
                 failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
 
         self.start_server()
@@ -398,7 +398,7 @@ class Session:
             self._restarts = 0
             self._show_previews(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
-            self._failed(protocol.ProtocolError.from_json(params.get("error")), names)
+            self._failed(errors.ProtocolError.from_json(params.get("error")), names)
 
     def show_arrived(self, at_once: bool = False) -> None:
         """Let strips show what has been made since they were last pointed at frames."""
@@ -428,12 +428,12 @@ class Session:
         while len(self._previews) > _PREVIEWS:
             del self._previews[next(iter(self._previews))]
 
-    def _failed(self, error: protocol.ProtocolError, names: list[str]) -> None:
+    def _failed(self, error: errors.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
         frames = self.feeder.failed(names)
-        if error.code == protocol.SERVER_GONE:
+        if error.code == errors.SERVER_GONE:
             return  # _watch_server sees to it
-        if error.code == protocol.SOURCE_MISSING:
+        if error.code == errors.SOURCE_MISSING:
             self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
             self._moved = True
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 import fake_pictures
 import fake_server
-from latent_lantern.lantern_protocol import protocol
+from latent_lantern.lantern_protocol import errors, orders
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 
 SERVER = Path(fake_server.__file__)
@@ -22,13 +22,17 @@ PATIENCE = 20.0
 _GREETING = f"""
 import sys, time
 sys.path.insert(0, {str(SERVER.parent.parent)!r})
-from lantern_protocol import protocol as p
+from lantern_protocol import framing, versions
 def send(message):
-    sys.stdout.buffer.write(p.encode_message(message))
+    sys.stdout.buffer.write(framing.encode_message(message))
     sys.stdout.buffer.flush()
-messages = p.read_messages(sys.stdin.buffer)
-greeting = {{"protocol": p.PROTOCOL_VERSION, "pixel_revision": p.PIXEL_REVISION, "server": p.SERVER_VERSION}}
-send(p.result(next(messages)["id"], greeting))
+messages = framing.read_messages(sys.stdin.buffer)
+greeting = {{
+    "protocol": versions.PROTOCOL_VERSION,
+    "pixel_revision": versions.PIXEL_REVISION,
+    "server": versions.SERVER_VERSION,
+}}
+send(framing.result(next(messages)["id"], greeting))
 """
 
 
@@ -38,7 +42,10 @@ def fake_command(*options: object) -> list[str]:
 
 
 def scripted(code: str) -> list[str]:
-    """The command line of a server that greets, then runs `code`, which has `send`, `messages`, `p`, `sys`, `time`."""
+    """The command line of a server that greets, then runs `code`.
+
+    The code has `send`, `messages`, `framing`, `versions`, `sys` and `time`.
+    """
     return [sys.executable, "-c", _GREETING + code]
 
 
@@ -72,7 +79,7 @@ class Conversation:
         self.notifications: list[tuple[str, dict[str, Any]]] = []
         self.states: list[ServerState] = []
         self.results: dict[int, dict[str, Any]] = {}
-        self.errors: dict[int, protocol.ProtocolError] = {}
+        self.errors: dict[int, errors.ProtocolError] = {}
         self.client = InferenceClient(self._notified, self._changed, **settings)
         self.pids: list[int] = []
 
@@ -127,7 +134,7 @@ class Conversation:
     def order(self, folder: Path, names: list[str], job: int = 1, **more: Any) -> int:
         """Order frames of these names, each with a latent of its own, from the built-in generator."""
         rows = [fake_pictures.latent(seed, 8) for seed in range(len(names))]
-        frames = [protocol.FrameOrder(name, row).to_json() for row, name in enumerate(names)]
+        frames = [orders.FrameOrder(name, row).to_json() for row, name in enumerate(names)]
         params = {"job": job, "folder": str(folder), "space": "z", "latents": fake_pictures.pack_rows(rows)}
         generator = {"path": None, "sha256": fake_server.BUILT_IN_SHA256}
         return self.send("frames/generate", {**params, "generator": generator, "frames": frames, **more})

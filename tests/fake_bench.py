@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lantern_protocol import protocol
+from lantern_protocol import errors
 
-ENDS_THE_JOB = (protocol.WRITE_FAILED, protocol.OUT_OF_MEMORY, protocol.INTERNAL_ERROR)
+ENDS_THE_JOB = (errors.WRITE_FAILED, errors.OUT_OF_MEMORY, errors.INTERNAL_ERROR)
 """What the next order would meet as well: the real server drops the rest of the job."""
 
 
@@ -106,7 +106,7 @@ class Bench:
                 made = {"job": item.batch.job, "names": item.make(), "seconds": time.monotonic() - started}
                 self._notify("frames/made", made)
                 outcome = "made"
-            except protocol.ProtocolError as error:
+            except errors.ProtocolError as error:
                 failed = {"job": item.batch.job, "names": item.names, "error": error.to_json()}
                 self._notify("frames/failed", failed)
                 if error.code in ENDS_THE_JOB:

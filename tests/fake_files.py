@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_pictures
-from lantern_protocol import protocol
+from lantern_protocol import errors
 
 BUILT_IN_SHA256 = hashlib.sha256(b"built-in").hexdigest()
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
@@ -26,9 +26,9 @@ def identity(path: str | None) -> tuple[str, int]:
         contents = Path(path).read_bytes()
     except OSError as error:
         text = f"'{path}' cannot be read: {error.strerror}."
-        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, text) from None
+        raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, text) from None
     if contents.startswith(b"broken"):
-        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, f"'{path}' is no checkpoint.")
+        raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, f"'{path}' is no checkpoint.")
     return hashlib.sha256(contents).hexdigest(), len(contents)
 
 
@@ -41,7 +41,7 @@ def snapshots_of(folder: str) -> list[dict[str, Any]]:
             found.append({"name": file.stem, "path": str(file), "sha256": sha256, "bytes": size})
     if not found:
         text = f"There is no checkpoint in '{folder}'."
-        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, text)
+        raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, text)
     return found
 
 
@@ -63,7 +63,7 @@ def read_latents(path: str) -> dict[str, Any]:
         value = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
         text = f"'{path}' holds no latents: {error}."
-        raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, text) from None
+        raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, text) from None
     flat, shape = value["latents"], []
     while isinstance(flat, list):
         shape.append(len(flat))

@@ -18,7 +18,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from lantern_protocol import protocol
+from lantern_protocol import errors, orders, vectors
 from lantern_protocol.frame_files import is_frame, sign
 from lantern_protocol.part_files import part_beside
 
@@ -35,18 +35,18 @@ def latent(seed: int, z_dim: int) -> list[float]:
 def pack_rows(rows: list[list[float]]) -> dict[str, Any]:
     """Wrap equally long rows for a message."""
     values = array.array("f", [value for row in rows for value in row])
-    return protocol.pack_floats(values.tobytes(), (len(rows), len(rows[0]) if rows else 0))
+    return vectors.pack_floats(values.tobytes(), (len(rows), len(rows[0]) if rows else 0))
 
 
 def unpack_rows(value: Any) -> list[list[float]]:
     """Unwrap the rows of a message; each is flattened."""
-    data, (count, *shape) = protocol.unpack_floats(value)
+    data, (count, *shape) = vectors.unpack_floats(value)
     values, length = array.array("f", data), math.prod(shape)
     return [list(values[i * length : (i + 1) * length]) for i in range(count)]
 
 
 def picture(
-    frame: protocol.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
+    frame: orders.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
 ) -> bytes:
     """The pixels of a frame, 8-bit RGB, top row first.
 
@@ -68,7 +68,7 @@ def picture(
     )
 
 
-def shadow(colour: bytes, settings: protocol.ShadowSettings) -> bytes:
+def shadow(colour: bytes, settings: orders.ShadowSettings) -> bytes:
     """The pixels of a shadow, 8-bit RGBA, from a frame's RGB. Only the rule of the threshold, and the mix."""
     pixels = bytearray()
     for i in range(0, len(colour), 3):
@@ -81,7 +81,7 @@ def shadow(colour: bytes, settings: protocol.ShadowSettings) -> bytes:
 
 
 def write_frame(
-    folder: Path, frame: protocol.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
+    folder: Path, frame: orders.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
 ) -> list[str]:
     """Write a colour frame unless it is there, as the real server; return the names to report."""
     if not is_frame(folder / frame.name, frame.name, thoroughly=True):
@@ -90,12 +90,12 @@ def write_frame(
     return [frame.name]
 
 
-def write_shadow(folder: Path, order: protocol.ShadowOrder) -> list[str]:
+def write_shadow(folder: Path, order: orders.ShadowOrder) -> list[str]:
     """Write a shadow frame from its source in the same folder unless it is there; return the names to report."""
     if is_frame(folder / order.name, order.name, thoroughly=True):
         return [order.name]
     if not is_frame(folder / order.source, order.source, thoroughly=True):
-        raise protocol.ProtocolError(protocol.SOURCE_MISSING, f"'{order.source}' is not there, or damaged.")
+        raise errors.ProtocolError(errors.SOURCE_MISSING, f"'{order.source}' is not there, or damaged.")
     colour, width, height = decode_png((folder / order.source).read_bytes())
     _replace(folder / order.name, sign(encode_png(shadow(colour, order.settings), width, height), order.name))
     return [order.name]
@@ -138,4 +138,4 @@ def _replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         text = f"'{path}' could not be written: {error.strerror}."
-        raise protocol.ProtocolError(protocol.WRITE_FAILED, text) from None
+        raise errors.ProtocolError(errors.WRITE_FAILED, text) from None

@@ -57,7 +57,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import fake_files  # noqa: E402
 import fake_pictures  # noqa: E402
 from fake_bench import Batch, Bench, Item  # noqa: E402
-from lantern_protocol import protocol  # noqa: E402
+from lantern_protocol import errors, framing, orders, versions  # noqa: E402
 from lantern_protocol.part_files import remove_stale_parts  # noqa: E402
 
 BUILT_IN_SHA256 = fake_files.BUILT_IN_SHA256
@@ -73,7 +73,7 @@ class Output:
 
     def send(self, message: dict[str, Any]) -> None:
         """Write one message."""
-        data = protocol.encode_message(message)
+        data = framing.encode_message(message)
         if self.garbled:
             data = b"Content-Length: 5\r\n\r\n{oops" * 30
         if self._options.noise:
@@ -116,7 +116,7 @@ class Faults:
         time.sleep(self._options.slow)
         self._begun += 1
         if self._options.fail_writes:
-            raise protocol.ProtocolError(protocol.WRITE_FAILED, "No space left on device.")
+            raise errors.ProtocolError(errors.WRITE_FAILED, "No space left on device.")
 
     def _due(self, name: str) -> bool:
         limit = getattr(self._options, name)
@@ -152,11 +152,11 @@ class FakeServer:
 
     def serve(self) -> None:
         """Answer until stdin ends or `shutdown` comes."""
-        for message in protocol.read_messages(sys.stdin.buffer):
+        for message in framing.read_messages(sys.stdin.buffer):
             if self._faults.hanging.is_set():
                 _hang()
-            if isinstance(message, protocol.ProtocolError):
-                self._output.send(protocol.failure(None, message))
+            if isinstance(message, errors.ProtocolError):
+                self._output.send(framing.failure(None, message))
                 continue
             identity, method, params = message["id"], message["method"], message["params"]
             self._note(method, params)
@@ -164,11 +164,11 @@ class FakeServer:
                 if method in ("frames/generate", "shadows/derive"):
                     self._order(identity, method, params)
                 elif method in self._answers:
-                    self._output.send(protocol.result(identity, self._answers[method](params)))
+                    self._output.send(framing.result(identity, self._answers[method](params)))
                 else:
-                    raise protocol.ProtocolError(protocol.METHOD_NOT_FOUND, f"There is no method '{method}'.")
-            except protocol.ProtocolError as error:
-                self._output.send(protocol.failure(identity, error))
+                    raise errors.ProtocolError(errors.METHOD_NOT_FOUND, f"There is no method '{method}'.")
+            except errors.ProtocolError as error:
+                self._output.send(framing.failure(identity, error))
             if method == "shutdown":
                 return
 
@@ -184,13 +184,13 @@ class FakeServer:
 
     def _initialize(self, params: dict[str, Any]) -> dict[str, Any]:
         wrong = self._options.wrong_version
-        version = "0.0.9" if wrong else protocol.SERVER_VERSION
+        version = "0.0.9" if wrong else versions.SERVER_VERSION
         if wrong == "refuse":
             text = f"This is inference server {version}."
-            raise protocol.ProtocolError(protocol.VERSION_MISMATCH, text, {"server": version})
+            raise errors.ProtocolError(errors.VERSION_MISMATCH, text, {"server": version})
         return {
-            "protocol": protocol.PROTOCOL_VERSION + (wrong == "protocol"),
-            "pixel_revision": protocol.PIXEL_REVISION + (wrong == "pixels"),
+            "protocol": versions.PROTOCOL_VERSION + (wrong == "protocol"),
+            "pixel_revision": versions.PIXEL_REVISION + (wrong == "pixels"),
             "server": version,
             "python": sys.version.split()[0],
             "torch": "none",
@@ -245,7 +245,7 @@ class FakeServer:
         classes = fake_pictures.unpack_rows(params["classes"]) if "classes" in params else [[]] * len(rows)
         count = self._facts["num_classes"]
         if any(len(weights) != count for weights in classes):
-            raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"This generator takes {count} class weights.")
+            raise errors.ProtocolError(errors.LATENT_MISMATCH, f"This generator takes {count} class weights.")
         shifts = [sum(i * weight for i, weight in enumerate(weights)) for weights in classes]
         mapped = [[value / 2 + shift for value in row] for row, shift in zip(rows, shifts, strict=True)]
         return {"latents": fake_pictures.pack_rows(mapped)}
@@ -262,19 +262,19 @@ class FakeServer:
                 weights += self._check_generator(params, "toward")
             rows = fake_pictures.unpack_rows(params["latents"])
             size = self._size_of(params)
-            for frame in map(protocol.FrameOrder.from_json, params["frames"]):
+            for frame in map(orders.FrameOrder.from_json, params["frames"]):
                 if frame.row >= len(rows):
-                    raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"'{frame.name}' has no latent.")
+                    raise errors.ProtocolError(errors.LATENT_MISMATCH, f"'{frame.name}' has no latent.")
                 if frame.mix and "toward" not in params:
-                    raise protocol.ProtocolError(protocol.INVALID_PARAMS, f"'{frame.name}' has nothing to mix with.")
+                    raise errors.ProtocolError(errors.INVALID_PARAMS, f"'{frame.name}' has nothing to mix with.")
                 if len(frame.classes) != self._facts["num_classes"]:
-                    raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"'{frame.name}' has other classes.")
+                    raise errors.ProtocolError(errors.LATENT_MISMATCH, f"'{frame.name}' has other classes.")
                 names = [frame.name, *(shadow.name for shadow in frame.shadows)]
                 work.append((names, partial(self._make_frame, folder, frame, rows[frame.row], size, weights)))
         else:
-            for shadow in map(protocol.ShadowOrder.from_json, params["shadows"]):
+            for shadow in map(orders.ShadowOrder.from_json, params["shadows"]):
                 work.append(([shadow.name], partial(fake_pictures.write_shadow, folder, shadow)))
-        batch = Batch(params["job"], len(work), lambda counts: self._output.send(protocol.result(identity, counts)))
+        batch = Batch(params["job"], len(work), lambda counts: self._output.send(framing.result(identity, counts)))
         items = [Item(batch, names, partial(self._lie, names) if self._options.lie else make) for names, make in work]
         self._bench.order(items, bool(params.get("append")))
 
@@ -290,14 +290,14 @@ class FakeServer:
             allowed = shape in ((facts["w_dim"],), (facts["num_ws"], facts["w_dim"])) and "w" in facts["spaces"]
             rows = columns = 1
         if not allowed:
-            raise protocol.ProtocolError(protocol.LATENT_MISMATCH, f"Latents of shape {shape} are of no use here.")
+            raise errors.ProtocolError(errors.LATENT_MISMATCH, f"Latents of shape {shape} are of no use here.")
         step = facts["canvas_step"]
         return facts["width"] + step * (columns - 1), facts["height"] + step * (rows - 1)
 
     def _make_frame(
         self,
         folder: Path,
-        frame: protocol.FrameOrder,
+        frame: orders.FrameOrder,
         row: list[float],
         size: tuple[int, int],
         weights: tuple[str, ...],
@@ -311,13 +311,13 @@ class FakeServer:
         return [*names, "nobody-ordered-this.png"]
 
     def _notify(self, method: str, params: dict[str, Any]) -> None:
-        self._output.send(protocol.notification(method, params))
+        self._output.send(framing.notification(method, params))
 
     def _check_generator(self, params: dict[str, Any], which: str = "generator") -> tuple[str, ...]:
         """SHA-256 of the file that is asked for, none for the built-in generator. Raises ProtocolError."""
         path, sha256 = params[which]["path"], params[which]["sha256"]
         if fake_files.identity(path)[0] != sha256:
-            raise protocol.ProtocolError(protocol.CHECKPOINT_CHANGED, f"'{path}' has changed since it was opened.")
+            raise errors.ProtocolError(errors.CHECKPOINT_CHANGED, f"'{path}' has changed since it was opened.")
         return () if path is None else (sha256,)
 
     def _shutdown(self, params: dict[str, Any]) -> dict[str, Any]:

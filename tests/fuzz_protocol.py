@@ -29,8 +29,9 @@ if "latent_lantern" not in sys.modules:
 
 from inference_server import service  # noqa: E402
 from inference_server.scheduler import Order  # noqa: E402
-from lantern_protocol import protocol  # noqa: E402
-from latent_lantern.lantern_protocol import protocol as addon_protocol  # noqa: E402
+from lantern_protocol import errors, framing, vectors, versions  # noqa: E402
+from latent_lantern.lantern_protocol import errors as addon_errors  # noqa: E402
+from latent_lantern.lantern_protocol import framing as addon_framing  # noqa: E402
 from latent_lantern.latent_addon.worker import client as client_module  # noqa: E402
 from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
 
@@ -50,10 +51,10 @@ class Finding(Exception):
     """A promise that was not kept."""
 
 
-def heard(data: bytes, last: dict[str, Any], read: Callable[[Any], Any] = protocol.read_messages) -> list[Any]:
+def heard(data: bytes, last: dict[str, Any], read: Callable[[Any], Any] = framing.read_messages) -> list[Any]:
     """What a reader makes of bytes and of a sound message after them, once as many bytes came as were announced."""
-    for padding in (LONG + len(data), protocol.MAX_BODY_BYTES):
-        items = list(read(io.BytesIO(data + b" " * padding + b"\n" + protocol.encode_message(last))))
+    for padding in (LONG + len(data), vectors.MAX_BODY_BYTES):
+        items = list(read(io.BytesIO(data + b" " * padding + b"\n" + framing.encode_message(last))))
         if items and items[-1] == last:
             return items
     raise Finding("the reader is not to be woken again")
@@ -69,7 +70,7 @@ class StubWorker:
         """What the real one does, but that it tells of what nobody has foreseen."""
         try:
             return work(self)
-        except protocol.ProtocolError as error:
+        except errors.ProtocolError as error:
             return error
 
     def work(self) -> None:
@@ -77,7 +78,7 @@ class StubWorker:
         while (work := self._scheduler.wait(0)) is not None:
             if isinstance(work, Order):
                 if self._dice.random() < 0.1:
-                    self._scheduler.refuse(work.ticket, protocol.ProtocolError(protocol.LATENT_MISMATCH, "No."))
+                    self._scheduler.refuse(work.ticket, errors.ProtocolError(errors.LATENT_MISMATCH, "No."))
                 else:
                     self._scheduler.take(work.batch_key).settle(self._dice.choice(("made", "failed")))
             else:
@@ -85,16 +86,16 @@ class StubWorker:
 
     def sample(self, which: Any, seeds: list[int]) -> dict[str, Any]:
         """One number for each seed."""
-        return {"latents": protocol.pack_floats(bytes(4 * len(seeds)), (len(seeds), 1))}
+        return {"latents": vectors.pack_floats(bytes(4 * len(seeds)), (len(seeds), 1))}
 
     def map(self, which: Any, latents: Any, classes: Any) -> dict[str, Any]:
         """The same back."""
-        return {"latents": protocol.pack_floats(latents.data, latents.shape)}
+        return {"latents": vectors.pack_floats(latents.data, latents.shape)}
 
     def look_at(self, path: str | None) -> list[dict[str, Any]]:
         """Nothing is there."""
         if path != GENERATOR["path"]:
-            raise protocol.ProtocolError(protocol.CHECKPOINT_UNREADABLE, f"The checkpoint {path} is not there.")
+            raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, f"The checkpoint {path} is not there.")
         return []
 
     def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
@@ -118,8 +119,8 @@ class ServerSide:
 
     def write(self, data: bytes) -> None:
         """Take in what the service sends: sound messages only, each whole."""
-        (message,) = protocol.read_messages(io.BytesIO(data))
-        if isinstance(message, protocol.ProtocolError):
+        (message,) = framing.read_messages(io.BytesIO(data))
+        if isinstance(message, errors.ProtocolError):
             raise Finding(f"the service sends {data[:200]!r}")
         self.said.append(message)
 
@@ -138,7 +139,7 @@ class ServerSide:
             while not self._service._file_work.empty():
                 self._service._file_work.get()()
             self._worker.work()
-        if self.said.count(protocol.result(PING["id"], {})) != 1:
+        if self.said.count(framing.result(PING["id"], {})) != 1:
             raise Finding(f"the ping is answered with {self.said}")
         answers = [answer for answer in self.said if answer["id"] != PING["id"]]
         for answer in answers:
@@ -152,7 +153,7 @@ class ServerSide:
 
 
 def _items(data: bytes) -> list[Any]:
-    return list(protocol.read_messages(io.BytesIO(data)))
+    return list(framing.read_messages(io.BytesIO(data)))
 
 
 def _wanted_id(body: bytes) -> list[Any]:
@@ -170,7 +171,7 @@ def _wanted_id(body: bytes) -> list[Any]:
 
 def _check_answer(answer: dict[str, Any], wild: Wild) -> None:
     error = answer.get("error")
-    if error is not None and (error["code"] == protocol.INTERNAL_ERROR or not error["message"]):
+    if error is not None and (error["code"] == errors.INTERNAL_ERROR or not error["message"]):
         raise Finding(f"nobody had foreseen it: {error}")
     if len(json.dumps(answer)) > ANSWER_BYTES + 8 * len(wild.data):
         raise Finding(f"an answer of {len(json.dumps(answer))} bytes")
@@ -220,8 +221,8 @@ class ClientSide:
         if self._client._server is None:
             self._client.start(["server"])
         if self._client.state is client_module.ServerState.STARTING:
-            versions = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
-            self._hear([protocol.result(self._client._server.asked[0]["id"], versions)])
+            spoken = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
+            self._hear([framing.result(self._client._server.asked[0]["id"], spoken)])
         return self._client._server
 
     def _hear(self, items: list[Any]) -> None:
@@ -236,7 +237,7 @@ class ClientSide:
 
         def settle(outcome: Any) -> None:
             self.outcomes[key] += 1
-            if isinstance(outcome, addon_protocol.ProtocolError):
+            if isinstance(outcome, addon_errors.ProtocolError):
                 str(outcome).encode()  # as Blender's interface will
             if self._dice.random() < 0.2:
                 raise KeyError(str(outcome)[:5000])
@@ -247,7 +248,7 @@ class ClientSide:
         """Let a message arrive while requests are open; return what state the client is in after it."""
         self.outcomes.clear()
         self._client._last_identity = 0  # so that a message's number says whom it answers
-        items = heard(wild.data, PING, addon_protocol.read_messages)[:-1]
+        items = heard(wild.data, PING, addon_framing.read_messages)[:-1]
         chance = self._dice.random()
         if chance < 0.02:  # it comes instead of an answer to the greeting
             self._client.kill()
@@ -263,9 +264,9 @@ class ClientSide:
         state = self._client.state.value
         server = self._start()
         # What is still open gets a sound answer, and one more that nobody waits for.
-        self._hear([protocol.result(identity, {}) for identity in [*self._client._requests, 10**9]])
+        self._hear([framing.result(identity, {}) for identity in [*self._client._requests, 10**9]])
         self._notified = 0
-        self._hear([protocol.notification("log", {})])
+        self._hear([framing.notification("log", {})])
         if self._notified != 1:
             raise Finding("a notification has not arrived")
         if set(self.outcomes.values()) != {1} or self._client.pending:
@@ -279,16 +280,16 @@ class ClientSide:
 def answers_and_notes() -> list[dict[str, Any]]:
     """What a sound server says; an id in it is replaced by one that may be that of an open request."""
     facts = {"name": "N", "z_dim": 8, "width": 16, "spaces": ["z", "w"], "snapshots": [{"name": "a", "path": "/a"}]}
-    error = protocol.ProtocolError(protocol.WRITE_FAILED, "The disk is full.", {"path": "x"})
+    error = errors.ProtocolError(errors.WRITE_FAILED, "The disk is full.", {"path": "x"})
     return [
-        protocol.result(0, facts),
-        protocol.result(0, {"made": 1, "failed": 0, "dropped": 0}),
-        protocol.result(0, {"latents": protocol.pack_floats(bytes(32), (1, 8)), "space": "z"}),
-        protocol.failure(0, error),
-        protocol.failure(0, protocol.ProtocolError(protocol.VERSION_MISMATCH, "Old.", {"server": "0.0.1"})),
-        protocol.notification("frames/made", {"job": 1, "names": ["f0.png"], "seconds": 0.1}),
-        protocol.notification("frames/failed", {"job": 1, "names": ["f0.png"], "error": error.to_json()}),
-        protocol.notification("log", {"level": "info", "text": "words"}),
+        framing.result(0, facts),
+        framing.result(0, {"made": 1, "failed": 0, "dropped": 0}),
+        framing.result(0, {"latents": vectors.pack_floats(bytes(32), (1, 8)), "space": "z"}),
+        framing.failure(0, error),
+        framing.failure(0, errors.ProtocolError(errors.VERSION_MISMATCH, "Old.", {"server": "0.0.1"})),
+        framing.notification("frames/made", {"job": 1, "names": ["f0.png"], "seconds": 0.1}),
+        framing.notification("frames/failed", {"job": 1, "names": ["f0.png"], "error": error.to_json()}),
+        framing.notification("log", {"level": "info", "text": "words"}),
     ]
 
 

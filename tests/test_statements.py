@@ -10,7 +10,7 @@ import pytest
 
 import dev
 from latent_addon.environments import pythons
-from latent_lantern.lantern_protocol import protocol
+from latent_lantern.lantern_protocol import versions
 from tools import environments
 
 NEWEST_FIRST = list(environments.BLENDER_PYTHONS)
@@ -106,6 +106,6 @@ def test_the_server_s_pins_agree_with_each_other_and_with_the_documents(document
 def test_extension_and_server_have_one_version(manifest: dict, documents: dict[str, str]) -> None:
     version = manifest["version"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
-    assert version == protocol.SERVER_VERSION
+    assert version == versions.SERVER_VERSION
     zips = {found for text in documents.values() for found in re.findall(r"latent_lantern-(\d[\d.]*\d)\.zip", text)}
     assert zips == {version}

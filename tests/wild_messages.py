@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lantern_protocol import protocol
+from lantern_protocol import framing, orders, vectors, versions
 
 LONG = 70_000
 """Bytes that a header may announce in vain. Whoever feeds a reader adds so many, and must then be heard again."""
@@ -60,16 +60,16 @@ NOISE = (
 
 def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any]]:
     """A request of each method, and of some methods two. folder: where frames are to be written."""
-    shadow = protocol.ShadowOrder("s0.png", "f0.png", protocol.ShadowSettings(softness=1.5, fill_holes=3))
+    shadow = orders.ShadowOrder("s0.png", "f0.png", orders.ShadowSettings(softness=1.5, fill_holes=3))
     frames = [
-        protocol.FrameOrder("f0.png", 0, 0.7, 2, "none", shadows=(shadow,)),
-        protocol.FrameOrder("f1.png", 0, noise=7, mix=0.5),
+        orders.FrameOrder("f0.png", 0, 0.7, 2, "none", shadows=(shadow,)),
+        orders.FrameOrder("f1.png", 0, noise=7, mix=0.5),
     ]
     job = {"job": 3, "folder": folder, "append": True}
     order = job | {"generator": generator, "toward": generator, "space": "z", "latents": _FLOATS}
-    versions = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
+    spoken = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
     asked: list[tuple[str, dict[str, Any]]] = [
-        ("initialize", versions | {"client": "tests"}),
+        ("initialize", spoken | {"client": "tests"}),
         ("generator/describe", {"path": generator["path"]}),
         ("latents/sample", {"generator": generator, "seeds": [0, 5]}),
         ("latents/map", {"generator": generator, "latents": _FLOATS, "classes": _FLOATS}),
@@ -86,7 +86,7 @@ def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any
         ("ping", {}),
         ("shutdown", {}),
     ]
-    return [protocol.request(0, method, params) for method, params in asked]
+    return [framing.request(0, method, params) for method, params in asked]
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -179,7 +179,7 @@ class WildMessages:
         match dice.randrange(7):
             case 0:
                 lie = dice.choice((0, 1, len(body) - 1, len(body) + 1, len(body) + 40, LONG, 2**26 + 1, 10**14, 10**15))
-                return frame(body, max(0, min(lie, LONG) if lie <= protocol.MAX_BODY_BYTES else lie))
+                return frame(body, max(0, min(lie, LONG) if lie <= vectors.MAX_BODY_BYTES else lie))
             case 1:
                 return data[: dice.randrange(len(data))]
             case 2:

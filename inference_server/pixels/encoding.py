@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lantern_protocol.errors import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 from lantern_protocol.part_files import part_beside
-from lantern_protocol.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 MIX_WHOLE = np.int32(1 << 16)
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)

@@ -28,7 +28,7 @@ from inference_server.generators.base import GeneratorInfo
 from inference_server.pixels.shadow import make_shadow
 from inference_server.renderer import Renderer
 from inference_server.seeds import sample_seeds
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 from .film_writing import check_free, open_sink
 

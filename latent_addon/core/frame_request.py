@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from ...lantern_protocol.protocol import PIXEL_REVISION, FrameOrder, ShadowOrder, ShadowSettings
+from ...lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
+from ...lantern_protocol.versions import PIXEL_REVISION
 
 DIGEST = 20
 """Bytes of SHA-256 in a file name: 160 bits, as Git's names."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...lantern_protocol.protocol import ShadowSettings
+from ...lantern_protocol.orders import ShadowSettings
 from . import interpolation
 from .fcurves import CurveGroup
 from .frame_request import DIGEST, FrameNamer, FrameRequest, GeneratorFacts

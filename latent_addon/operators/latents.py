@@ -10,7 +10,7 @@ from bpy.props import EnumProperty, IntProperty
 from bpy.types import Context, Event, ImageStrip, Scene
 from numpy.typing import NDArray
 
-from ...lantern_protocol import protocol
+from ...lantern_protocol import vectors
 from ..core.frame_request import GeneratorFacts
 from ..describing import generator_of
 from ..scene import curves, keying, strip
@@ -229,13 +229,13 @@ def ask_mapping(
 
 def floats_of(answer: dict[str, Any]) -> Floats:
     """The latents of an answer, float64, in the shape that the server gives."""
-    floats, shape = protocol.unpack_floats(answer.get("latents"))
+    floats, shape = vectors.unpack_floats(answer.get("latents"))
     return np.frombuffer(floats, np.float32).reshape(shape).astype(np.float64)
 
 
 def _packed(values: Floats) -> dict[str, Any]:
     data = np.ascontiguousarray(values, np.float32)
-    return protocol.pack_floats(data.tobytes(), data.shape)
+    return vectors.pack_floats(data.tobytes(), data.shape)
 
 
 CLASSES = (LANTERN_OT_randomise, LANTERN_OT_fit_latent, LANTERN_OT_set_space, LANTERN_OT_set_canvas)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...lantern_protocol import protocol
+from ...lantern_protocol import errors, framing, versions
 from . import sentences
 from .process import LOG_LINES, ServerProcess
 
@@ -28,7 +28,7 @@ _SUSPENDED_AFTER = 10.0
 _PIPE_GRACE = 1.0
 
 OnResult = Callable[[dict[str, Any]], None]
-OnError = Callable[[protocol.ProtocolError], None]
+OnError = Callable[[errors.ProtocolError], None]
 
 
 class ServerState(enum.Enum):
@@ -82,8 +82,8 @@ class InferenceClient:
         self._requests: dict[int, _Request] = {}
         self._last_identity = 0
         self._held: list[bytes] = []  # requests made before the server was READY
-        self._lost: deque[tuple[OnError, protocol.ProtocolError]] = deque()
-        self._ahead: deque[dict[str, Any] | protocol.ProtocolError | None] = deque()  # taken from the inbox by wait()
+        self._lost: deque[tuple[OnError, errors.ProtocolError]] = deque()
+        self._ahead: deque[dict[str, Any] | errors.ProtocolError | None] = deque()  # taken from the inbox by wait()
         self._rubbish = 0
         self._heard = self._pinged = self._drained = clock()
         self._gone_since: float | None = None
@@ -120,9 +120,9 @@ class InferenceClient:
         self._finalizer = weakref.finalize(self, _kill_and_join, server)
         self._remark(f"Started process {server.pid}: {' '.join(command)}")
         greeting = {
-            "protocol": protocol.PROTOCOL_VERSION,
-            "pixel_revision": protocol.PIXEL_REVISION,
-            "client": f"latent-lantern {protocol.SERVER_VERSION}",
+            "protocol": versions.PROTOCOL_VERSION,
+            "pixel_revision": versions.PIXEL_REVISION,
+            "client": f"latent-lantern {versions.SERVER_VERSION}",
         }
         server.send(self._encode("initialize", greeting, _Request(self._greeted, self._not_greeted, ours=True)))
         self._set_state(ServerState.STARTING, "")
@@ -157,7 +157,7 @@ class InferenceClient:
         """Ask it, and return for how long it is worth waiting."""
         ready = self.state is ServerState.READY
         if ready:
-            server.send(protocol.encode_message(protocol.request(self._next_identity(), "shutdown")))
+            server.send(framing.encode_message(framing.request(self._next_identity(), "shutdown")))
         server.close()
         return patience if ready else 0.0  # One that is still importing reads no request.
 
@@ -174,13 +174,13 @@ class InferenceClient:
         """
         if self._server is None:
             text = self.message or sentences.NOT_RUNNING
-            self._lost.append((on_error, protocol.ProtocolError(protocol.SERVER_GONE, text)))
+            self._lost.append((on_error, errors.ProtocolError(errors.SERVER_GONE, text)))
             return self._next_identity()
         if self.state is ServerState.READY and not self.pending:
             self._heard = self._pinged = self._clock()  # A server that was asked nothing has not been silent.
         try:
             data = self._encode(method, params, _Request(on_result, on_error))
-        except protocol.ProtocolError as error:  # longer than a message may be
+        except errors.ProtocolError as error:  # longer than a message may be
             self._lost.append((on_error, error))
             return self._last_identity
         if self.state is ServerState.READY:
@@ -238,10 +238,10 @@ class InferenceClient:
 
     # --- dispatch -----------------------------------------------------------------------------------------------------
 
-    def _dispatch(self, server: ServerProcess, arrived: dict[str, Any] | protocol.ProtocolError | None) -> None:
+    def _dispatch(self, server: ServerProcess, arrived: dict[str, Any] | errors.ProtocolError | None) -> None:
         if arrived is None:
             self._ended(server)
-        elif isinstance(arrived, protocol.ProtocolError):
+        elif isinstance(arrived, errors.ProtocolError):
             self._rubbish += 1
             self._remark(f"Not understood: {arrived}")
             if self._rubbish > RUBBISH_LIMIT:
@@ -256,7 +256,7 @@ class InferenceClient:
     def _notified(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message.get("params", {})
         if not isinstance(method, str) or not isinstance(params, dict) or "id" in message:
-            self._remark(f"Not understood: {protocol.quoted(message)}")
+            self._remark(f"Not understood: {errors.quoted(message)}")
             return
         self._call(self._on_notification, method, params)
 
@@ -266,14 +266,14 @@ class InferenceClient:
         if isinstance(identity, int) and not isinstance(identity, bool):
             request = self._requests.pop(identity, None)
         if request is None:
-            self._remark(f"An answer to nothing that was asked: {protocol.quoted(message)}")
+            self._remark(f"An answer to nothing that was asked: {errors.quoted(message)}")
         elif "error" in message:
-            self._call(request.on_error, protocol.ProtocolError.from_json(message["error"]))
+            self._call(request.on_error, errors.ProtocolError.from_json(message["error"]))
         elif isinstance(message.get("result"), dict):
             self._call(request.on_result, message["result"])
         else:
-            text = f"The inference server answered without a result: {protocol.quoted(message)}"
-            self._call(request.on_error, protocol.ProtocolError(protocol.INTERNAL_ERROR, text))
+            text = f"The inference server answered without a result: {errors.quoted(message)}"
+            self._call(request.on_error, errors.ProtocolError(errors.INTERNAL_ERROR, text))
 
     def _call(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -281,24 +281,24 @@ class InferenceClient:
         except Exception:
             # One caller's mistake must not cost the others their answers.
             lines = traceback.format_exc().rstrip().splitlines()
-            self.log.extend(line[: protocol.MOST_WORDS] for line in lines)
+            self.log.extend(line[: errors.MOST_WORDS] for line in lines)
 
     def _greeted(self, greeting: dict[str, Any]) -> None:
-        wanted = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION}
+        wanted = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
         if any(greeting.get(key) != value for key, value in wanted.items()):
             self._mismatched(greeting.get("server"))
             return
         assert self._server is not None
         device = greeting.get("device")
         device = device if isinstance(device, dict) else {}
-        self.greeting = greeting | {"device": {key: protocol.readable(str(value)) for key, value in device.items()}}
+        self.greeting = greeting | {"device": {key: errors.readable(str(value)) for key, value in device.items()}}
         for data in self._held:
             self._server.send(data)
         self._held.clear()
         self._set_state(ServerState.READY, "")
 
-    def _not_greeted(self, error: protocol.ProtocolError) -> None:
-        if error.code == protocol.VERSION_MISMATCH:
+    def _not_greeted(self, error: errors.ProtocolError) -> None:
+        if error.code == errors.VERSION_MISMATCH:
             self._mismatched((error.data or {}).get("server"))
         else:
             self._finish(ServerState.FAILED, sentences.not_greeted(error), unfit=True)
@@ -345,7 +345,7 @@ class InferenceClient:
         if self._finalizer is not None:
             self._finalizer.detach()
             self._finalizer = None
-        gone = protocol.ProtocolError(protocol.SERVER_GONE, message or sentences.STOPPED)
+        gone = errors.ProtocolError(errors.SERVER_GONE, message or sentences.STOPPED)
         self._lost.extend((request.on_error, gone) for request in self._requests.values() if not request.ours)
         self._requests.clear()
         self._held.clear()
@@ -368,7 +368,7 @@ class InferenceClient:
 
     def _encode(self, method: str, params: dict[str, Any], request: _Request) -> bytes:
         identity = self._next_identity()
-        data = protocol.encode_message(protocol.request(identity, method, params))
+        data = framing.encode_message(framing.request(identity, method, params))
         self._requests[identity] = request
         return data
 

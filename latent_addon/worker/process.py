@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
-from ...lantern_protocol import protocol
+from ...lantern_protocol import errors, framing
 
 INBOX_LIMIT = 4096
 LOG_LINES = 500
@@ -54,7 +54,7 @@ class ServerProcess:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
         self.pid = self._popen.pid
-        self.inbox: queue.SimpleQueue[dict[str, Any] | protocol.ProtocolError | None] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[dict[str, Any] | errors.ProtocolError | None] = queue.SimpleQueue()
         self.stderr_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.last_line = ""
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -119,7 +119,7 @@ class ServerProcess:
         assert self._popen.stdout is not None
         try:
             with self._popen.stdout as stream:
-                for message in protocol.read_messages(cast(BinaryIO, stream)):
+                for message in framing.read_messages(cast(BinaryIO, stream)):
                     self._free_places.acquire()
                     if self._closing:
                         self._free_places.release()  # the rest is read, so that the server can end, and dropped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from ...lantern_protocol import protocol
+from ...lantern_protocol import errors, versions
 
 NOT_RUNNING = "The inference server is not running."
 STOPPED = "The inference server was stopped."
@@ -20,16 +20,16 @@ def not_startable(program: str, error: Exception) -> str:
     return f"'{program}' could not be started: {reason}. {_OTHER_PYTHON}"
 
 
-def not_greeted(error: protocol.ProtocolError) -> str:
+def not_greeted(error: errors.ProtocolError) -> str:
     """The server answered `initialize` with an error."""
     return f"The inference server could not start: {_open_end(str(error))}. {_OTHER_PYTHON}"
 
 
 def mismatched(server: object) -> str:
     """The server is of another release; `server` is the version it gave, None if none."""
-    version = protocol.readable(str(server or "unknown"))[:40]
+    version = errors.readable(str(server or "unknown"))[:40]
     return (
-        f"The inference server is version {version} and this add-on needs {protocol.SERVER_VERSION}: "
+        f"The inference server is version {version} and this add-on needs {versions.SERVER_VERSION}: "
         "they must come from one release. Press Repair in the Lantern tab, or restart Blender."
     )
 

@@ -21,10 +21,11 @@ from tools.blender_session import EXTENSION
 
 GREETER = """
 import sys
-from inference_server import protocol
-for message in protocol.read_messages(sys.stdin.buffer):
-    greeting = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION, "server": "9.9.9"}
-    sys.stdout.buffer.write(protocol.encode_message(protocol.result(message["id"], greeting)))
+from lantern_protocol import framing, versions
+for message in framing.read_messages(sys.stdin.buffer):
+    greeting = {"server": "9.9.9", "protocol": versions.PROTOCOL_VERSION}
+    greeting["pixel_revision"] = versions.PIXEL_REVISION
+    sys.stdout.buffer.write(framing.encode_message(framing.result(message["id"], greeting)))
     sys.stdout.buffer.flush()
 """
 
@@ -61,9 +62,9 @@ def main(folder: Path) -> None:
     assert state_after_starting() == "READY"
     module("latent_addon.session").session.client.stop()
 
-    installed = Path(str(module("lantern_protocol.protocol").__file__))
+    installed = Path(str(module("lantern_protocol.versions").__file__))
     text = installed.read_text("utf-8")
-    revision = module("lantern_protocol.protocol").PIXEL_REVISION
+    revision = module("lantern_protocol.versions").PIXEL_REVISION
     newer = text.replace(f"PIXEL_REVISION = {revision}", f"PIXEL_REVISION = {revision + 1}")
     assert newer != text
     installed.write_text(newer, "utf-8")

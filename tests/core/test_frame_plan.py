@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latent_lantern.lantern_protocol.protocol import ShadowSettings
+from latent_lantern.lantern_protocol.orders import ShadowSettings
 from latent_lantern.latent_addon.core.frame_plan import FramePlan, planned, wanted
 from latent_lantern.latent_addon.core.frame_request import DIGEST, FrameRequest
 from latent_lantern.latent_addon.core.ranges import Ranges

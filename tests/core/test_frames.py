@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from latent_lantern.lantern_protocol.protocol import FrameOrder, ShadowSettings
+from latent_lantern.lantern_protocol.orders import FrameOrder, ShadowSettings
 from latent_lantern.latent_addon.core.frame_request import (
     FrameNamer,
     FrameRequest,

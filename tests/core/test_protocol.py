@@ -11,12 +11,13 @@ import tracemalloc
 
 import pytest
 
-from lantern_protocol import protocol
-from lantern_protocol.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
+from lantern_protocol import errors, framing, vectors
+from lantern_protocol.errors import ProtocolError
+from lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
 
 
 def read(data: bytes) -> list:
-    return list(protocol.read_messages(io.BytesIO(data)))
+    return list(framing.read_messages(io.BytesIO(data)))
 
 
 def messages_of(data: bytes) -> list[dict]:
@@ -31,23 +32,23 @@ def frame(body: bytes) -> bytes:
     return b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-PING = protocol.encode_message(protocol.request(1, "ping"))
+PING = framing.encode_message(framing.request(1, "ping"))
 
 
 def test_messages_come_back() -> None:
     sent = [
-        protocol.request(7, "latents/sample", {"seeds": [1, 2]}),
-        protocol.notification("log", {"level": "info", "text": "naïve 手 🎭\r\n\r\nContent-Length: 5"}),
-        protocol.result("a", {}),
-        protocol.failure(None, ProtocolError(-32005, "The disk is full.", {"path": "x"})),
+        framing.request(7, "latents/sample", {"seeds": [1, 2]}),
+        framing.notification("log", {"level": "info", "text": "naïve 手 🎭\r\n\r\nContent-Length: 5"}),
+        framing.result("a", {}),
+        framing.failure(None, ProtocolError(-32005, "The disk is full.", {"path": "x"})),
     ]
-    assert read(b"".join(map(protocol.encode_message, sent))) == sent
-    assert protocol.request(1, "ping") == {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
+    assert read(b"".join(map(framing.encode_message, sent))) == sent
+    assert framing.request(1, "ping") == {"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {}}
 
 
 def test_numbers_that_json_does_not_have_are_not_sent() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        protocol.encode_message({"psi": float("nan")})
+        framing.encode_message({"psi": float("nan")})
 
 
 def test_other_headers_and_line_ends_are_taken() -> None:
@@ -63,31 +64,31 @@ def test_other_headers_and_line_ends_are_taken() -> None:
 @pytest.mark.parametrize(
     ("rubbish", "code"),
     [
-        (b"Traceback (most recent call last):\n  File ...\nError\n", protocol.PARSE_ERROR),
-        (b"no line's end", protocol.PARSE_ERROR),
-        (frame(b"{"), protocol.PARSE_ERROR),
-        (frame(b"\xff\xfe"), protocol.PARSE_ERROR),
-        (frame(b"[" * 100000), protocol.PARSE_ERROR),
-        (frame(b"9" * 5000), protocol.PARSE_ERROR),
-        (frame(b"[]"), protocol.INVALID_REQUEST),
-        (frame(b"null"), protocol.INVALID_REQUEST),
-        (b"Content-Length: -1\r\n\r\n", protocol.PARSE_ERROR),
-        (b"Content-Length: 1_0\r\n\r\n", protocol.PARSE_ERROR),
-        (b"Content-Length: 5" + b"0" * 30 + b"\r\n\r\n", protocol.PARSE_ERROR),
-        (b"x" * 100000 + b"\n", protocol.PARSE_ERROR),
+        (b"Traceback (most recent call last):\n  File ...\nError\n", errors.PARSE_ERROR),
+        (b"no line's end", errors.PARSE_ERROR),
+        (frame(b"{"), errors.PARSE_ERROR),
+        (frame(b"\xff\xfe"), errors.PARSE_ERROR),
+        (frame(b"[" * 100000), errors.PARSE_ERROR),
+        (frame(b"9" * 5000), errors.PARSE_ERROR),
+        (frame(b"[]"), errors.INVALID_REQUEST),
+        (frame(b"null"), errors.INVALID_REQUEST),
+        (b"Content-Length: -1\r\n\r\n", errors.PARSE_ERROR),
+        (b"Content-Length: 1_0\r\n\r\n", errors.PARSE_ERROR),
+        (b"Content-Length: 5" + b"0" * 30 + b"\r\n\r\n", errors.PARSE_ERROR),
+        (b"x" * 100000 + b"\n", errors.PARSE_ERROR),
     ],
 )
 def test_rubbish_is_told_once_and_the_next_message_is_read(rubbish: bytes, code: int) -> None:
     assert codes_of(rubbish + PING) == [code]
-    assert messages_of(PING + rubbish + PING) == [protocol.request(1, "ping")] * 2
+    assert messages_of(PING + rubbish + PING) == [framing.request(1, "ping")] * 2
 
 
 def test_a_message_too_long_is_skipped_and_the_next_is_read() -> None:
     class Long(io.RawIOBase):
         """A header, a body of zeros too long to keep, and a message."""
 
-        head = b"Content-Length: %d\r\n\r\n" % (protocol.MAX_BODY_BYTES + 1)
-        length = len(head) + protocol.MAX_BODY_BYTES + 1 + len(PING)
+        head = b"Content-Length: %d\r\n\r\n" % (vectors.MAX_BODY_BYTES + 1)
+        length = len(head) + vectors.MAX_BODY_BYTES + 1 + len(PING)
         at = 0
 
         def readable(self) -> bool:
@@ -105,7 +106,7 @@ def test_a_message_too_long_is_skipped_and_the_next_is_read() -> None:
             return count
 
     tracemalloc.start()
-    first, second = protocol.read_messages(io.BufferedReader(Long()))
+    first, second = framing.read_messages(io.BufferedReader(Long()))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert isinstance(first, ProtocolError) and "longer" in str(first)
@@ -122,13 +123,12 @@ def test_a_thousand_broken_streams() -> None:
     """Whatever is done to a conversation, reading ends, and a message after a clean line is always understood."""
     rng = random.Random(20261120)
     bodies = [
-        protocol.request(n, "frames/cancel", {"job": n, "text": "Content-Length: 9\r\n\r\n" * (n % 3)})
-        for n in range(9)
+        framing.request(n, "frames/cancel", {"job": n, "text": "Content-Length: 9\r\n\r\n" * (n % 3)}) for n in range(9)
     ]
     for _ in range(1000):
         stream = bytearray()
         for _ in range(rng.randrange(1, 6)):
-            stream += protocol.encode_message(rng.choice(bodies))
+            stream += framing.encode_message(rng.choice(bodies))
         for _ in range(rng.randrange(1, 8)):
             at = rng.randrange(len(stream) + 1)
             match rng.randrange(5):
@@ -149,21 +149,21 @@ def test_a_thousand_broken_streams() -> None:
             bytes(rng.choice(b"abc {}[]:\x00\xff,\"'") for _ in range(rng.choice([3, 50, 5000]) // rng.randrange(1, 5)))
             + b"\n"
         )
-        assert messages_of(text + PING) == [protocol.request(1, "ping")]
+        assert messages_of(text + PING) == [framing.request(1, "ping")]
 
 
 def test_errors_come_back_and_what_is_none_is_quoted() -> None:
     error = ProtocolError.from_json(ProtocolError(-32004, "No.", {"z_dim": 5}).to_json())
     assert (error.code, str(error), error.data) == (-32004, "No.", {"z_dim": 5})
     for value in (None, [], "boom", {"message": "x"}, {"code": "1"}):
-        assert ProtocolError.from_json(value).code == protocol.INTERNAL_ERROR
+        assert ProtocolError.from_json(value).code == errors.INTERNAL_ERROR
 
 
 def test_floats_come_back_and_are_checked() -> None:
     data = array.array("f", [1.5, -2.25, 0.0, 3e38, -0.0, 7.0]).tobytes()
-    packed = protocol.pack_floats(data, (2, 3))
-    assert protocol.unpack_floats(json.loads(json.dumps(packed))) == (data, (2, 3))
-    assert protocol.unpack_floats(protocol.pack_floats(b"", (0, 512))) == (b"", (0, 512))
+    packed = vectors.pack_floats(data, (2, 3))
+    assert vectors.unpack_floats(json.loads(json.dumps(packed))) == (data, (2, 3))
+    assert vectors.unpack_floats(vectors.pack_floats(b"", (0, 512))) == (b"", (0, 512))
     for change in (
         {"shape": [2, 4]},
         {"shape": [-2, -3]},
@@ -176,10 +176,10 @@ def test_floats_come_back_and_are_checked() -> None:
         {"data": "Ä" + base64.b64encode(data).decode()[1:]},
     ):
         with pytest.raises(ProtocolError, match="'latents'"):
-            protocol.unpack_floats(packed | change)
+            vectors.unpack_floats(packed | change)
     for value in (None, [], 5, {}):
         with pytest.raises(ProtocolError, match="'w'"):
-            protocol.unpack_floats(value, "w")
+            vectors.unpack_floats(value, "w")
 
 
 def test_orders_come_back() -> None:
@@ -237,4 +237,4 @@ def test_orders_come_back() -> None:
 def test_wrong_orders_are_refused_by_the_name_of_the_field(change: dict, word: str) -> None:
     with pytest.raises(ProtocolError, match=word) as caught:
         FrameOrder.from_json({"name": "f.png", "row": 0} | change)
-    assert caught.value.code == protocol.INVALID_PARAMS
+    assert caught.value.code == errors.INVALID_PARAMS

@@ -15,9 +15,9 @@ import pytest
 import fuzz_protocol
 from fuzz_protocol import FOLDER, GENERATOR, ClientSide, ServerSide, heard
 from inference_server import requests, scheduler, service
-from lantern_protocol import protocol
-from lantern_protocol.protocol import ProtocolError
-from latent_lantern.lantern_protocol import protocol as addon_protocol
+from lantern_protocol import errors, framing, orders, vectors
+from lantern_protocol.errors import ProtocolError
+from latent_lantern.lantern_protocol import versions
 from latent_lantern.latent_addon.worker import client as client_module
 from wild_messages import MARK, RAW, VALUES, Wild, WildMessages, frame, places, replaced, sound_requests
 
@@ -90,12 +90,12 @@ def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fall_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 10**16)  # what is announced is waited for
+    monkeypatch.setattr(framing, "MAX_BODY_BYTES", 10**16)  # what is announced is waited for
     monkeypatch.setattr(fuzz_protocol, "heard", lambda data, last, *_: _heard_once(data, last))
 
 
 def _heard_once(data: bytes, last: dict[str, Any]) -> list[Any]:
-    items = list(protocol.read_messages(io.BytesIO(data + b" " * 200_000 + b"\n" + protocol.encode_message(last))))
+    items = list(framing.read_messages(io.BytesIO(data + b" " * 200_000 + b"\n" + framing.encode_message(last))))
     if not items or items[-1] != last:
         raise fuzz_protocol.Finding("the reader is not to be woken again")
     return items
@@ -134,7 +134,7 @@ def test_every_place_of_every_request_is_looked_at(method: str, place: tuple[Any
         for wrong in ({"?": [None]}, [[{}]], 10**30, "\0"):
             message = request | {"params": replaced(request["params"], place, copy.deepcopy(wrong)), "id": 9}
             (answer,) = answers(message)
-            wanted = protocol.VERSION_MISMATCH if method == "initialize" else protocol.INVALID_PARAMS
+            wanted = errors.VERSION_MISMATCH if method == "initialize" else errors.INVALID_PARAMS
             if place == ("job",) and wrong == 10**30:
                 assert answer.get("error", {}).get("code") != wanted  # a number that only grows
             else:
@@ -158,32 +158,32 @@ def test_an_empty_order_that_is_wrong_is_answered_once() -> None:
         if request["method"] in ("frames/generate", "shadows/derive"):
             params = request["params"] | {"frames": [], "shadows": [], "append": 5}
             (answer,) = answers(request | {"params": params})
-            assert answer["error"]["code"] == protocol.INVALID_PARAMS
+            assert answer["error"]["code"] == errors.INVALID_PARAMS
 
 
 def test_a_shape_of_endless_numbers_is_refused_at_once_and_briefly() -> None:
     for shape in ([10**4000] * 9, [10**4000], [1] * 100_000, [0, 2**62], [2**13] * 8):
         with pytest.raises(ProtocolError, match="shape") as caught:
-            protocol.unpack_floats({"dtype": "float32", "shape": shape, "data": ""})
+            vectors.unpack_floats({"dtype": "float32", "shape": shape, "data": ""})
         assert len(str(caught.value)) < 400
 
 
 def test_a_header_that_announces_too_much_is_not_waited_for() -> None:
-    ping = protocol.request(1, "ping")
-    for length in (protocol.MAX_BODY_BYTES + 1, 10**14):
+    ping = framing.request(1, "ping")
+    for length in (vectors.MAX_BODY_BYTES + 1, 10**14):
         first, second = heard(b"Content-Length: %d\r\n\r\n" % length + b"{...}", ping)
         assert isinstance(first, ProtocolError) and second == ping
 
 
 def test_what_is_too_long_to_be_read_is_not_sent() -> None:
     with pytest.raises(ProtocolError, match="64 MiB") as caught:
-        protocol.encode_message({"data": "x" * (protocol.MAX_BODY_BYTES + 1)})
-    assert caught.value.code == protocol.TOO_LONG
+        framing.encode_message({"data": "x" * (vectors.MAX_BODY_BYTES + 1)})
+    assert caught.value.code == errors.TOO_LONG
 
 
 def test_an_answer_that_cannot_be_sent_is_an_error_with_the_requests_id(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = {"jsonrpc": "2.0", "id": 4, "method": "latents/sample", "params": {"generator": GENERATOR, "seeds": [1]}}
-    for value, code in (("x" * (protocol.MAX_BODY_BYTES + 1), protocol.TOO_LONG), (float("nan"), -32603)):
+    for value, code in (("x" * (vectors.MAX_BODY_BYTES + 1), errors.TOO_LONG), (float("nan"), -32603)):
         monkeypatch.setattr(fuzz_protocol.StubWorker, "sample", lambda *_, value=value: {"latents": value})
         side = ServerSide(random.Random(0))
         side.said.clear()
@@ -196,10 +196,10 @@ def test_an_answer_that_cannot_be_sent_is_an_error_with_the_requests_id(monkeypa
 def test_a_request_too_long_to_be_sent_gets_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     side = ClientSide(random.Random(0))
     side._start()
-    errors: list[ProtocolError] = []
-    side._client.request("ping", {"x": "x" * (protocol.MAX_BODY_BYTES + 1)}, pytest.fail, errors.append)
+    heard: list[ProtocolError] = []
+    side._client.request("ping", {"x": "x" * (vectors.MAX_BODY_BYTES + 1)}, pytest.fail, heard.append)
     side._hear([])
-    assert [error.code for error in errors] == [protocol.TOO_LONG]
+    assert [error.code for error in heard] == [errors.TOO_LONG]
     assert side._client.pending == 0
 
 
@@ -211,28 +211,28 @@ def test_true_is_not_the_first_request() -> None:
     side._client.request("ping", {}, outcomes.append, outcomes.append)
     side._hear([{"jsonrpc": "2.0", "id": True, "result": {"wrong": 1}}])
     assert outcomes == [] and "nothing that was asked" in side._client.log[-1]
-    side._hear([protocol.result(1, {"right": 1})])
+    side._hear([framing.result(1, {"right": 1})])
     assert outcomes == [{"right": 1}]
 
 
 def test_what_a_server_says_can_be_shown() -> None:
     wild = ProtocolError.from_json({"code": -32004, "message": "\ud800 is " + "long " * 10**6})
-    assert len(str(wild)) <= protocol.MOST_WORDS and str(wild).encode()
-    assert ProtocolError.from_json({"code": True, "message": "x"}).code == protocol.INTERNAL_ERROR
+    assert len(str(wild)) <= errors.MOST_WORDS and str(wild).encode()
+    assert ProtocolError.from_json({"code": True, "message": "x"}).code == errors.INTERNAL_ERROR
     nested: Any = []
     for _ in range(900):
         nested = [nested]
-    assert len(protocol.quoted(nested)) < 60
+    assert len(errors.quoted(nested)) < 60
     side = ClientSide(random.Random(0))
     side._start()
     side._client.kill()
     side._client.start(["server"])
-    greeting = {"protocol": addon_protocol.PROTOCOL_VERSION, "pixel_revision": addon_protocol.PIXEL_REVISION}
-    side._hear([protocol.result(side._client._last_identity, greeting | {"device": "a word"})])
+    greeting = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
+    side._hear([framing.result(side._client._last_identity, greeting | {"device": "a word"})])
     assert side._client.greeting["device"] == {}
     side._client.kill()
     side._client.start(["server"])
-    side._hear([protocol.result(side._client._last_identity, {"server": "\ud800" * 5000})])
+    side._hear([framing.result(side._client._last_identity, {"server": "\ud800" * 5000})])
     assert side._client.state is client_module.ServerState.FAILED
     assert len(side._client.message) < 300 and side._client.message.encode()
 
@@ -240,7 +240,7 @@ def test_what_a_server_says_can_be_shown() -> None:
 def test_a_shadow_is_not_written_over_its_source() -> None:
     for name, source in (("a.png", "a.png"), ("A.png", "a.png")):
         with pytest.raises(ProtocolError, match="source"):
-            protocol.ShadowOrder.from_json({"name": name, "source": source, "settings": {}})
+            orders.ShadowOrder.from_json({"name": name, "source": source, "settings": {}})
 
 
 def test_paths_that_no_system_can_name_are_refused() -> None:
@@ -261,14 +261,14 @@ def test_who_does_not_wait_for_answers_does_not_fill_the_memory(monkeypatch: pyt
     floods = [
         order | {"params": order["params"] | {"shadows": many}},
         order | {"params": order["params"] | {"shadows": many[:1] * requests.MOST_ORDERS}},
-        protocol.request(5, "device/release"),
-        protocol.request(6, "library/list", {"folders": []}),
+        framing.request(5, "device/release"),
+        framing.request(6, "library/list", {"folders": []}),
     ]
     for flood in floods:
         side.said.clear()
         for _ in range(scheduler.MOST_CALLS + 10 if not flood["params"].get("shadows") else 5):
             side._service.take(flood)
-        assert any(a.get("error", {}).get("code") == protocol.INVALID_REQUEST for a in side.said), flood["method"]
+        assert any(a.get("error", {}).get("code") == errors.INVALID_REQUEST for a in side.said), flood["method"]
     tracemalloc.start()
     for flood in floods * 40:
         side._service.take(flood)
@@ -276,9 +276,9 @@ def test_who_does_not_wait_for_answers_does_not_fill_the_memory(monkeypatch: pyt
     assert tracemalloc.get_traced_memory()[0] < 1 << 20
     tracemalloc.stop()
     side._service.take(fuzz_protocol.PING)
-    assert side.said == [protocol.result(fuzz_protocol.PING["id"], {})]
+    assert side.said == [framing.result(fuzz_protocol.PING["id"], {})]
     side._service.take(order | {"params": order["params"] | {"shadows": many + many[:1]}})
-    assert side.said[-1]["error"]["code"] == protocol.INVALID_PARAMS
+    assert side.said[-1]["error"]["code"] == errors.INVALID_PARAMS
     side.said.clear()
     side._worker.work()
     assert [answer["id"] for answer in side.said].count(order["id"]) == 2  # what was taken is carried out

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFileError, SequenceFrame, SequenceGenerator
 
 LATENTS = array.array("f", [0.5, -1.0, 2.0, 3.0, 4.0, 5.0]).tobytes()

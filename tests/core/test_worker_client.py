@@ -14,11 +14,11 @@ import pytest
 import fake_pictures
 import fake_server
 from conversation import Conversation, eventually, fake_command, is_running, journal_of, scripted
-from latent_lantern.lantern_protocol import protocol
+from latent_lantern.lantern_protocol import errors, orders
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 
 COUNT = """
-for n in [*range(200), -1]: send(p.notification("count", {"n": n}))
+for n in [*range(200), -1]: send(framing.notification("count", {"n": n}))
 for _ in messages: pass
 """
 
@@ -48,8 +48,8 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         mapped = talk.ask("latents/map", {"generator": generator, "latents": sampled})["latents"]
         z, w = fake_pictures.unpack_rows(sampled), fake_pictures.unpack_rows(mapped)
         assert [[2 * value for value in row] for row in w] == z
-        shadow = protocol.ShadowOrder("shadow.png", "colour.png", protocol.ShadowSettings())
-        frame = protocol.FrameOrder("colour.png", 1, psi=0.7, noise=5, shadows=(shadow,))
+        shadow = orders.ShadowOrder("shadow.png", "colour.png", orders.ShadowSettings())
+        frame = orders.FrameOrder("colour.png", 1, psi=0.7, noise=5, shadows=(shadow,))
         order = {"job": 1, "folder": str(tmp_path), "generator": generator, "space": "z", "latents": sampled}
         counts = talk.ask("frames/generate", {**order, "frames": [frame.to_json()]})
         assert counts == {"made": 1, "failed": 0, "dropped": 0}
@@ -58,8 +58,8 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         assert fake_pictures.decode_png((tmp_path / "colour.png").read_bytes()) == (colour, 20, 12)
         flat, *_ = fake_pictures.decode_png((tmp_path / "shadow.png").read_bytes())
         assert {flat[i : i + 4] for i in range(0, len(flat), 4)} == {b"\0\0\0\xff", b"\xff\xff\xff\xff"}
-        white = protocol.ShadowOrder("white.png", "colour.png", protocol.ShadowSettings(threshold=255))
-        lost = protocol.ShadowOrder("lost.png", "nowhere.png", protocol.ShadowSettings())
+        white = orders.ShadowOrder("white.png", "colour.png", orders.ShadowSettings(threshold=255))
+        lost = orders.ShadowOrder("lost.png", "nowhere.png", orders.ShadowSettings())
         derive = {"job": 2, "folder": str(tmp_path), "shadows": [white.to_json(), lost.to_json()]}
         assert talk.ask("shadows/derive", derive) == {"made": 1, "failed": 1, "dropped": 0}
         assert talk.names("frames/failed") == ["lost.png"]
@@ -67,9 +67,9 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         assert talk.ask("device/release") == {"released": 0}
         assert talk.ask("ping") == {}
         checkpoint.write_bytes(b"other weights")
-        with pytest.raises(protocol.ProtocolError, match="has changed") as changed:
+        with pytest.raises(errors.ProtocolError, match="has changed") as changed:
             talk.ask("latents/sample", {"generator": generator, "seeds": [1]})
-        assert changed.value.code == protocol.CHECKPOINT_CHANGED
+        assert changed.value.code == errors.CHECKPOINT_CHANGED
         run = talk.ask("generator/describe", {"path": str(tmp_path)})
         assert [snapshot["name"] for snapshot in run["snapshots"]] == ["horses"]
         card = talk.ask("library/card", {"path": str(checkpoint), "thumbnail": True})
@@ -81,7 +81,7 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         built_in = {"path": None, "sha256": fake_server.BUILT_IN_SHA256}
         imported = talk.ask("latents/import", {"path": str(latents), "generator": built_in})
         assert imported["space"] == "w+" and imported["latents"]["shape"] == [1, 3, 2]
-        with pytest.raises(protocol.ProtocolError, match="no method 'dance'"):
+        with pytest.raises(errors.ProtocolError, match="no method 'dance'"):
             talk.ask("dance")
         assert talk.client.pending == 0
         assert not list(tmp_path.glob(".*"))
@@ -117,13 +117,13 @@ def test_newest_job_wins_append_joins_cancel_drops(tmp_path: Path) -> None:
 
 
 def test_without_a_server_the_error_comes_with_the_next_drain() -> None:
-    errors: list[protocol.ProtocolError] = []
+    heard: list[errors.ProtocolError] = []
     client = InferenceClient(lambda *_: None)
-    client.request("ping", {}, pytest.fail, errors.append)
-    assert errors == []
+    client.request("ping", {}, pytest.fail, heard.append)
+    assert heard == []
     assert client.pending == 1
     assert client.drain()
-    assert [error.code for error in errors] == [protocol.SERVER_GONE]
+    assert [error.code for error in heard] == [errors.SERVER_GONE]
     assert client.pending == 0
     assert not client.drain()
     assert not client.wait(lambda: False, 60)  # nothing could make it true
@@ -138,7 +138,7 @@ def test_stop_answers_open_requests_and_a_new_start_works(tmp_path: Path) -> Non
         assert frames not in talk.errors
         talk.start()
         assert talk.ask("ping") == {}
-        assert talk.errors[frames].code == protocol.SERVER_GONE
+        assert talk.errors[frames].code == errors.SERVER_GONE
         assert not list(tmp_path.glob(".*"))  # the file under way was finished
     assert len(set(talk.pids)) == 2
 
@@ -151,7 +151,7 @@ def test_a_dismissed_server_finishes_its_file_while_another_starts(tmp_path: Pat
         assert talk.client.state is ServerState.STOPPED and talk.client.pid is None
         talk.start()
         assert talk.ask("ping") == {}
-        assert talk.errors[frames].code == protocol.SERVER_GONE
+        assert talk.errors[frames].code == errors.SERVER_GONE
         assert eventually(lambda: not is_running(talk.pids[0]))
         assert not list(tmp_path.glob(".*"))
     talk.client.dismiss()  # there is none

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conversation import PATIENCE, Conversation, eventually, fake_command, is_running, journal_of, scripted
-from latent_lantern.lantern_protocol import protocol
+from latent_lantern.lantern_protocol import errors, framing, versions
 from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
 from latent_lantern.latent_addon.worker.process import INBOX_LIMIT, ServerProcess
 
@@ -55,7 +55,7 @@ def test_exit_code_three_carries_the_servers_own_sentence() -> None:
         asked = talk.send("ping")
         assert talk.until_failed() == "The Python at /x has no torch. Install it, or choose another."
         assert talk.settled(asked)
-        assert talk.errors[asked].code == protocol.SERVER_GONE
+        assert talk.errors[asked].code == errors.SERVER_GONE
         assert "has no torch" in str(talk.errors[asked])
 
 
@@ -73,7 +73,7 @@ def test_a_server_of_another_release_is_sent_away(what: str) -> None:
     with Conversation("--wrong-version", what) as talk:
         message = talk.until_failed()
         assert message.startswith(
-            f"The inference server is version 0.0.9 and this add-on needs {protocol.SERVER_VERSION}:"
+            f"The inference server is version 0.0.9 and this add-on needs {versions.SERVER_VERSION}:"
         )
         assert talk.client.greeting == {}
         assert eventually(lambda: not is_running(talk.pids[0]))
@@ -87,7 +87,7 @@ def test_a_crash_answers_everyone_and_a_new_start_works_at_once(tmp_path: Path) 
         frames, ping = talk.until_ready().order(tmp_path, TEN), talk.send("ping")
         assert "stopped (killed by SIGKILL)" in talk.until_failed()
         assert talk.settled(frames, ping)
-        assert talk.errors[frames].code == protocol.SERVER_GONE
+        assert talk.errors[frames].code == errors.SERVER_GONE
         assert str(talk.errors[frames]) == talk.client.message
         assert talk.results[ping] == {}
         assert talk.names("frames/made") == TEN[:3]  # what arrived before the death is delivered before it
@@ -141,7 +141,7 @@ def test_a_hanging_server_is_killed_after_twenty_seconds_of_silence(tmp_path: Pa
             "The inference server has not answered for 20 s and was stopped. The next click starts it again."
         )
         assert talk.settled(frames)
-        assert talk.errors[frames].code == protocol.SERVER_GONE
+        assert talk.errors[frames].code == errors.SERVER_GONE
         assert eventually(lambda: not is_running(talk.pids[0]))
 
 
@@ -218,17 +218,17 @@ def test_garble_ends_the_server(tmp_path: Path) -> None:
 
 def test_odd_messages_are_logged_and_dropped() -> None:
     code = """
-send(p.result(999, {}))
-send(p.result(None, {}))
+send(framing.result(999, {}))
+send(framing.result(None, {}))
 send({"jsonrpc": "2.0"})
 send({"method": 5})
 send({"method": "frames/made", "params": []})
-send(p.request(1, "are you there"))
+send(framing.request(1, "are you there"))
 for message in messages:
     send({"id": message["id"], "result": "no object"})
 """
     with Conversation(command=scripted(code)) as talk:
-        with pytest.raises(protocol.ProtocolError, match="without a result"):
+        with pytest.raises(errors.ProtocolError, match="without a result"):
             talk.ask("ping")
         assert sum("nothing that was asked" in line for line in talk.client.log) == 3
         assert sum("Not understood" in line for line in talk.client.log) == 3
@@ -245,17 +245,17 @@ def test_lies_and_failed_writes_reach_the_caller_as_they_are(tmp_path: Path) -> 
         assert talk.settled(frames)
         assert talk.results[frames] == {"made": 0, "failed": 1, "dropped": 9}
         (_, params), *_ = talk.notifications
-        assert params["error"] == {"code": protocol.WRITE_FAILED, "message": "No space left on device."}
+        assert params["error"] == {"code": errors.WRITE_FAILED, "message": "No space left on device."}
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 
-FLOOD = 'while True:\n    send(p.notification("count", {"padding": "x" * 100}))\n'
+FLOOD = 'while True:\n    send(framing.notification("count", {"padding": "x" * 100}))\n'
 
 
 def test_the_inbox_is_bounded_and_a_blocked_reader_still_ends() -> None:
     server = ServerProcess(scripted(FLOOD))
-    server.send(protocol.encode_message(protocol.request(1, "initialize")))
+    server.send(framing.encode_message(framing.request(1, "initialize")))
     assert eventually(lambda: server.inbox.qsize() == INBOX_LIMIT)
     assert not eventually(lambda: server.inbox.qsize() > INBOX_LIMIT, 0.2)
     server.inbox.get()

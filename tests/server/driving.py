@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from inference_server.checkpoints import save_generator
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from lantern_protocol import protocol
+from lantern_protocol import errors, framing, orders, vectors, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 jobs = itertools.count(1000)
@@ -57,12 +57,12 @@ def generator_of(path: Path) -> dict[str, str]:
 def packed(values: ArrayLike) -> dict[str, Any]:
     """Floats for a message."""
     array = np.ascontiguousarray(values, dtype=np.float32)
-    return protocol.pack_floats(array.tobytes(), array.shape)
+    return vectors.pack_floats(array.tobytes(), array.shape)
 
 
 def unpacked(value: Any) -> np.ndarray:
     """Floats of a message."""
-    data, shape = protocol.unpack_floats(value)
+    data, shape = vectors.unpack_floats(value)
     return np.frombuffer(data, dtype=np.float32).reshape(shape)
 
 
@@ -78,7 +78,7 @@ class Server:
         )  # fmt: skip
         self.notes: list[dict[str, Any]] = []
         self.answers: dict[Any, dict[str, Any]] = {}
-        self.rubbish: list[protocol.ProtocolError] = []
+        self.rubbish: list[errors.ProtocolError] = []
         self.stderr = b""
         self._ended = False
         self._ids = itertools.count(1)
@@ -113,7 +113,7 @@ class Server:
     def send(self, method: str, **params: Any) -> int:
         """Send a request; return its number."""
         identity = next(self._ids)
-        self.send_bytes(protocol.encode_message(protocol.request(identity, method, params)))
+        self.send_bytes(framing.encode_message(framing.request(identity, method, params)))
         return identity
 
     def send_bytes(self, data: bytes) -> None:
@@ -126,7 +126,7 @@ class Server:
         self.until(lambda: identity in self.answers)
         answer = self.answers.pop(identity)
         if "error" in answer:
-            raise protocol.ProtocolError.from_json(answer["error"])
+            raise errors.ProtocolError.from_json(answer["error"])
         return answer["result"]
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
@@ -158,9 +158,9 @@ class Server:
         )  # fmt: skip
 
     def _read(self) -> None:
-        for message in protocol.read_messages(self.process.stdout):
+        for message in framing.read_messages(self.process.stdout):
             with self._news:
-                if isinstance(message, protocol.ProtocolError):
+                if isinstance(message, errors.ProtocolError):
                     self.rubbish.append(message)
                 elif "method" in message:
                     self.notes.append(message)
@@ -176,9 +176,9 @@ class Server:
             self.stderr += line
 
 
-VERSIONS = {"protocol": protocol.PROTOCOL_VERSION, "pixel_revision": protocol.PIXEL_REVISION, "client": "tests"}
+VERSIONS = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION, "client": "tests"}
 
 
-def plain_frames(count: int, prefix: str = "f", **settings: Any) -> list[protocol.FrameOrder]:
+def plain_frames(count: int, prefix: str = "f", **settings: Any) -> list[orders.FrameOrder]:
     """Orders for rows 0 to count - 1."""
-    return [protocol.FrameOrder(f"{prefix}{row:04}.png", row, **settings) for row in range(count)]
+    return [orders.FrameOrder(f"{prefix}{row:04}.png", row, **settings) for row in range(count)]

@@ -17,7 +17,7 @@ import driving
 from inference_server.checkpoints import CheckpointError, cache, load_generator
 from inference_server.checkpoints.cache import REVISION, ConversionCache, cache_folder
 from inference_server.identities import Identities
-from lantern_protocol.protocol import ProtocolError
+from lantern_protocol.errors import ProtocolError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FOREIGN = [FIXTURES / "ada_skip.pkl", FIXTURES / "sg3r.pkl", FIXTURES / "tf_sg1_128_asym.pkl"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from inference_server.pixels import encoding
 from lantern_protocol import part_files
-from lantern_protocol.protocol import SOURCE_MISSING, WRITE_FAILED, ProtocolError
+from lantern_protocol.errors import SOURCE_MISSING, WRITE_FAILED, ProtocolError
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])

@@ -17,8 +17,8 @@ from inference_server.library import list_library
 from inference_server.pixels.encoding import read_png
 from inference_server.renderer import Renderer
 from inference_server.thumbnails import thumbnail_of
-from lantern_protocol import protocol
-from lantern_protocol.protocol import ProtocolError
+from lantern_protocol import errors, versions
+from lantern_protocol.errors import ProtocolError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -67,21 +67,21 @@ def test_the_library_is_asked_for_over_the_pipe(server: Server, shelf: Path) -> 
     for folders in ([3], [""], "x"):
         with pytest.raises(ProtocolError) as caught:
             server.ask("library/list", folders=folders)
-        assert caught.value.code == protocol.INVALID_PARAMS
+        assert caught.value.code == errors.INVALID_PARAMS
 
 
 def test_cards(server: Server, shelf: Path, cache: Path) -> None:
     for path in (shelf / "faces.pkl", shelf / "run", None):
         path = None if path is None else str(path)
         card = server.ask("library/card", path=path, thumbnail=True)
-        assert Path(card.pop("thumbnail")) == cache / "thumbnails" / f"{card['sha256']}-p{protocol.PIXEL_REVISION}.png"
+        assert Path(card.pop("thumbnail")) == cache / "thumbnails" / f"{card['sha256']}-p{versions.PIXEL_REVISION}.png"
         assert card == server.ask("generator/describe", path=path)
     assert len(server.ask("library/card", path=str(shelf / "run"), thumbnail=False)["snapshots"]) == 3
     assert server.ask("library/card", path=str(shelf / "tiny.safetensors"))["thumbnail"] == ""
     for path in ("page.pkl", "empty.pt", "gone.pkl"):
         with pytest.raises(ProtocolError, match=path) as caught:
             server.ask("library/card", path=str(shelf / path), thumbnail=True)
-        assert caught.value.code == protocol.CHECKPOINT_UNREADABLE
+        assert caught.value.code == errors.CHECKPOINT_UNREADABLE
     assert server.ask("ping") == {}
 
 
@@ -152,7 +152,7 @@ def test_latents_are_imported(server: Server, tiny: dict, tmp_path: Path) -> Non
     for name, words in (("long.npy", "neither z of 8"), ("gone.npy", "gone.npy")):
         with pytest.raises(ProtocolError, match=words) as caught:
             server.ask("latents/import", path=str(tmp_path / name), generator=tiny)
-        assert caught.value.code == protocol.LATENT_MISMATCH
+        assert caught.value.code == errors.LATENT_MISMATCH
     with pytest.raises(ProtocolError, match="must name a file"):
         server.ask("latents/import", path=None, generator=tiny)
 

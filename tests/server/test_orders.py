@@ -16,8 +16,9 @@ from PIL import Image
 import driving
 from driving import Server, jobs, plain_frames
 from inference_server.checkpoints import load_generator
-from lantern_protocol import protocol
-from lantern_protocol.protocol import FrameOrder, ProtocolError, ShadowOrder, ShadowSettings
+from lantern_protocol import errors
+from lantern_protocol.errors import ProtocolError
+from lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
 
 MARROW = ShadowSettings()
 SOFT = ShadowSettings(threshold=100.5, softness=3, fill_holes=9, min_area=9, figure=(20, 0, 60, 255), mix=0.75)
@@ -148,7 +149,7 @@ def test_what_is_damaged_is_made_again(server: Server, tiny: dict, folder: Path,
     server.ask("shadows/derive", job=job, folder=str(folder), shadows=derive)
     failures = [note["params"] for note in server.notes if note["method"] == "frames/failed"]
     (failure,) = (failure for failure in failures if failure["job"] == job)
-    assert failure["error"]["code"] == protocol.SOURCE_MISSING and "f0001.png" in failure["error"]["message"]
+    assert failure["error"]["code"] == errors.SOURCE_MISSING and "f0001.png" in failure["error"]["message"]
     assert not (folder / "s0-f0001.png").exists()
 
 
@@ -220,14 +221,14 @@ def assert_still_works(server: Server, generator: dict, folder: Path) -> None:
 
 def test_latents_of_another_generator_are_refused(server: Server, tiny: dict, folder: Path) -> None:
     error = refusal(server, server.generate(next(jobs), folder, tiny, np.zeros((2, 512)), plain_frames(2)))
-    assert error.code == protocol.LATENT_MISMATCH
+    assert error.code == errors.LATENT_MISMATCH
     assert "has 512 values" in str(error) and "'tiny' takes 8 (z), 12 (w) or 8 x 12 (W+)" in str(error)
     values = latents(2)
     values[1, 3] = np.nan
     error = refusal(server, server.generate(next(jobs), folder, tiny, values, plain_frames(2)))
-    assert error.code == protocol.LATENT_MISMATCH and "not numbers" in str(error)
+    assert error.code == errors.LATENT_MISMATCH and "not numbers" in str(error)
     error = refusal(server, server.generate(next(jobs), folder, tiny, latents(2), plain_frames(3)))
-    assert error.code == protocol.INVALID_PARAMS and "row 2 of 2" in str(error)
+    assert error.code == errors.INVALID_PARAMS and "row 2 of 2" in str(error)
     assert_still_works(server, tiny, folder)
 
 
@@ -238,7 +239,7 @@ def test_a_frame_that_is_not_a_picture_fails_alone(server: Server, tiny: dict, f
     request = server.generate(job, folder, tiny, values, plain_frames(4), space="w")
     assert server.answer(request) == {"made": 3, "failed": 1, "dropped": 0}
     (failure,) = server.noted("frames/failed", job)
-    assert failure["names"] == ["f0002.png"] and failure["error"]["code"] == protocol.NOT_A_PICTURE
+    assert failure["names"] == ["f0002.png"] and failure["error"]["code"] == errors.NOT_A_PICTURE
     assert "values that are not numbers" in failure["error"]["message"]
     assert not (folder / "f0002.png").exists()
 
@@ -254,13 +255,13 @@ def test_a_checkpoint_that_goes_changes_or_breaks(server: Server, tmp_path: Path
     kept = path.read_bytes()
     path.unlink()
     error = error_now(generator, "gone")
-    assert error.code == protocol.CHECKPOINT_UNREADABLE and str(path) in str(error) and "not there" in str(error)
+    assert error.code == errors.CHECKPOINT_UNREADABLE and str(path) in str(error) and "not there" in str(error)
     path.write_bytes(kept[: len(kept) // 2])
     error = error_now(driving.generator_of(path), "cut")
-    assert error.code == protocol.CHECKPOINT_UNREADABLE and path.name in str(error)
+    assert error.code == errors.CHECKPOINT_UNREADABLE and path.name in str(error)
     driving.make_checkpoint(path, seed=2)
     error = error_now(generator, "changed")
-    assert error.code == protocol.CHECKPOINT_CHANGED and str(path) in str(error) and "Reload" in str(error)
+    assert error.code == errors.CHECKPOINT_CHANGED and str(path) in str(error) and "Reload" in str(error)
     assert error.data["sha256"] == driving.generator_of(path)["sha256"]
     assert_still_works(server, driving.generator_of(path), folder)
     path.write_bytes(kept)
@@ -293,7 +294,7 @@ def test_a_missing_or_broken_source_fails_that_shadow_only(server: Server, tiny:
     assert counts == {"made": 2, "failed": 2, "dropped": 0}
     assert server.made(job) == ["s-f0000.png", "s-f0002.png"]
     failures = server.noted("frames/failed", job)
-    assert {failure["error"]["code"] for failure in failures} == {protocol.SOURCE_MISSING}
+    assert {failure["error"]["code"] for failure in failures} == {errors.SOURCE_MISSING}
     assert [failure["names"] for failure in failures] == [["s-f0001.png"], ["s-nowhere.png"]]
     assert (folder / "f0001.png").exists()
 
@@ -305,7 +306,7 @@ def test_a_full_disk_stops_the_job_and_no_more(tiny: dict, folder: Path) -> None
         counts = server.answer(server.generate(1, folder, tiny, latents(200), plain_frames(200)))
         assert counts["made"] == 0 and counts["failed"] >= 1 and counts["dropped"] >= 130
         failure = server.noted("frames/failed", 1)[0]
-        assert failure["names"] == ["f0000.png"] and failure["error"]["code"] == protocol.WRITE_FAILED
+        assert failure["names"] == ["f0000.png"] and failure["error"]["code"] == errors.WRITE_FAILED
         message = failure["error"]["message"]
         assert str(folder / "f0000.png") in message and "Free some space or choose another folder" in message
         assert not list(folder.iterdir())
@@ -330,7 +331,7 @@ def test_a_folder_that_cannot_be_used(tiny: dict, tmp_path: Path) -> None:
             counts = server.answer(server.generate(job, folder, tiny, latents(50), plain_frames(50)))
             assert counts["made"] == 0 and counts["failed"] >= 1 and counts["dropped"] >= 17, folder
             failure = server.noted("frames/failed", job)[0]
-            assert failure["error"]["code"] == protocol.WRITE_FAILED
+            assert failure["error"]["code"] == errors.WRITE_FAILED
             assert str(folder) in failure["error"]["message"] and "folder" in failure["error"]["message"]
         locked.chmod(0o755)
         assert server.answer(server.generate(9, locked, tiny, latents(2), plain_frames(2)))["made"] == 2

@@ -19,7 +19,7 @@ import driving
 from inference_server import cli, render
 from inference_server.pixels.encoding import encode_png, read_png
 from inference_server.pixels.shadow import make_shadow
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 SOFT = ShadowSettings(120, 2, figure=(30, 0, 60, 255))

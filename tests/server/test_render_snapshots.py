@@ -16,7 +16,8 @@ from driving import Server, jobs
 from inference_server import cli
 from inference_server.checkpoints import load_generator, save_generator
 from inference_server.pixels.encoding import read_png
-from lantern_protocol.protocol import INVALID_PARAMS, FrameOrder, ProtocolError
+from lantern_protocol.errors import INVALID_PARAMS, ProtocolError
+from lantern_protocol.orders import FrameOrder
 from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -16,7 +16,7 @@ from inference_server.batches import Frames, Pictures, batch_size
 from inference_server.generators.base import GeneratorInfo
 from inference_server.renderer import Renderer
 from inference_server.residents import Loaded
-from lantern_protocol.protocol import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
+from lantern_protocol.errors import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
 
 
 class Log(list):

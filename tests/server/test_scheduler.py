@@ -11,7 +11,8 @@ import pytest
 from inference_server import pipeline
 from inference_server.pipeline import THERE, Flight, Pipeline
 from inference_server.scheduler import Order, Scheduler, Ticket
-from lantern_protocol.protocol import INTERNAL_ERROR, LATENT_MISMATCH, FrameOrder, ProtocolError
+from lantern_protocol.errors import INTERNAL_ERROR, LATENT_MISMATCH, ProtocolError
+from lantern_protocol.orders import FrameOrder
 
 FOLDER = Path("/frames")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from inference_server import cli, self_check
-from lantern_protocol.protocol import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
+from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 
 def test_a_whole_python_is_fit_and_its_parts_are_told(capsys: pytest.CaptureFixture[str]) -> None:

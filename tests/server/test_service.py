@@ -15,8 +15,8 @@ import torch
 import driving
 from driving import Server, packed, plain_frames, unpacked
 from inference_server.checkpoints import load_generator
-from lantern_protocol import protocol
-from lantern_protocol.protocol import ProtocolError
+from lantern_protocol import errors, framing, versions
+from lantern_protocol.errors import ProtocolError
 
 SETTINGS = {"name": "s.png", "source": "f.png", "settings": {}}
 
@@ -29,8 +29,8 @@ def code_of(server: Server, method: str, **params: object) -> int:
 
 def test_greets_and_says_what_it_runs_on(server: Server) -> None:
     greeting = server.greeting
-    assert greeting["protocol"] == protocol.PROTOCOL_VERSION
-    assert greeting["pixel_revision"] == protocol.PIXEL_REVISION
+    assert greeting["protocol"] == versions.PROTOCOL_VERSION
+    assert greeting["pixel_revision"] == versions.PIXEL_REVISION
     assert greeting["torch"] == torch.__version__
     assert greeting["device"]["kind"] == "cpu" and "CPU" in greeting["device"]["name"]
     assert greeting["pid"] == server.process.pid
@@ -40,8 +40,8 @@ def test_greets_and_says_what_it_runs_on(server: Server) -> None:
 def test_other_versions_are_refused_with_advice(server: Server, change: dict) -> None:
     with pytest.raises(ProtocolError, match="Install the add-on again") as caught:
         server.ask("initialize", **driving.VERSIONS | change)
-    assert caught.value.code == protocol.VERSION_MISMATCH
-    assert caught.value.data["protocol"] == protocol.PROTOCOL_VERSION
+    assert caught.value.code == errors.VERSION_MISMATCH
+    assert caught.value.data["protocol"] == versions.PROTOCOL_VERSION
 
 
 def test_only_ping_works_before_the_handshake_and_at_once() -> None:
@@ -51,7 +51,7 @@ def test_only_ping_works_before_the_handshake_and_at_once() -> None:
         assert waiting not in server.answers  # torch is still on its way
         server.answer(waiting)
     with Server(greet=False) as server:
-        assert code_of(server, "device/release") == protocol.INVALID_REQUEST
+        assert code_of(server, "device/release") == errors.INVALID_REQUEST
 
 
 def test_describes_a_generator(server: Server, tiny: dict) -> None:
@@ -66,7 +66,7 @@ def test_seeds_are_numpys(server: Server, tiny: dict) -> None:
     latents = unpacked(server.ask("latents/sample", generator=tiny, seeds=[0, 7, 4294967295])["latents"])
     expected = [np.random.RandomState(seed).randn(1, 8)[0] for seed in (0, 7, 4294967295)]
     assert np.array_equal(latents, np.array(expected, dtype=np.float32))
-    assert code_of(server, "latents/sample", generator=tiny, seeds=[-1]) == protocol.INVALID_PARAMS
+    assert code_of(server, "latents/sample", generator=tiny, seeds=[-1]) == errors.INVALID_PARAMS
 
 
 def test_maps_z_to_w_without_truncation(server: Server, tiny: dict) -> None:
@@ -74,20 +74,20 @@ def test_maps_z_to_w_without_truncation(server: Server, tiny: dict) -> None:
     w = unpacked(server.ask("latents/map", generator=tiny, latents=packed(z))["latents"])
     with torch.inference_mode():
         assert np.allclose(w, load_generator(tiny["path"]).map(torch.from_numpy(z)).numpy(), atol=1e-6)
-    assert code_of(server, "latents/map", generator=tiny, latents=packed(z[:, :7])) == protocol.LATENT_MISMATCH
+    assert code_of(server, "latents/map", generator=tiny, latents=packed(z[:, :7])) == errors.LATENT_MISMATCH
 
 
 @pytest.mark.parametrize(
     ("method", "params", "code"),
     [
-        ("frames/teleport", {}, protocol.METHOD_NOT_FOUND),
-        ("frames/cancel", {"job": "1"}, protocol.INVALID_PARAMS),
-        ("latents/sample", {"generator": None, "seeds": [1]}, protocol.INVALID_PARAMS),
-        ("generator/describe", {"path": 5}, protocol.INVALID_PARAMS),
-        ("generator/describe", {"path": "/nowhere/at/all.pkl"}, protocol.CHECKPOINT_UNREADABLE),
-        ("shadows/derive", {"job": 1, "folder": "relative", "shadows": []}, protocol.INVALID_PARAMS),
+        ("frames/teleport", {}, errors.METHOD_NOT_FOUND),
+        ("frames/cancel", {"job": "1"}, errors.INVALID_PARAMS),
+        ("latents/sample", {"generator": None, "seeds": [1]}, errors.INVALID_PARAMS),
+        ("generator/describe", {"path": 5}, errors.INVALID_PARAMS),
+        ("generator/describe", {"path": "/nowhere/at/all.pkl"}, errors.CHECKPOINT_UNREADABLE),
+        ("shadows/derive", {"job": 1, "folder": "relative", "shadows": []}, errors.INVALID_PARAMS),
         ("shadows/derive", {"job": 1, "folder": "/", "shadows": [SETTINGS | {"name": "../s.png"}]}, -32602),
-        ("shadows/derive", {"job": 1, "folder": "/", "shadows": [SETTINGS], "append": 1}, protocol.INVALID_PARAMS),
+        ("shadows/derive", {"job": 1, "folder": "/", "shadows": [SETTINGS], "append": 1}, errors.INVALID_PARAMS),
     ],
 )
 def test_wrong_requests_are_answered(server: Server, method: str, params: dict, code: int) -> None:
@@ -96,12 +96,12 @@ def test_wrong_requests_are_answered(server: Server, method: str, params: dict, 
 
 def test_rubbish_is_answered_and_survived(server: Server) -> None:
     for rubbish, code in (
-        (b"hello?\r\n", protocol.PARSE_ERROR),
-        (b"Content-Length: 5\r\n\r\n{\xff{]x", protocol.PARSE_ERROR),
-        (b"Content-Length: 2\r\n\r\n[]", protocol.INVALID_REQUEST),
-        (b"Content-Length: 2\r\n\r\n{}", protocol.INVALID_REQUEST),
-        (b'Content-Length: 49\r\n\r\n{"jsonrpc":"2.0","id":null,"method":3,"params":1}', protocol.INVALID_REQUEST),
-        (b'Content-Length: 54\r\n\r\n{"jsonrpc":"2.0","id":null,"method":"ping","params":1}', protocol.INVALID_PARAMS),
+        (b"hello?\r\n", errors.PARSE_ERROR),
+        (b"Content-Length: 5\r\n\r\n{\xff{]x", errors.PARSE_ERROR),
+        (b"Content-Length: 2\r\n\r\n[]", errors.INVALID_REQUEST),
+        (b"Content-Length: 2\r\n\r\n{}", errors.INVALID_REQUEST),
+        (b'Content-Length: 49\r\n\r\n{"jsonrpc":"2.0","id":null,"method":3,"params":1}', errors.INVALID_REQUEST),
+        (b'Content-Length: 54\r\n\r\n{"jsonrpc":"2.0","id":null,"method":"ping","params":1}', errors.INVALID_PARAMS),
     ):
         server.send_bytes(rubbish)
         if rubbish == b"Content-Length: 2\r\n\r\n{}":  # without an id it is a notification: no answer
@@ -154,7 +154,7 @@ cache.read_native = buggy
 sys.exit(cli.main(["serve", "--device", "cpu"]))
 """
     with Server(command=[sys.executable, "-c", code]) as server:
-        assert code_of(server, "generator/describe", path=tiny["path"]) == protocol.INTERNAL_ERROR
+        assert code_of(server, "generator/describe", path=tiny["path"]) == errors.INTERNAL_ERROR
         with pytest.raises(ProtocolError, match="RuntimeError: bug"):
             server.answer(server.generate(1, folder, tiny, np.zeros((2, 8)), plain_frames(2)))
         assert server.answer(server.generate(2, folder, tiny, np.zeros((2, 8)), plain_frames(2)))["made"] == 2
@@ -188,8 +188,8 @@ def test_the_parents_death_ends_it_though_the_pipe_stays_open(slow: dict, folder
     os.close(stdin_read)
     os.close(stdout_write)
     with open(stdin_write, "wb") as stdin, open(stdout_read, "rb") as stdout:
-        messages = protocol.read_messages(stdout)
-        stdin.write(protocol.encode_message(protocol.request(1, "initialize", driving.VERSIONS)))
+        messages = framing.read_messages(stdout)
+        stdin.write(framing.encode_message(framing.request(1, "initialize", driving.VERSIONS)))
         stdin.flush()
         assert next(messages)["result"]["pid"] != parent.pid
         parent.send_signal(signal.SIGKILL)

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from inference_server.pixels.shadow import clean_up, figure_coverage, luma, make_shadow
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 MARROW = ShadowSettings()
 

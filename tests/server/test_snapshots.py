@@ -18,7 +18,8 @@ from inference_server.checkpoints import CheckpointError, load_generator
 from inference_server.checkpoints.snapshots import find_snapshots, group_runs, list_checkpoints
 from inference_server.pixels.encoding import read_png
 from inference_server.renderer import Renderer
-from lantern_protocol.protocol import CHECKPOINT_CHANGED, FrameOrder, ProtocolError
+from lantern_protocol.errors import CHECKPOINT_CHANGED, ProtocolError
+from lantern_protocol.orders import FrameOrder
 
 
 def pretend(folder: Path, *names: str, size: int = 1000) -> None:

@@ -16,7 +16,7 @@ from inference_server.pixels.encoding import read_png
 from inference_server.pixels.shadow import make_shadow
 from inference_server.training import film, film_writing
 from inference_server.training.film import Look, best_columns, images_seen, lay_out, places_of
-from lantern_protocol.protocol import ShadowSettings
+from lantern_protocol.orders import ShadowSettings
 
 SEEN = (0, 100, 1000)
 LIGHT = np.array([0.2126, 0.7152, 0.0722])

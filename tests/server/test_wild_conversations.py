@@ -15,7 +15,7 @@ import pytest
 
 import driving
 from driving import Server, plain_frames
-from lantern_protocol import protocol
+from lantern_protocol import errors
 from sockets import family_of, sockets_of
 from wild_messages import LONG, Wild, WildMessages, sound_requests
 
@@ -91,7 +91,7 @@ def test_a_thousand_wild_messages_to_a_real_server(tiny: dict, folder: Path, tmp
         server.until(lambda: all(number in server.answers for number in expected))
         assert memory_of(server.process.pid) - at_first < GROWTH
         codes = {answer.get("error", {}).get("code", 0) for answer in server.answers.values()}
-        assert protocol.INTERNAL_ERROR not in codes and {0, protocol.INVALID_PARAMS, protocol.INVALID_REQUEST} <= codes
+        assert errors.INTERNAL_ERROR not in codes and {0, errors.INVALID_PARAMS, errors.INVALID_REQUEST} <= codes
         job = next(driving.jobs) + 10**40  # newer than whatever a wild message has said
         order = server.generate(job, folder, tiny, np.zeros((3, 8)), plain_frames(3, "after"))
         assert server.answer(order)["made"] == 3
@@ -120,9 +120,9 @@ def test_a_path_that_is_no_file_is_refused_in_words(server: Server, tmp_path: Pa
             ("latents/import", {"path": place, "generator": tiny}),
             ("latents/sample", {"generator": {"path": place, "sha256": "0" * 64}, "seeds": [1]}),
         ):
-            with pytest.raises(protocol.ProtocolError) as caught:
+            with pytest.raises(errors.ProtocolError) as caught:
                 server.ask(method, **params)
-            assert caught.value.code in (protocol.CHECKPOINT_UNREADABLE, protocol.LATENT_MISMATCH), (method, place)
+            assert caught.value.code in (errors.CHECKPOINT_UNREADABLE, errors.LATENT_MISMATCH), (method, place)
             assert len(str(caught.value)) > 20
     listed = server.ask("library/list", folders=list(places))
     assert listed["entries"] == [] and len(listed["problems"]) == len(places)
