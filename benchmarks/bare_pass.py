@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from inference_server.renderer import Renderer
+from inference_server.rendering.renderer import Renderer
 
 
 def main(checkpoint: str, frames: str, device: str) -> None:

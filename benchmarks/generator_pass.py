@@ -24,9 +24,9 @@ Pass = Callable[[torch.Tensor], torch.Tensor]
 
 def ours(mode: str, checkpoint: str, device: torch.device) -> tuple[Pass, tuple[int, int]]:
     """Our network, and the shape of one W+."""
-    from inference_server.acceleration import accelerate
     from inference_server.checkpoints import load_generator
-    from inference_server.heap import keep_freed_memory
+    from inference_server.rendering.acceleration import accelerate
+    from inference_server.rendering.heap import keep_freed_memory
 
     if device.type == "cpu":
         keep_freed_memory()  # as the server does

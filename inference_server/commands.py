@@ -16,9 +16,9 @@ from .checkpoints.snapshots import find_snapshots
 from .cli import UsageError, print_json
 from .console import open_renderer, tell
 from .generate import generate
-from .library import read_run
 from .pixels.encoding import prepare_folder
 from .render import render as render_sequence
+from .rendering.library import read_run
 
 __all__ = ["convert", "generate", "info", "render"]
 

@@ -99,7 +99,7 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
 
     from .generators.stylegan2 import StyleGAN2
     from .generators.stylegan2_config import StyleGAN2Config
-    from .renderer import DeviceError, Renderer
+    from .rendering.renderer import DeviceError, Renderer
 
     try:
         renderer = Renderer(device, lambda level, text: None, compiled=False)

@@ -92,7 +92,7 @@ class Service:
         if os.name == "posix":
             threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
 
-        from .renderer import DeviceError  # imports torch
+        from .rendering.renderer import DeviceError  # imports torch
         from .worker import Worker
 
         try:
@@ -261,7 +261,7 @@ def _identity(value: Any) -> int | str | None:
 
 
 def _library(folders: list[str]) -> dict[str, Any]:
-    from .library import list_library  # imports torch
+    from .rendering.library import list_library  # imports torch
 
     entries, problems = list_library([Path(folder) for folder in folders])
     return {"entries": entries, "problems": problems}

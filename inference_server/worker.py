@@ -28,19 +28,19 @@ from lantern_protocol.part_files import remove_stale_parts
 from lantern_protocol.vectors import pack_floats
 from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
-from .batches import Frames, check_classes, check_latents, check_transform
 from .checkpoints import BUILTIN_RUN, CheckpointError
 from .checkpoints.latents import read_latents
 from .generators.base import GeneratorInfo
-from .library import read_run
 from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
 from .pixels.encoding import prepare_folder
-from .renderer import Renderer, frames_at_once, is_out_of_memory
+from .rendering.batches import Frames, check_classes, check_latents, check_transform
+from .rendering.library import read_run
+from .rendering.renderer import Renderer, frames_at_once, is_out_of_memory
+from .rendering.residents import Loaded
+from .rendering.seeds import sample_seeds
+from .rendering.thumbnails import thumbnail_of
 from .requests import Floats, Which
-from .residents import Loaded
 from .scheduler import Order, Scheduler, Ticket
-from .seeds import sample_seeds
-from .thumbnails import thumbnail_of
 
 if TYPE_CHECKING:
     from .service import Connection

@@ -13,11 +13,18 @@ import pytest
 import torch
 
 import driving
-from inference_server import acceleration
-from inference_server.acceleration import MOST_GRAPHS, PLAIN_PASSES, Compiled, Graphed, KeepInputs, accelerate
 from inference_server.checkpoints import load_generator
 from inference_server.generators.base import Generator
 from inference_server.generators.stylegan3 import StyleGAN3
+from inference_server.rendering import acceleration
+from inference_server.rendering.acceleration import (
+    MOST_GRAPHS,
+    PLAIN_PASSES,
+    Compiled,
+    Graphed,
+    KeepInputs,
+    accelerate,
+)
 
 CPU = torch.device("cpu")
 
@@ -172,7 +179,7 @@ def test_a_real_compiler_gives_the_same_pictures_or_is_given_up(cache: Path) -> 
     code = """
 import types
 import torch
-from inference_server.acceleration import accelerate
+from inference_server.rendering.acceleration import accelerate
 
 class Waves:
     info = types.SimpleNamespace(name="waves")

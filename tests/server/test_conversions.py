@@ -16,7 +16,7 @@ import torch
 import driving
 from inference_server.checkpoints import CheckpointError, cache, load_generator
 from inference_server.checkpoints.cache import REVISION, ConversionCache, cache_folder
-from inference_server.identities import Identities
+from inference_server.rendering.identities import Identities
 from lantern_protocol.errors import ProtocolError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -195,7 +195,7 @@ def test_hashes_outlive_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settled(file)
     size, first = Identities(store).of(file)
     assert (size, first) == (7, sha256(file))
-    monkeypatch.setattr("inference_server.identities.sha256_of", lambda path: "f" * 64)
+    monkeypatch.setattr("inference_server.rendering.identities.sha256_of", lambda path: "f" * 64)
     assert Identities(store).of(file)[1] == first
     file.write_bytes(b"weighty")
     assert Identities(store).of(file)[1] == "f" * 64

@@ -11,12 +11,12 @@ import pytest
 
 import driving
 from driving import Server, jobs, plain_frames, unpacked
-from inference_server import library
-from inference_server.batches import Frames
-from inference_server.library import list_library
 from inference_server.pixels.encoding import read_png
-from inference_server.renderer import Renderer
-from inference_server.thumbnails import thumbnail_of
+from inference_server.rendering import library
+from inference_server.rendering.batches import Frames
+from inference_server.rendering.library import list_library
+from inference_server.rendering.renderer import Renderer
+from inference_server.rendering.thumbnails import thumbnail_of
 from lantern_protocol import errors, versions
 from lantern_protocol.errors import ProtocolError
 

@@ -22,7 +22,7 @@ from inference_server.quality.measure import Quality, Reference, batches_of, des
 from inference_server.quality.neighbours import radii, share_inside
 from inference_server.quality.report import generated, images_seen
 from inference_server.quality.wasserstein import laplacian_pyramid, level_sizes, sliced_distance
-from inference_server.renderer import Renderer
+from inference_server.rendering.renderer import Renderer
 from training_data import write_dataset
 
 COUNT = 240

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import driving
-from inference_server import residents
-from inference_server.batches import Frames, Pictures, batch_size
 from inference_server.generators.base import GeneratorInfo
-from inference_server.renderer import Renderer
-from inference_server.residents import Loaded
+from inference_server.rendering import residents
+from inference_server.rendering.batches import Frames, Pictures, batch_size
+from inference_server.rendering.renderer import Renderer
+from inference_server.rendering.residents import Loaded
 from lantern_protocol.errors import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
 
 

@@ -11,13 +11,13 @@ import torch
 
 import driving
 from driving import Server, jobs, plain_frames
-from inference_server import renderer as renderer_module
-from inference_server import residents
-from inference_server.batches import Frames
 from inference_server.checkpoints import CheckpointError, load_generator
 from inference_server.checkpoints.snapshots import find_snapshots, group_runs, list_checkpoints
 from inference_server.pixels.encoding import read_png
-from inference_server.renderer import Renderer
+from inference_server.rendering import renderer as renderer_module
+from inference_server.rendering import residents
+from inference_server.rendering.batches import Frames
+from inference_server.rendering.renderer import Renderer
 from lantern_protocol.errors import CHECKPOINT_CHANGED, ProtocolError
 from lantern_protocol.orders import FrameOrder
 

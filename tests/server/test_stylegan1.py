@@ -16,7 +16,6 @@ import torch
 from torch.autograd.profiler import profile
 
 import driving
-from inference_server.blending import blend_into, check_blend, scratch_like
 from inference_server.checkpoints import stylegan1_tf
 from inference_server.checkpoints.cache import ConversionCache
 from inference_server.checkpoints.errors import CheckpointError
@@ -26,8 +25,9 @@ from inference_server.checkpoints.opening import load_generator
 from inference_server.checkpoints.reading import read_file
 from inference_server.generators.kinds import build
 from inference_server.generators.stylegan1 import StyleGAN1, StyleGAN1Config, state_shapes
-from inference_server.identities import Identities
-from inference_server.library import read_run
+from inference_server.rendering.blending import blend_into, check_blend, scratch_like
+from inference_server.rendering.identities import Identities
+from inference_server.rendering.library import read_run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "tf_sg1_128_asym.pkl"
 PLAIN = StyleGAN1Config(z_dim=5, mapping=(7, 6), channels=(4, 3, 2))

@@ -10,7 +10,7 @@ import torch
 
 from lantern_protocol.errors import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
 
-from .generators.base import GeneratorInfo
+from ..generators.base import GeneratorInfo
 
 BATCH_PIXELS = {"cpu": 4 * 128 * 128, "other": 2 * 1024 * 1024}
 LARGEST_BATCH = 32

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
-from .checkpoints import CheckpointError, sha256_of
-from .pixels.encoding import write_atomically
+from ..checkpoints import CheckpointError, sha256_of
+from ..pixels.encoding import write_atomically
 
 MOST_ENTRIES = 10_000
 SETTLED_SECONDS = 5.0

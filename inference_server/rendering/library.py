@@ -10,9 +10,9 @@ from typing import Any
 
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
-from .checkpoints import CheckpointError
-from .checkpoints.cache import ConversionCache
-from .checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
+from ..checkpoints import CheckpointError
+from ..checkpoints.cache import ConversionCache
+from ..checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
 from .identities import Identities
 
 DEPTH = 2

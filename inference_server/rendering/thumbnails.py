@@ -9,9 +9,9 @@ from PIL import Image
 
 from lantern_protocol.versions import PIXEL_REVISION
 
+from ..checkpoints.cache import cache_folder
+from ..pixels.encoding import encode_png, write_atomically, write_failed
 from .batches import Frames
-from .checkpoints.cache import cache_folder
-from .pixels.encoding import encode_png, write_atomically, write_failed
 from .renderer import Renderer
 from .seeds import sample_seeds
 

@@ -8,7 +8,7 @@ import torch
 
 from lantern_protocol.errors import INVALID_PARAMS, ProtocolError
 
-from .generators.base import Generator
+from ..generators.base import Generator
 
 
 def check_blend(first: Generator, second: Generator) -> None:

@@ -16,8 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from .checkpoints.cache import cache_folder
-from .generators.base import Generator
+from ..checkpoints.cache import cache_folder
+from ..generators.base import Generator
 
 COMPILE_SWITCH = "LATENT_LANTERN_COMPILE"
 """Set to 1, this environment variable asks for torch.compile as ``--compile`` does."""

@@ -18,13 +18,13 @@ from lantern_protocol.errors import (
     ProtocolError,
 )
 
+from ..checkpoints import BUILTIN_RUN, CheckpointError
+from ..checkpoints.cache import ConversionCache, cache_folder
+from ..checkpoints.snapshots import find_snapshots
+from ..generators.base import GeneratorInfo, best_device
 from .acceleration import accelerate
 from .batches import Frames, Picture, Pictures, batch_size, check_classes, check_latents, picture_size
 from .blending import blend_into, check_blend, scratch_like
-from .checkpoints import BUILTIN_RUN, CheckpointError
-from .checkpoints.cache import ConversionCache, cache_folder
-from .checkpoints.snapshots import find_snapshots
-from .generators.base import GeneratorInfo, best_device
 from .heap import give_freed_memory_back, keep_freed_memory
 from .identities import Identities
 from .residents import Loaded, Residents, bytes_of

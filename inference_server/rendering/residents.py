@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from ..generators.base import Generator, GeneratorInfo
 from .acceleration import Synthesizer
-from .generators.base import Generator, GeneratorInfo
 
 MEMORY_BUDGET_BYTES = 2 << 30
 """Weights kept loaded, in bytes; the generator used longest ago goes first."""
