@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, messages: BinaryIO, output: BinaryIO) -> int:
-    from .service import Service
+    from .serving.service import Service
 
     # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

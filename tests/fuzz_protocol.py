@@ -27,8 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 if "latent_lantern" not in sys.modules:
     import conftest  # noqa: F401  (the add-on's modules import each other as parts of that package)
 
-from inference_server import service  # noqa: E402
-from inference_server.scheduler import Order  # noqa: E402
+from inference_server.serving import service  # noqa: E402
+from inference_server.serving.scheduler import Order  # noqa: E402
 from lantern_protocol import errors, framing, vectors, versions  # noqa: E402
 from latent_lantern.lantern_protocol import errors as addon_errors  # noqa: E402
 from latent_lantern.lantern_protocol import framing as addon_framing  # noqa: E402

@@ -14,7 +14,7 @@ import pytest
 
 import fuzz_protocol
 from fuzz_protocol import FOLDER, GENERATOR, ClientSide, ServerSide, heard
-from inference_server import requests, scheduler, service
+from inference_server.serving import requests, scheduler, service
 from lantern_protocol import errors, framing, orders, vectors
 from lantern_protocol.errors import ProtocolError
 from latent_lantern.lantern_protocol import versions

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server import pipeline
-from inference_server.pipeline import THERE, Flight, Pipeline
-from inference_server.scheduler import Order, Scheduler, Ticket
+from inference_server.serving import pipeline
+from inference_server.serving.pipeline import THERE, Flight, Pipeline
+from inference_server.serving.scheduler import Order, Scheduler, Ticket
 from lantern_protocol.errors import INTERNAL_ERROR, LATENT_MISMATCH, ProtocolError
 from lantern_protocol.orders import FrameOrder
 

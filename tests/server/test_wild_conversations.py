@@ -43,7 +43,7 @@ def hook(event, arguments):
     os.write(journal, json.dumps([event, [str(argument) for argument in arguments]]).encode() + b"\\n")
 sys.addaudithook(hook)
 from inference_server import cli, service
-from inference_server.worker import Worker
+from inference_server.serving.device import Worker
 greet = Worker.describe_server
 def describe_server(self):
     global ready

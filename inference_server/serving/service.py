@@ -24,7 +24,7 @@ from . import requests
 from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
 
 if TYPE_CHECKING:
-    from .worker import Worker
+    from .device import Worker
 
 IDLE_SECONDS = 300.0
 """Without work for this long, generators leave the device."""
@@ -92,8 +92,8 @@ class Service:
         if os.name == "posix":
             threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
 
-        from .rendering.renderer import DeviceError  # imports torch
-        from .worker import Worker
+        from ..rendering.renderer import DeviceError  # imports torch
+        from .device import Worker
 
         try:
             self._worker = Worker(self.scheduler, self.connection, self._device, self._compiled)
@@ -261,7 +261,7 @@ def _identity(value: Any) -> int | str | None:
 
 
 def _library(folders: list[str]) -> dict[str, Any]:
-    from .rendering.library import list_library  # imports torch
+    from ..rendering.library import list_library  # imports torch
 
     entries, problems = list_library([Path(folder) for folder in folders])
     return {"entries": entries, "problems": problems}

@@ -19,8 +19,8 @@ from lantern_protocol.errors import INTERNAL_ERROR, SOURCE_MISSING, ProtocolErro
 from lantern_protocol.frame_files import is_frame, sign
 from lantern_protocol.orders import FrameOrder, ShadowOrder
 
-from .pixels.encoding import encode_png, read_png, write_atomically
-from .pixels.shadow import make_shadow
+from ..pixels.encoding import encode_png, read_png, write_atomically
+from ..pixels.shadow import make_shadow
 from .scheduler import Order
 
 

@@ -28,17 +28,17 @@ from lantern_protocol.part_files import remove_stale_parts
 from lantern_protocol.vectors import pack_floats
 from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
-from .checkpoints import BUILTIN_RUN, CheckpointError
-from .checkpoints.latents import read_latents
-from .generators.base import GeneratorInfo
+from ..checkpoints import BUILTIN_RUN, CheckpointError
+from ..checkpoints.latents import read_latents
+from ..generators.base import GeneratorInfo
+from ..pixels.encoding import prepare_folder
+from ..rendering.batches import Frames, check_classes, check_latents, check_transform
+from ..rendering.library import read_run
+from ..rendering.renderer import Renderer, frames_at_once, is_out_of_memory
+from ..rendering.residents import Loaded
+from ..rendering.seeds import sample_seeds
+from ..rendering.thumbnails import thumbnail_of
 from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
-from .pixels.encoding import prepare_folder
-from .rendering.batches import Frames, check_classes, check_latents, check_transform
-from .rendering.library import read_run
-from .rendering.renderer import Renderer, frames_at_once, is_out_of_memory
-from .rendering.residents import Loaded
-from .rendering.seeds import sample_seeds
-from .rendering.thumbnails import thumbnail_of
 from .requests import Floats, Which
 from .scheduler import Order, Scheduler, Ticket
 
