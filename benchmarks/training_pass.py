@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from inference_server.datasets.reading import Dataset  # noqa: E402
-from inference_server.jobs import Job  # noqa: E402
 from inference_server.rendering.heap import keep_freed_memory  # noqa: E402
+from inference_server.terminal.jobs import Job  # noqa: E402
 from inference_server.training.distributed import Group  # noqa: E402
 from inference_server.training.estimate import Estimate  # noqa: E402
 from inference_server.training.networks import training_latents, training_pictures  # noqa: E402

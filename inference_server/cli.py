@@ -21,8 +21,8 @@ from lantern_protocol.versions import SERVER_VERSION
 
 from . import self_check
 from .datasets import command as dataset_command
-from .jobs import JobError
 from .quality import command as quality_command
+from .terminal.jobs import JobError
 from .training import command as train_command
 from .training import film_command
 

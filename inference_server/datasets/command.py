@@ -13,7 +13,7 @@ from . import settings as rules
 from .kinds import is_film
 
 if TYPE_CHECKING:
-    from inference_server.jobs import Job
+    from inference_server.terminal.jobs import Job
 
     from .films import Film
     from .sources import Source
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     """Make the data set."""
     from PIL import Image
 
-    from inference_server.jobs import Job, JobError
+    from inference_server.terminal.jobs import Job, JobError
 
     from .making import SKIPPED, Making, check_folder
     from .sheet import FILE
@@ -131,7 +131,7 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
     """The settings that the options and the source ask for. Raises JobError."""
     from dataclasses import fields, replace
 
-    from inference_server.jobs import JobError
+    from inference_server.terminal.jobs import JobError
     from lantern_protocol.job_folder import read_json
 
     from .sources import is_dataset, latents_file

@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image
 
-from inference_server.jobs import JobError
+from inference_server.terminal.jobs import JobError
 from lantern_protocol.job_folder import read_json, write_json
 
 from .cropping import best_position, detail

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.jobs import Job, JobError
+from inference_server.terminal.jobs import Job, JobError
 from lantern_protocol.job_folder import read_json, write_json
 
 from .duplicates import Duplicates

@@ -14,11 +14,11 @@ import numpy as np
 from inference_server.checkpoints import CheckpointError
 from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.cli import UsageError, print_json
-from inference_server.console import open_renderer
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.rendering.batches import Frames
 from inference_server.rendering.renderer import Renderer
 from inference_server.rendering.residents import Loaded
+from inference_server.terminal.console import open_renderer
 from lantern_protocol.job_folder import read_json, write_json
 
 from .measure import BATCH, FEWEST, Quality, Reference, check_kind, describe, measure

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from inference_server.datasets.reading import Dataset
-from inference_server.jobs import Job, JobError
+from inference_server.terminal.jobs import Job, JobError
 
 from .distributed import Group
 from .settings import Settings, growth_sides, stages

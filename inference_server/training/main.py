@@ -13,8 +13,8 @@ import torch
 from inference_server.cli import UsageError
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.generators.base import best_device
-from inference_server.jobs import Job, JobError, duration
 from inference_server.rendering.heap import keep_freed_memory
+from inference_server.terminal.jobs import Job, JobError, duration
 
 from .distributed import Group
 from .estimate import Estimate, Trials

@@ -10,7 +10,7 @@ import torch
 from inference_server.generators.dcgan import DCGAN, DCGANConfig
 from inference_server.generators.stylegan2 import StyleGAN2
 from inference_server.generators.stylegan2_config import StyleGAN2Config
-from inference_server.jobs import JobError
+from inference_server.terminal.jobs import JobError
 
 from .discriminator import Discriminator
 from .settings import Settings, doublings, network_channels

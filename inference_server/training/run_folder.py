@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from inference_server.checkpoints import CheckpointError, save_generator
-from inference_server.jobs import JobError, duration
+from inference_server.terminal.jobs import JobError, duration
 from lantern_protocol.job_folder import read_json, write_json
 
 from .networks import finish

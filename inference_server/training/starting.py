@@ -13,7 +13,7 @@ from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.datasets.reading import Dataset
 from inference_server.generators.dcgan import DCGAN
 from inference_server.generators.stylegan2 import StyleGAN2
-from inference_server.jobs import JobError
+from inference_server.terminal.jobs import JobError
 
 from .networks import fitting
 from .run_folder import STATE_FILE, read_state

@@ -11,8 +11,8 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from inference_server.datasets.reading import Dataset, DatasetError
-from inference_server.jobs import Job, JobError
 from inference_server.rendering.heap import keep_freed_memory
+from inference_server.terminal.jobs import Job, JobError
 from lantern_protocol.job_folder import ask_to_stop, read_status
 
 from .distributed import Group

@@ -15,7 +15,6 @@ from scipy import ndimage
 
 import driving
 from inference_server import cli
-from inference_server.jobs import JobError
 from inference_server.quality import wasserstein
 from inference_server.quality.features import RandomFeatures
 from inference_server.quality.measure import Quality, Reference, batches_of, describe, measure
@@ -23,6 +22,7 @@ from inference_server.quality.neighbours import radii, share_inside
 from inference_server.quality.report import generated, images_seen
 from inference_server.quality.wasserstein import laplacian_pyramid, level_sizes, sliced_distance
 from inference_server.rendering.renderer import Renderer
+from inference_server.terminal.jobs import JobError
 from training_data import write_dataset
 
 COUNT = 240

@@ -20,7 +20,7 @@ from inference_server import cli
 from inference_server.checkpoints import load_generator, save_generator
 from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-from inference_server.jobs import Job, JobError, duration
+from inference_server.terminal.jobs import Job, JobError, duration
 from inference_server.training import run_folder
 from inference_server.training.run_folder import read_state
 from lantern_protocol.job_folder import FolderLock, Status, ask_to_stop, is_running, read_status, write_status

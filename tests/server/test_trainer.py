@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from inference_server.datasets.reading import Dataset, DatasetError
-from inference_server.jobs import JobError
+from inference_server.terminal.jobs import JobError
 from inference_server.training.batches import Batches
 from inference_server.training.discriminator import Discriminator
 from inference_server.training.distributed import Group

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .cli import UsageError
-from .rendering.renderer import DeviceError, Renderer
+from ..cli import UsageError
+from ..rendering.renderer import DeviceError, Renderer
 
 
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
