@@ -13,7 +13,7 @@ def main():
         words.append("the inference server needs " + ".".join(map(str, NEEDED)) + " or newer.\n")
         sys.stderr.write(" ".join(words))
         return MISSING_EXIT_CODE
-    from inference_server import cli
+    from inference_server.commands import cli
 
     return cli.main(sys.argv[1:])
 

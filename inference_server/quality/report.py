@@ -13,7 +13,7 @@ import numpy as np
 
 from inference_server.checkpoints import CheckpointError
 from inference_server.checkpoints.snapshots import find_snapshots
-from inference_server.cli import UsageError, print_json
+from inference_server.commands.cli import UsageError, print_json
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.rendering.batches import Frames
 from inference_server.rendering.renderer import Renderer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cli import UsageError
+from ..commands.cli import UsageError
 from ..rendering.renderer import DeviceError, Renderer
 
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inference_server.checkpoints import CheckpointError
 from inference_server.checkpoints.snapshots import find_snapshots
-from inference_server.cli import UsageError
+from inference_server.commands.cli import UsageError
 from inference_server.generators.base import GeneratorInfo
 from inference_server.pixels.shadow import make_shadow
 from inference_server.rendering.batches import Frames, check_latents

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
-from inference_server.cli import UsageError
+from inference_server.commands.cli import UsageError
 from inference_server.pixels.encoding import encode_png, prepare_folder, write_failed
 from lantern_protocol.part_files import remove_stale_parts
 

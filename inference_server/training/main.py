@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from inference_server.cli import UsageError
+from inference_server.commands.cli import UsageError
 from inference_server.datasets.reading import Dataset, DatasetError
 from inference_server.generators.base import best_device
 from inference_server.rendering.heap import keep_freed_memory

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dev
-from inference_server import cli
+from inference_server.commands import cli
 from latent_addon.environments import builds
 from latent_addon.environments.machine import Machine
 

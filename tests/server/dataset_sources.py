@@ -12,7 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from inference_server import cli
+from inference_server.commands import cli
 from inference_server.datasets.reading import Dataset
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import driving
-from inference_server import cli
 from inference_server.checkpoints import load_generator
+from inference_server.commands import cli
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str, str]:

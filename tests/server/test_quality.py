@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 import driving
-from inference_server import cli
+from inference_server.commands import cli
 from inference_server.quality import wasserstein
 from inference_server.quality.features import RandomFeatures
 from inference_server.quality.measure import Quality, Reference, batches_of, describe, measure

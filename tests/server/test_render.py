@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import driving
-from inference_server import cli, render
+from inference_server.commands import cli, render
 from inference_server.pixels.encoding import encode_png, read_png
 from inference_server.pixels.shadow import make_shadow
 from lantern_protocol.orders import ShadowSettings

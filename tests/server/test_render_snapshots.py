@@ -13,8 +13,8 @@ import torch
 
 import driving
 from driving import Server, jobs
-from inference_server import cli
 from inference_server.checkpoints import load_generator, save_generator
+from inference_server.commands import cli
 from inference_server.pixels.encoding import read_png
 from lantern_protocol.errors import INVALID_PARAMS, ProtocolError
 from lantern_protocol.orders import FrameOrder

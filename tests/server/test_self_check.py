@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference_server import cli, self_check
+from inference_server.commands import check as self_check
+from inference_server.commands import cli
 from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 

@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from inference_server import cli
 from inference_server.checkpoints import load_generator, save_generator
 from inference_server.checkpoints.snapshots import find_snapshots
+from inference_server.commands import cli
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from inference_server.terminal.jobs import Job, JobError, duration
 from inference_server.training import run_folder

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import driving
-from inference_server import cli
+from inference_server.commands import cli
 from inference_server.pixels.encoding import read_png
 from inference_server.pixels.shadow import make_shadow
 from inference_server.training import film, film_writing

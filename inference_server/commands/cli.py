@@ -19,12 +19,12 @@ from lantern_protocol.errors import ProtocolError
 from lantern_protocol.orders import noise_from_json
 from lantern_protocol.versions import SERVER_VERSION
 
-from . import self_check
-from .datasets import command as dataset_command
-from .quality import command as quality_command
-from .terminal.jobs import JobError
-from .training import command as train_command
-from .training import film_command
+from ..terminal.jobs import JobError
+from . import check as self_check
+from . import dataset as dataset_command
+from . import film as film_command
+from . import quality as quality_command
+from . import train as train_command
 
 COMMANDS = (self_check, dataset_command, train_command, film_command, quality_command)
 """Modules with `add_parser(commands, on_device)`, whose options hold `run(options) -> exit code`, and may hold `needs`:
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
             return _serve(options, *pipes)
         if hasattr(options, "run"):
             return options.run(options)
-        from . import commands
+        from . import checkpoints as commands
 
         return getattr(commands, options.command)(options)
     except UsageError as error:
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(options: argparse.Namespace, messages: BinaryIO, output: BinaryIO) -> int:
-    from .serving.service import Service
+    from ..serving.service import Service
 
     # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

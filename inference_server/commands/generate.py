@@ -15,15 +15,15 @@ import torch
 
 from lantern_protocol.part_files import remove_stale_parts
 
+from ..generators.base import GeneratorInfo
+from ..pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
+from ..rendering.batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
+from ..rendering.renderer import Renderer
+from ..rendering.residents import Loaded
+from ..rendering.seeds import sample_seeds
+from ..serving.pipeline import encoder_threads
+from ..terminal.console import load_array, open_renderer, show_progress
 from .cli import OWN, UsageError
-from .generators.base import GeneratorInfo
-from .pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
-from .rendering.batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
-from .rendering.renderer import Renderer
-from .rendering.residents import Loaded
-from .rendering.seeds import sample_seeds
-from .serving.pipeline import encoder_threads
-from .terminal.console import load_array, open_renderer, show_progress
 
 LARGEST_STATISTICS = 256
 """Pictures whose batch statistics are taken together, if --batch does not say."""

@@ -20,14 +20,14 @@ from lantern_protocol.part_files import remove_stale_parts
 from lantern_protocol.sequence_file import SequenceFile, SequenceFileError, SequenceFrame
 from lantern_protocol.versions import PIXEL_REVISION
 
-from .checkpoints import BUILTIN_RUN
-from .checkpoints.snapshots import find_snapshots
-from .pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
-from .pixels.shadow import make_shadow
-from .rendering.batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latents, check_transform
-from .rendering.renderer import Renderer, frames_at_once
-from .serving.pipeline import encoder_threads
-from .terminal.console import show_progress
+from ..checkpoints import BUILTIN_RUN
+from ..checkpoints.snapshots import find_snapshots
+from ..pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
+from ..pixels.shadow import make_shadow
+from ..rendering.batches import LARGEST_BATCH, Frames, Picture, check_classes, check_latents, check_transform
+from ..rendering.renderer import Renderer, frames_at_once
+from ..serving.pipeline import encoder_threads
+from ..terminal.console import show_progress
 
 JOURNAL = ".latent_lantern_render.jsonl"
 """In the folder of frames: what each was made from, so that a render that was stopped goes on where it was."""

@@ -82,6 +82,6 @@ def growth(text: str) -> tuple[tuple[int, int], ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Train."""
-    from .main import train
+    from ..training.main import train
 
     return train(options)

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import settings as rules
-from .kinds import is_film
+from ..datasets import settings as rules
+from ..datasets.kinds import is_film
 
 if TYPE_CHECKING:
     from inference_server.terminal.jobs import Job
 
-    from .films import Film
-    from .sources import Source
+    from ..datasets.films import Film
+    from ..datasets.sources import Source
 
 DESCRIPTION = """Make a data set of a film, of a folder of pictures, of a text file with a path on each line, or of
 another data set. The same command goes on with one that was stopped or killed. Nothing that is there is changed."""
@@ -99,8 +99,8 @@ def run(options: argparse.Namespace) -> int:
 
     from inference_server.terminal.jobs import Job, JobError
 
-    from .making import SKIPPED, Making, check_folder
-    from .sheet import FILE
+    from ..datasets.making import SKIPPED, Making, check_folder
+    from ..datasets.sheet import FILE
 
     if options.nice and hasattr(os, "nice"):
         os.nice(10)
@@ -134,7 +134,7 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
     from inference_server.terminal.jobs import JobError
     from lantern_protocol.job_folder import read_json
 
-    from .sources import is_dataset, latents_file
+    from ..datasets.sources import is_dataset, latents_file
 
     values = {field.name: getattr(options, field.name) for field in fields(rules.Settings)}
     dataset = is_dataset(options.source)
@@ -161,12 +161,12 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
 
 def _source(options: argparse.Namespace, settings: rules.Settings, job: Job) -> Source | None:
     """The source, ready to be read; None if it was stopped before that. Raises JobError."""
-    from .sources import picture_files
+    from ..datasets.sources import picture_files
 
     if not is_film(options.source):
         return picture_files(options.source, options.out, settings)
 
-    from .films import Film
+    from ..datasets.films import Film
 
     def report(done: int, total: int) -> None:
         job.tell(state="working", message=f"Looking for cuts in {film.name}", done=done, total=total)

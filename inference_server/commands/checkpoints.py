@@ -11,14 +11,14 @@ import torch
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 from lantern_protocol.sequence_file import SequenceFileError
 
-from .checkpoints import CheckpointError, load_generator, save_generator
-from .checkpoints.snapshots import find_snapshots
+from ..checkpoints import CheckpointError, load_generator, save_generator
+from ..checkpoints.snapshots import find_snapshots
+from ..pixels.encoding import prepare_folder
+from ..rendering.library import read_run
+from ..terminal.console import open_renderer, tell
 from .cli import UsageError, print_json
 from .generate import generate
-from .pixels.encoding import prepare_folder
 from .render import render as render_sequence
-from .rendering.library import read_run
-from .terminal.console import open_renderer, tell
 
 __all__ = ["convert", "generate", "info", "render"]
 

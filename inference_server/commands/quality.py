@@ -26,6 +26,6 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure."""
-    from .report import report
+    from ..quality.report import report
 
     return report(options)

@@ -12,7 +12,7 @@ weights of neighbouring snapshots blended in between. The same run can be shown 
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    from inference_server.cli import number_list
+    from inference_server.commands.cli import number_list
 
     parser = commands.add_parser("film", parents=[on_device], help="show a training as a film", description=DESCRIPTION)
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or any folder of snapshots")
@@ -42,6 +42,6 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the film."""
-    from .film import film
+    from ..training.film import film
 
     return film(options)

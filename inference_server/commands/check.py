@@ -97,9 +97,9 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
     """Make a picture on the device; note device and time, or the problem."""
     import torch
 
-    from .generators.stylegan2 import StyleGAN2
-    from .generators.stylegan2_config import StyleGAN2Config
-    from .rendering.renderer import DeviceError, Renderer
+    from ..generators.stylegan2 import StyleGAN2
+    from ..generators.stylegan2_config import StyleGAN2Config
+    from ..rendering.renderer import DeviceError, Renderer
 
     try:
         renderer = Renderer(device, lambda level, text: None, compiled=False)
