@@ -1,0 +1,31 @@
+"""A render that was stopped before an upgrade goes on after it: the journal's hashes are what they were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference_server.render import look_of, request_hash
+from inference_server.sequence_file import SequenceFile
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+HASHES: dict[str, dict[str, list[str]]] = json.loads((FIXTURES / "names" / "journal.json").read_text(encoding="utf-8"))
+LOOKS = {"as the frames say": (False, False), "--colour": (True, False), "--shadow": (False, True)}
+
+
+def hashes_of(file: str, colour: bool, shadow: bool) -> list[str]:
+    """What the journal says of every frame of a sequence file."""
+    sequence = SequenceFile.read(FIXTURES / "kept" / file)
+    latents = np.frombuffer(sequence.latents, dtype=np.float32).reshape(sequence.shape)
+    return [
+        request_hash(sequence, latents[frame.row], frame, look_of(frame, colour, shadow)) for frame in sequence.frames
+    ]
+
+
+@pytest.mark.parametrize("file", HASHES)
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_journal_names_frames_as_it_did(file: str, look: str) -> None:
+    assert hashes_of(file, *LOOKS[look]) == HASHES[file][look]
