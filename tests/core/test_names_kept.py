@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latent_lantern.inference_server.protocol import ShadowSettings
+from latent_lantern.lantern_protocol.orders import ShadowSettings
 from latent_lantern.latent_addon.core.fcurves import CurveKeys, grouped
 from latent_lantern.latent_addon.core.frame_request import (
     FrameNamer,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from inference_server.sequence_file import SequenceFile, SequenceFrame
+from lantern_protocol.sequence_file import SequenceFile, SequenceFrame
 
 KEPT = Path(__file__).resolve().parent.parent / "fixtures" / "kept"
 FILES = sorted(path.relative_to(KEPT).as_posix() for path in KEPT.rglob("*.lantern.json"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inference_server import cli
+from inference_server.commands import cli
 
 KEPT = Path(__file__).resolve().parent.parent / "fixtures" / "kept"
 COMMANDS: dict[str, dict[str, Any]] = json.loads((KEPT / "interface.json").read_text(encoding="utf-8"))["commands"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.render import look_of, request_hash
-from inference_server.sequence_file import SequenceFile
+from inference_server.commands.render import look_of, request_hash
+from lantern_protocol.sequence_file import SequenceFile
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 HASHES: dict[str, dict[str, list[str]]] = json.loads((FIXTURES / "names" / "journal.json").read_text(encoding="utf-8"))
