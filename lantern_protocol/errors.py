@@ -1,5 +1,3 @@
-# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
 """The errors of the protocol: JSON-RPC's codes and our own, and texts of the other side that a person can read."""
 
 from __future__ import annotations

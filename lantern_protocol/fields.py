@@ -1,5 +1,3 @@
-# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Fields of JSON objects, read and checked. Every error names the field that is wrong."""
 
 from __future__ import annotations

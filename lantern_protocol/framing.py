@@ -1,5 +1,3 @@
-# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
 """How messages travel: JSON-RPC 2.0 in the base framing of the Language Server Protocol, over a pipe.
 
 A message is `Content-Length: N`, an empty line, and N bytes of UTF-8 JSON.

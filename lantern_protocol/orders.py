@@ -1,5 +1,3 @@
-# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
 """What the server is ordered to make: colour frames and shadows, with everything that decides their pixels."""
 
 from __future__ import annotations

@@ -1,5 +1,3 @@
-# SPDX-FileCopyrightText: 2026 Latent Lantern contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
 """Vectors in messages: base64 of little-endian float32, with their shape."""
 
 from __future__ import annotations

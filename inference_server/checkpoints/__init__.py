@@ -1,7 +1,7 @@
 """Checkpoints: files in, generators out, and nothing in a file is ever run."""
 
-from inference_server.checkpoints.errors import CheckpointError
-from inference_server.checkpoints.native import BUILTIN_RUN, save_generator, sha256_of
-from inference_server.checkpoints.opening import load_generator
+from .errors import CheckpointError
+from .native import BUILTIN_RUN, save_generator, sha256_of
+from .opening import load_generator
 
 __all__ = ["BUILTIN_RUN", "CheckpointError", "load_generator", "save_generator", "sha256_of"]

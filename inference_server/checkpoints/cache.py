@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from inference_server.generators.base import Generator, GeneratorInfo
 from lantern_protocol.part_files import remove_stale_parts
 
+from ..generators.base import Generator, GeneratorInfo
 from .errors import CheckpointError
 from .file_kinds import is_native
 from .native import read_info, read_make, read_native, sha256_of, write_native

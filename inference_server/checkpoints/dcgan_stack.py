@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference_server.generators.dcgan import DCGAN, DCGANConfig, DCGANLayer, DCGANProjection
-from inference_server.generators.kinds import build
-
+from ..generators.dcgan import DCGAN, DCGANConfig, DCGANLayer, DCGANProjection
+from ..generators.kinds import build
 from .network import Network
 
 FREEZING_BATCH = 256

@@ -23,9 +23,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from inference_server.generators.base import Generator, GeneratorInfo
-from inference_server.generators.kinds import KINDS, Config, build
-
+from ..generators.base import Generator, GeneratorInfo
+from ..generators.kinds import KINDS, Config, build
 from .errors import CheckpointError
 
 BUILTIN_RUN = Path(__file__).parent.parent / "weights" / "family_at_dinner"

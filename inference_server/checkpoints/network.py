@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 
-from inference_server.generators.base import Generator
-from inference_server.generators.kinds import build
-
+from ..generators.base import Generator
+from ..generators.kinds import build
 from .errors import CheckpointError
 
 

@@ -9,8 +9,7 @@ from types import ModuleType
 
 import torch
 
-from inference_server.generators.base import Generator
-
+from ..generators.base import Generator
 from . import dcgan_torch, dcgan_torch7, rosinality, stylegan1_tf, stylegan2_tf, stylegan2_torch, stylegan3_torch
 from .descriptions import describe
 from .errors import CheckpointError, unexpected

@@ -12,9 +12,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from inference_server.generators.stylegan2_config import StyleGAN2Config
-from inference_server.generators.stylegan2_layers import Mapping as MappingNetwork
-
+from ..generators.stylegan2_config import StyleGAN2Config
+from ..generators.stylegan2_layers import Mapping as MappingNetwork
 from .errors import CheckpointError
 from .network import Network
 

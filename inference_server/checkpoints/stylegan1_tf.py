@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from inference_server.generators.stylegan1 import StyleGAN1Config
-
+from ..generators.stylegan1 import StyleGAN1Config
 from .errors import CheckpointError
 from .network import Network
 from .tensorflow import find_generator, settings, variables

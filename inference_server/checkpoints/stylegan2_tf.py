@@ -13,8 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from inference_server.generators.stylegan2_config import StyleGAN2Config
-
+from ..generators.stylegan2_config import StyleGAN2Config
 from .errors import CheckpointError
 from .network import Network
 from .tensorflow import find_generator, settings, variables

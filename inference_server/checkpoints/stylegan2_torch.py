@@ -13,8 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from inference_server.generators.stylegan2_config import HALF_BLOCKS, StyleGAN2Config
-
+from ..generators.stylegan2_config import HALF_BLOCKS, StyleGAN2Config
 from .errors import CheckpointError
 from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference_server.generators.stylegan3_config import MAX_LAYERS, LayerConfig, StyleGAN3Config
-
+from ..generators.stylegan3_config import MAX_LAYERS, LayerConfig, StyleGAN3Config
 from .errors import CheckpointError
 from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network

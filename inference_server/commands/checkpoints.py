@@ -1,30 +1,38 @@
-"""What `info`, `convert` and `render` do; `generate` has a file of its own."""
+"""The commands `info` and `convert`: what a checkpoint holds, and any checkpoint in our own format."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
-from lantern_protocol.sequence_file import SequenceFileError
 
-from ..checkpoints import CheckpointError, load_generator, save_generator
-from ..checkpoints.snapshots import find_snapshots
-from ..pixels.encoding import prepare_folder
-from ..rendering.library import read_run
-from ..terminal.console import open_renderer, tell
-from .cli import UsageError, print_json
-from .generate import generate
-from .render import render as render_sequence
+from ..terminal.console import DTYPES, UsageError, open_renderer, print_json, tell
 
-__all__ = ["convert", "generate", "info", "render"]
+
+def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
+    """Add the arguments of both commands."""
+    parser = commands.add_parser("info", help="say what a checkpoint holds, or what snapshots a folder holds")
+    parser.add_argument("file", type=Path, nargs="?", help="without it the built-in generator")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=info)
+
+    parser = commands.add_parser("convert", help="any checkpoint in, Latent Lantern's own format out")
+    parser.add_argument("file", type=Path, help="a checkpoint, or a folder of snapshots")
+    parser.add_argument("out", type=Path, help=".safetensors; of a folder, a folder; made if it is missing")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="half precision takes half the space")
+    parser.add_argument("--name", help="the generator's name, without it the file's")
+    parser.add_argument("--licence", help="a note on the licence to keep with the weights")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.set_defaults(run=convert)
 
 
 def info(options: argparse.Namespace) -> int:
     """Print what a checkpoint, or the last snapshot in a folder, holds."""
+    from ..rendering.library import read_run
+
     renderer = open_renderer("cpu")
     run = []
     if options.file is not None and options.file.is_dir():
@@ -49,6 +57,10 @@ def info(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """Write checkpoints of any kind in our own format; of a folder, each snapshot into a folder."""
+    from ..checkpoints import CheckpointError
+    from ..checkpoints.snapshots import find_snapshots
+    from ..pixels.encoding import prepare_folder
+
     if not options.file.is_dir():
         _convert_one(options.file, options.out, options)
         return 0
@@ -66,6 +78,10 @@ def convert(options: argparse.Namespace) -> int:
 
 
 def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
+    import torch
+
+    from ..checkpoints import CheckpointError, load_generator, save_generator
+
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors.")
     _check_free(file, out, options.overwrite)
@@ -84,11 +100,3 @@ def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
 def _check_free(file: Path, out: Path, overwrite: bool) -> None:
     if out.exists() and (not overwrite or (file.exists() and out.samefile(file))):
         raise UsageError(f"{out} is there already. Choose another name, or replace it with --overwrite.")
-
-
-def render(options: argparse.Namespace) -> int:
-    """Make the frames of a sequence file."""
-    try:
-        return render_sequence(options, open_renderer(options.device, options.compile))
-    except SequenceFileError as error:
-        raise UsageError(str(error)) from None

@@ -13,10 +13,9 @@ from ..datasets import settings as rules
 from ..datasets.kinds import is_film
 
 if TYPE_CHECKING:
-    from inference_server.terminal.jobs import Job
-
     from ..datasets.films import Film
     from ..datasets.sources import Source
+    from ..terminal.jobs import Job
 
 DESCRIPTION = """Make a data set of a film, of a folder of pictures, of a text file with a path on each line, or of
 another data set. The same command goes on with one that was stopped or killed. Nothing that is there is changed."""
@@ -97,10 +96,9 @@ def run(options: argparse.Namespace) -> int:
     """Make the data set."""
     from PIL import Image
 
-    from inference_server.terminal.jobs import Job, JobError
-
     from ..datasets.making import SKIPPED, Making, check_folder
     from ..datasets.sheet import FILE
+    from ..terminal.jobs import Job, JobError
 
     if options.nice and hasattr(os, "nice"):
         os.nice(10)
@@ -131,10 +129,10 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
     """The settings that the options and the source ask for. Raises JobError."""
     from dataclasses import fields, replace
 
-    from inference_server.terminal.jobs import JobError
     from lantern_protocol.job_folder import read_json
 
     from ..datasets.sources import is_dataset, latents_file
+    from ..terminal.jobs import JobError
 
     values = {field.name: getattr(options, field.name) for field in fields(rules.Settings)}
     dataset = is_dataset(options.source)

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..terminal.console import number_list
+
 DESCRIPTION = """Show a training as a film: always the same latents, drawn by one snapshot after the other, with the
 weights of neighbouring snapshots blended in between. The same run can be shown again from other latents."""
 
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    from inference_server.commands.cli import number_list
-
     parser = commands.add_parser("film", parents=[on_device], help="show a training as a film", description=DESCRIPTION)
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or any folder of snapshots")
     parser.add_argument("--out", type=Path, required=True, help="an .mp4, .mov or .mkv; else a folder for PNGs")

@@ -1,175 +1,66 @@
-"""`generate`: latents in, pictures out, a batch at a time, so that there may be more than memory holds."""
+"""The command `generate`: latents in, pictures out."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-import numpy as np
-import torch
+from lantern_protocol.errors import ProtocolError
+from lantern_protocol.orders import noise_from_json
 
-from lantern_protocol.part_files import remove_stale_parts
-
-from ..generators.base import GeneratorInfo
-from ..pixels.encoding import encode_png, prepare_folder, write_atomically, write_failed
-from ..rendering.batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
-from ..rendering.renderer import Renderer
-from ..rendering.residents import Loaded
-from ..rendering.seeds import sample_seeds
-from ..serving.pipeline import encoder_threads
-from ..terminal.console import load_array, open_renderer, show_progress
-from .cli import OWN, UsageError
-
-LARGEST_STATISTICS = 256
-"""Pictures whose batch statistics are taken together, if --batch does not say."""
+from ..terminal.console import DTYPES, OWN, number_list
 
 
-def generate(options: argparse.Namespace) -> int:
-    """Write pictures: float32 (n, channels, height, width) before the step to 8 bits, or numbered PNGs."""
-    if options.batch is not None and options.batch < 1:
-        raise UsageError("--batch must be 1 or more.")
-    if not 0 <= options.mix <= 1:
-        raise UsageError("--mix must lie between 0 and 1.")
-    if options.mix and options.toward is None:
-        raise UsageError("--mix needs --toward, the second snapshot.")
-    renderer = open_renderer(options.device, options.compile)
-    toward = None if options.toward is None else (str(options.toward), None)
-    path = None if options.checkpoint is None else str(options.checkpoint)
-    loaded = renderer.open_between(path, None, toward, options.mix)
-    frames = _read_frames(options, loaded.info)
-    if options.dtype is not None:
-        loaded.generator.set_precision(getattr(torch, options.dtype))
-    if options.batch is not None:
-        loaded.batch = options.batch
-    if options.batch_statistics:
-        _use_batch_statistics(loaded, options.batch or len(frames.latents))
-    if options.out.suffix == ".npy":
-        _write_array(options.out, renderer, loaded, frames)
-    else:
-        _write_pngs(options.out, renderer, loaded, frames)
-    return 0
+def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    generate = commands.add_parser("generate", parents=[on_device], help="latents in, pictures out")
+    generate.add_argument("--checkpoint", type=Path, help="without it the built-in generator")
+    generate.add_argument("--toward", type=Path, help="a second snapshot of the same training")
+    generate.add_argument("--mix", type=float, default=0.0, help="how far the weights lie towards it, 0 to 1")
+    source = generate.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--latents", type=Path, help=".npy: (n, z), (n, w), (n, num_ws, w) or (n, z, rows, columns); (z,) is one row"
+    )
+    source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
+    generate.add_argument("--space", choices=("z", "w", "w+"), default="z")
+    generate.add_argument(
+        "--classes", type=Path, help=".npy: weights (n, classes) or (classes,), or whole class numbers"
+    )
+    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1 is none")
+    generate.add_argument(
+        "--cutoff", type=_cutoff, default=OWN, help="rows of W+ that are truncated, or all; without it as the original"
+    )
+    generate.add_argument("--noise", type=_noise, default="const", help="const, none or a seed")
+    generate.add_argument("--transform", type=Path, help=".npy: (3, 3) or (n, 3, 3), StyleGAN3's input transform")
+    generate.add_argument("--batch-statistics", action="store_true", help="DCGAN: normalise by the batch's statistics")
+    generate.add_argument(
+        "--dtype", choices=DTYPES, help="of the upper layers; without it as the generator was trained"
+    )
+    generate.add_argument("--batch", type=int, help="pictures at once")
+    generate.add_argument(
+        "--out", type=Path, required=True, help="X.npy: float32 (n, channels, height, width); else a folder for PNGs"
+    )
+    generate.set_defaults(run=run)
 
 
-def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
-    """What the options and their files ask for, checked against the generator."""
-    space = options.space[0]
-    if options.seeds is not None:
-        if space != "z":
-            raise UsageError("--seeds are drawn in z; leave --space out.")
-        latents = sample_seeds(options.seeds, info.z_dim)
-    else:
-        latents = np.ascontiguousarray(load_array(options.latents), dtype=np.float32)
-        one = latents.ndim == 1 or (latents.ndim == 3 and space == "z") or (latents.ndim == 2 and options.space == "w+")
-        latents = latents[None] if one else latents
-    check_latents(info, space, latents)
-    count = len(latents)
-    classes = None if options.classes is None else _read_classes(options.classes, info.num_classes, count)
-    check_classes(info, space, classes)
-    transform = None
-    if options.transform is not None:
-        transform = np.asarray(load_array(options.transform), dtype=np.float32)
-        if transform.shape not in ((3, 3), (count, 3, 3)):
-            given = " x ".join(map(str, transform.shape))
-            raise UsageError(f"{options.transform} holds {given} numbers; a transform is 3 x 3, or {count} x 3 x 3.")
-        transform = np.ascontiguousarray(np.broadcast_to(transform, (count, 3, 3)))
-        check_transform(info, transform)
-    if not np.isfinite(options.psi):
-        raise UsageError("--psi must be a finite number.")
-    cutoff = info.default_cutoff if options.cutoff == OWN else options.cutoff
-    psi = np.full(count, options.psi, dtype=np.float32)
-    return Frames(space, latents, psi, [cutoff] * count, options.noise, classes, transform)
+def _cutoff(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a whole number nor all")
+    return int(text)
 
 
-def _read_classes(path: Path, num_classes: int, count: int) -> np.ndarray:
-    """Class weights float32 (count, num_classes) of a file that holds them, or whole class numbers."""
-    values = load_array(path)
-    if values.dtype.kind in "iu" and values.shape in ((), (1,), (count,)):
-        if values.min() < 0 or values.max() >= max(num_classes, 1):
-            raise UsageError(f"{path} holds class numbers outside 0 to {num_classes - 1}.")
-        values = np.eye(max(num_classes, 1), dtype=np.float32)[values]
-    if values.ndim not in (1, 2) or values.shape[:-1] not in ((), (1,), (count,)) or not np.isfinite(values).all():
-        shape = " x ".join(map(str, values.shape)) or "one"
-        raise UsageError(f"{path} holds {shape} numbers; classes are {num_classes} weights, once or {count} times.")
-    values = values.astype(np.float32)
-    return np.ascontiguousarray(np.broadcast_to(values, (count, values.shape[-1])))
-
-
-def _use_batch_statistics(loaded: Loaded, batch: int) -> None:
-    use = getattr(loaded.generator, "use_batch_statistics", None)
-    if use is None:
-        raise UsageError(
-            f"--batch-statistics is for DCGANs; '{loaded.info.name}' ({loaded.info.kind}) normalises no batches."
-        )
-    use(True)
-    loaded.batch = max(1, min(batch, LARGEST_STATISTICS))
-
-
-def _write_array(out: Path, renderer: Renderer, loaded: Loaded, frames: Frames) -> None:
-    """Write one .npy, whole or not at all."""
-    count = len(frames.latents)
-    with _whole(out) as file:
-        made = 0
-        for batch in renderer.batched(loaded, frames, lambda part: renderer.images(loaded, part).float().cpu().numpy()):
-            if not np.isfinite(batch).all():
-                raise not_finite(loaded.info)
-            if not made:
-                _write_header(file, (count, *batch.shape[1:]))
-            file.write(np.ascontiguousarray(batch, dtype="<f4").data)
-            made += len(batch)
-            show_progress(made, count)
-        if not made:
-            _write_header(file, (0, loaded.info.channels, loaded.info.height, loaded.info.width))
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which gets its own name if nothing went wrong."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+def _noise(text: str) -> str | int:
     try:
-        with open(part, "wb") as file:
-            yield file
-        os.replace(part, path)
-    except OSError as error:
-        raise write_failed(path, error) from None
-    finally:
-        part.unlink(missing_ok=True)
+        return noise_from_json(int(text) if text.isdecimal() else text)
+    except ProtocolError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _write_pngs(folder: Path, renderer: Renderer, loaded: Loaded, frames: Frames) -> None:
-    """Write frame_0000.png and so on, numbered by the row of the latents."""
-    prepare_folder(folder)
-    remove_stale_parts(folder)
-    count = len(frames.latents)
+def run(options: argparse.Namespace) -> int:
+    """Write pictures."""
+    from .generating import generate
 
-    def write(row: int, batch: Pictures, index: int) -> None:
-        write_atomically(folder / f"frame_{row:04d}.png", encode_png(batch.frame(index)))
-
-    def make(part: Frames) -> Pictures:
-        return Pictures(renderer.images(loaded, part), loaded.info)
-
-    with ThreadPoolExecutor(encoder_threads(), thread_name_prefix="encoder") as encoders:
-        waiting: list[Future[None]] = []
-        made = 0
-        try:
-            for batch in renderer.batched(loaded, frames, make):
-                # The batch before is written while this one is made.
-                for future in waiting:
-                    future.result()
-                made += len(waiting)
-                waiting = [encoders.submit(write, made + index, batch, index) for index in range(len(batch))]
-                show_progress(made, count)
-            for future in waiting:
-                future.result()
-            show_progress(count, count)
-        finally:
-            for future in waiting:
-                future.cancel()
+    return generate(options)

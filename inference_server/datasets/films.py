@@ -14,9 +14,9 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image
 
-from inference_server.terminal.jobs import JobError
 from lantern_protocol.job_folder import read_json, write_json
 
+from ..terminal.jobs import JobError
 from .cropping import best_position, detail
 from .pictures import MOST_PIXELS, BadPicture
 from .scenes import THUMB_HEIGHT, THUMB_WIDTH, find_scenes

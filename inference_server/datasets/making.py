@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.terminal.jobs import Job, JobError
 from lantern_protocol.job_folder import read_json, write_json
 
+from ..terminal.jobs import Job, JobError
 from .duplicates import Duplicates
 from .journal import Entry, Journal
 from .pictures import BadPicture, Prepared, prepare

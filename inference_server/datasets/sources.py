@@ -12,8 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from inference_server.terminal.jobs import JobError
-
+from ..terminal.jobs import JobError
 from .kinds import NOT_READ, PICTURES
 from .pictures import BadPicture, open_picture
 from .reading import FORMAT, read_json

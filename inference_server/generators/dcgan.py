@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference_server.generators.base import Generator, GeneratorInfo
+from .base import Generator, GeneratorInfo
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 32768

@@ -23,8 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference_server.generators.base import GeneratorInfo
-from inference_server.generators.stylegan import StyleGAN
+from .base import GeneratorInfo
+from .stylegan import StyleGAN
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 8192

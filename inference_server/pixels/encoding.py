@@ -93,3 +93,8 @@ def prepare_folder(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise write_failed(folder, error) from None
+
+
+def encoder_threads() -> int:
+    """Return how many encoder threads suit this machine: one for every two processors, two to eight."""
+    return max(2, min(8, (os.cpu_count() or 2) // 2))

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inference_server.terminal.jobs import JobError
-
+from ..terminal.jobs import JobError
 from .features import RandomFeatures
 from .neighbours import NEAREST, radii, share_inside
 from .wasserstein import PATCH, PatchSampler, level_sizes, sliced_distance

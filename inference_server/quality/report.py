@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from inference_server.checkpoints import CheckpointError
-from inference_server.checkpoints.snapshots import find_snapshots
-from inference_server.commands.cli import UsageError, print_json
-from inference_server.datasets.reading import Dataset, DatasetError
-from inference_server.rendering.batches import Frames
-from inference_server.rendering.renderer import Renderer
-from inference_server.rendering.residents import Loaded
-from inference_server.terminal.console import open_renderer
 from lantern_protocol.job_folder import read_json, write_json
 
+from ..checkpoints import CheckpointError
+from ..checkpoints.snapshots import find_snapshots
+from ..datasets.reading import Dataset, DatasetError
+from ..rendering.batches import Frames
+from ..rendering.renderer import Renderer
+from ..rendering.residents import Loaded
+from ..terminal.console import UsageError, open_renderer, print_json
 from .measure import BATCH, FEWEST, Quality, Reference, check_kind, describe, measure
 
 FORMAT = "latent-lantern-quality"

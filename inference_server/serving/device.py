@@ -31,14 +31,14 @@ from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_V
 from ..checkpoints import BUILTIN_RUN, CheckpointError
 from ..checkpoints.latents import read_latents
 from ..generators.base import GeneratorInfo
-from ..pixels.encoding import prepare_folder
+from ..pixels.encoding import encoder_threads, prepare_folder
 from ..rendering.batches import Frames, check_classes, check_latents, check_transform
 from ..rendering.library import read_run
 from ..rendering.renderer import Renderer, frames_at_once, is_out_of_memory
 from ..rendering.residents import Loaded
 from ..rendering.seeds import sample_seeds
 from ..rendering.thumbnails import thumbnail_of
-from .pipeline import THERE, Flight, Frame, Pipeline, encoder_threads, is_there, missing_shadows
+from .pipeline import THERE, Flight, Frame, Pipeline, is_there, missing_shadows
 from .requests import Floats, Which
 from .scheduler import Order, Scheduler, Ticket
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import threading
 import time
 from collections import Counter, deque
@@ -195,8 +194,3 @@ class Pipeline:
             self._report(done, time.monotonic() - done.started)
         if not queue:
             del self._in_flight[flight.job]
-
-
-def encoder_threads() -> int:
-    """Return how many encoder threads suit this machine: one for every two processors, two to eight."""
-    return max(2, min(8, (os.cpu_count() or 2) // 2))

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from ..commands.cli import UsageError
-from ..rendering.renderer import DeviceError, Renderer
+    from ..rendering.renderer import Renderer
+
+DTYPES = ("float32", "float16", "bfloat16")
+OWN = -1
+"""Says that a setting is the generator's own."""
+
+
+class UsageError(Exception):
+    """The arguments, or a file they name, do not fit. The text is for a person."""
 
 
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
-    """Return a renderer that tells of itself on stderr. Raises UsageError."""
+    """Return a renderer that writes its log to stderr. Raises UsageError."""
+    from ..rendering.renderer import DeviceError, Renderer
+
     try:
         return Renderer(device, tell, compiled or None)
     except DeviceError as error:
@@ -26,6 +39,8 @@ def tell(level: str, text: str) -> None:
 
 def load_array(path: Path) -> np.ndarray:
     """Return the numbers of an .npy file, of whatever kind they are. Raises UsageError."""
+    import numpy as np
+
     try:
         with open(path, "rb") as file:
             values = np.load(file, allow_pickle=False)
@@ -39,3 +54,22 @@ def load_array(path: Path) -> np.ndarray:
 def show_progress(made: int, count: int) -> None:
     """Say on stderr how many frames are made; the line ends with the last one."""
     print(f"\r{made} of {count} frames", end="\n" if made >= count else "", file=sys.stderr, flush=True)
+
+
+def number_list(text: str) -> list[int]:
+    """Return the numbers in text like "1,2,5-8"."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a list of whole numbers like 1,2,5-8")
+        low, high = int(first), int(last or first)
+        if not low <= high < 1 << 32 or high - low >= 1 << 20:
+            raise argparse.ArgumentTypeError(f"'{part}' is not a range of whole numbers")
+        numbers.extend(range(low, high + 1))
+    return numbers
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON for people and programs."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from inference_server.datasets.reading import Dataset
+from ..datasets.reading import Dataset
 
 AHEAD = 2
 """Batches that are read before they are asked for."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from inference_server.generators.stylegan2_layers import FullyConnected
+from ..generators.stylegan2_layers import FullyConnected
 
 GROUP = 4
 """Pictures whose standard deviation is taken together."""

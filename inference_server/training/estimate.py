@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from inference_server.datasets.reading import Dataset
-from inference_server.terminal.jobs import Job, JobError
-
+from ..datasets.reading import Dataset
+from ..terminal.jobs import Job, JobError
 from .distributed import Group
 from .settings import Settings, growth_sides, stages
 from .trainer import Trainer

@@ -19,17 +19,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inference_server.checkpoints import CheckpointError
-from inference_server.checkpoints.snapshots import find_snapshots
-from inference_server.commands.cli import UsageError
-from inference_server.generators.base import GeneratorInfo
-from inference_server.pixels.shadow import make_shadow
-from inference_server.rendering.batches import Frames, check_latents
-from inference_server.rendering.renderer import Renderer
-from inference_server.rendering.seeds import sample_seeds
-from inference_server.terminal.console import load_array, open_renderer, show_progress
 from lantern_protocol.orders import ShadowSettings
 
+from ..checkpoints import CheckpointError
+from ..checkpoints.snapshots import find_snapshots
+from ..generators.base import GeneratorInfo
+from ..pixels.shadow import make_shadow
+from ..rendering.batches import Frames, check_latents
+from ..rendering.renderer import Renderer
+from ..rendering.seeds import sample_seeds
+from ..terminal.console import UsageError, load_array, open_renderer, show_progress
 from .film_writing import check_free, open_sink
 
 LONGEST = 1_000_000

@@ -16,9 +16,10 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
-from inference_server.commands.cli import UsageError
-from inference_server.pixels.encoding import encode_png, prepare_folder, write_failed
 from lantern_protocol.part_files import remove_stale_parts
+
+from ..pixels.encoding import encode_png, prepare_folder, write_failed
+from ..terminal.console import UsageError
 
 FILMS = (".mp4", ".mov", ".mkv")
 QUALITY = "16"

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from inference_server.commands.cli import UsageError
-from inference_server.datasets.reading import Dataset, DatasetError
-from inference_server.generators.base import best_device
-from inference_server.rendering.heap import keep_freed_memory
-from inference_server.terminal.jobs import Job, JobError, duration
-
+from ..datasets.reading import Dataset, DatasetError
+from ..generators.base import best_device
+from ..rendering.heap import keep_freed_memory
+from ..terminal.console import UsageError
+from ..terminal.jobs import Job, JobError, duration
 from .distributed import Group
 from .estimate import Estimate, Trials
 from .networks import make_discriminator, make_generator

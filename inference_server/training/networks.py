@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inference_server.generators.dcgan import DCGAN, DCGANConfig
-from inference_server.generators.stylegan2 import StyleGAN2
-from inference_server.generators.stylegan2_config import StyleGAN2Config
-from inference_server.terminal.jobs import JobError
-
+from ..generators.dcgan import DCGAN, DCGANConfig
+from ..generators.stylegan2 import StyleGAN2
+from ..generators.stylegan2_config import StyleGAN2Config
+from ..terminal.jobs import JobError
 from .discriminator import Discriminator
 from .settings import Settings, doublings, network_channels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inference_server.generators.base import Generator
+    from ..generators.base import Generator
 
 AVERAGED = 8192
 """Latents whose w are averaged for truncation."""

@@ -27,10 +27,10 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from inference_server.checkpoints import CheckpointError, save_generator
-from inference_server.terminal.jobs import JobError, duration
 from lantern_protocol.job_folder import read_json, write_json
 
+from ..checkpoints import CheckpointError, save_generator
+from ..terminal.jobs import JobError, duration
 from .networks import finish
 from .settings import Settings
 from .sheet import sheet_of

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference_server.terminal.jobs import Job, JobError
-
+from ..terminal.jobs import Job, JobError
 from .estimate import Estimate
 from .run_folder import load_state, preview_latents, save_snapshot, save_state, shorten_log
 from .settings import stages

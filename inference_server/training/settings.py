@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
-from inference_server.generators.dcgan import DCGANConfig, DCGANLayer
-from inference_server.generators.stylegan2_config import StyleGAN2Config
-from inference_server.terminal.jobs import JobError
+from ..generators.dcgan import DCGANConfig, DCGANLayer
+from ..generators.stylegan2_config import StyleGAN2Config
+from ..terminal.jobs import JobError
 
 KINDS = ("stylegan2", "dcgan")
 CAPACITIES = {"small": (2048, 128), "medium": (8192, 256), "large": (16384, 512)}

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inference_server.checkpoints import load_generator
-from inference_server.generators.base import Generator
-from inference_server.training.figures import contact_sheet
+from ..checkpoints import load_generator
+from ..generators.base import Generator
+from .figures import contact_sheet
 
 REACH = 3.0
 """How far the ends of a direction lie from the picture in the middle, in standard deviations of w along it."""

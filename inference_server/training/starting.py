@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from inference_server.checkpoints import CheckpointError, load_generator
-from inference_server.checkpoints.snapshots import find_snapshots
-from inference_server.datasets.reading import Dataset
-from inference_server.generators.dcgan import DCGAN
-from inference_server.generators.stylegan2 import StyleGAN2
-from inference_server.terminal.jobs import JobError
-
+from ..checkpoints import CheckpointError, load_generator
+from ..checkpoints.snapshots import find_snapshots
+from ..datasets.reading import Dataset
+from ..generators.dcgan import DCGAN
+from ..generators.stylegan2 import StyleGAN2
+from ..terminal.jobs import JobError
 from .networks import fitting
 from .run_folder import STATE_FILE, read_state
 from .settings import Settings, with_channels

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-from inference_server.datasets.reading import Dataset, DatasetError
-from inference_server.rendering.heap import keep_freed_memory
-from inference_server.terminal.jobs import Job, JobError
 from lantern_protocol.job_folder import ask_to_stop, read_status
 
+from ..datasets.reading import Dataset, DatasetError
+from ..rendering.heap import keep_freed_memory
+from ..terminal.jobs import Job, JobError
 from .distributed import Group
 from .estimate import Estimate
 from .running import Run

@@ -22,9 +22,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from inference_server.datasets.reading import Dataset
-from inference_server.generators.base import Generator
-
+from ..datasets.reading import Dataset
+from ..generators.base import Generator
 from .adaptive import adapt
 from .augment import Augmentation
 from .batches import Batches

@@ -166,7 +166,7 @@ def test_many_pictures_are_not_held_in_memory(made, capsys, tmp_path: Path, tiny
     code = """
 import resource, sys
 import numpy as np
-from inference_server import cli
+from inference_server.commands import cli
 options = ["--checkpoint", sys.argv[1], "--out", sys.argv[2], "--device", "cpu", "--seeds"]
 assert cli.main(["generate", *options, "0-9"]) == 0
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

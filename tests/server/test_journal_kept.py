@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_server.commands.render import look_of, request_hash
+from inference_server.commands.render import look_of
+from inference_server.rendering.journal import request_hash
 from lantern_protocol.sequence_file import SequenceFile
 
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import driving
-from inference_server.commands import cli, render
+from inference_server.commands import cli
 from inference_server.pixels.encoding import encode_png, read_png
 from inference_server.pixels.shadow import make_shadow
+from inference_server.rendering import journal, sequences
 from lantern_protocol.orders import ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
@@ -105,8 +106,8 @@ def test_it_goes_on_after_a_kill(sequence: Path, rendered: Rendered, tmp_path: P
         while b"100 of 6000" not in said:
             said += process.stderr.read1()
         process.send_signal(signal.SIGKILL)
-    with open(out / render.JOURNAL, "ab") as journal:
-        journal.write(b'\n{"name": "frame_0')  # as if cut off in the middle of a line
+    with open(out / journal.JOURNAL, "ab") as lines:
+        lines.write(b'\n{"name": "frame_0')  # as if cut off in the middle of a line
     there = hashes(out)
     assert 100 <= len(there) < 6000
     last = max(int(name[6:10]) for name in there) + 1
@@ -152,7 +153,7 @@ def test_the_built_in_generator_is_taken_when_it_is_the_one(
     (tmp_path / "builtin").mkdir()
     (tmp_path / "net.safetensors").rename(tmp_path / "builtin" / "snapshot-1.safetensors")
     driving.make_checkpoint(tmp_path / "builtin" / "snapshot-2.safetensors", seed=9)
-    monkeypatch.setattr(render, "BUILTIN_RUN", tmp_path / "builtin")
+    monkeypatch.setattr(sequences, "BUILTIN_RUN", tmp_path / "builtin")
     assert rendered(tmp_path / "out", "--frames", "101")[0] == 0
 
 

@@ -124,7 +124,8 @@ def test_ping_is_answered_while_the_device_is_busy(server: Server, slow: dict, f
 def test_what_libraries_print_goes_to_stderr(tiny: dict, folder: Path) -> None:
     code = """
 import os, sys
-from inference_server import cli, renderer
+from inference_server.commands import cli
+from inference_server.rendering import renderer
 images = renderer.Renderer.images
 def noisy(*arguments):
     print("a library says hello")
@@ -143,7 +144,7 @@ sys.exit(cli.main(["serve", "--device", "cpu"]))
 def test_a_bug_is_answered_and_survived(tiny: dict, folder: Path) -> None:
     code = """
 import sys
-from inference_server import cli
+from inference_server.commands import cli
 from inference_server.checkpoints import cache
 load, bugs = cache.read_native, [1, 1]
 def buggy(path):

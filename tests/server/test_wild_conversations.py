@@ -42,7 +42,8 @@ def hook(event, arguments):
         arguments = [os.fsdecode(path)]
     os.write(journal, json.dumps([event, [str(argument) for argument in arguments]]).encode() + b"\\n")
 sys.addaudithook(hook)
-from inference_server import cli, service
+from inference_server.commands import cli
+from inference_server.serving import service
 from inference_server.serving.device import Worker
 greet = Worker.describe_server
 def describe_server(self):

@@ -9,9 +9,9 @@ gap, so that a threshold on luma turns any picture into shadows of people; eyes 
 ``python -m inference_server.training.figures --count 24000 --size 256 --seed 1 --workers 2 --out drawn``
 """
 
-from inference_server.training.figures.dataset import draw_dataset, main
-from inference_server.training.figures.knobs import LATENT, PERSON, SCENE, latent
-from inference_server.training.figures.scene import contact_sheet, draw_picture, silhouette
+from .dataset import draw_dataset, main
+from .knobs import LATENT, PERSON, SCENE, latent
+from .scene import contact_sheet, draw_picture, silhouette
 
 __all__ = [
     "LATENT",

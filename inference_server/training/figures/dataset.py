@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inference_server.training.figures.knobs import latent
-from inference_server.training.figures.scene import contact_sheet, draw_picture
+from .knobs import latent
+from .scene import contact_sheet, draw_picture
 
 Job = tuple[int, int, int, Path]
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from inference_server.training.figures.knobs import Knobs
-from inference_server.training.figures.pen import BLACK, Colour, Pen, blend, shade
+from .knobs import Knobs
+from .pen import BLACK, Colour, Pen, blend, shade
 
 WIDE = 12.4
 """Half the width of a head."""

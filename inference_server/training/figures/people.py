@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from inference_server.training.figures.heads import Head
-from inference_server.training.figures.knobs import Knobs, ramp
-from inference_server.training.figures.pen import Colour, Pen, shade
+from .heads import Head
+from .knobs import Knobs, ramp
+from .pen import Colour, Pen, shade
 
 METAL: Colour = (214, 222, 230)
 Point = tuple[float, float]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from inference_server.training.figures.knobs import PERSON, SCENE, Knobs
-from inference_server.training.figures.pen import Colour, Pen, along, blend, shade
-from inference_server.training.figures.people import draw_behind, draw_seated
-from inference_server.training.figures.things import draw_cat, draw_lamp, draw_meal, draw_table
+from .knobs import PERSON, SCENE, Knobs
+from .pen import Colour, Pen, along, blend, shade
+from .people import draw_behind, draw_seated
+from .things import draw_cat, draw_lamp, draw_meal, draw_table
 
 UNITS = 128.0
 """The drawing's own width and height."""

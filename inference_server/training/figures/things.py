@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from inference_server.training.figures.knobs import Knobs
-from inference_server.training.figures.pen import BLACK, Colour, Pen, shade
+from .knobs import Knobs
+from .pen import BLACK, Colour, Pen, shade
 
 METAL: Colour = (214, 222, 230)
 GLASS: Colour = (120, 196, 124)

@@ -1,0 +1,104 @@
+"""The colour frames of a sequence file, made in batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
+from lantern_protocol.sequence_file import SequenceFile, SequenceFrame
+
+from ..checkpoints import BUILTIN_RUN
+from ..checkpoints.snapshots import find_snapshots
+from .batches import Frames, Picture, check_classes, check_latents, check_transform
+from .renderer import Renderer, frames_at_once
+
+
+def find_checkpoints(
+    sequence: SequenceFile, folder: Path, elsewhere: Path | None, renderer: Renderer
+) -> dict[int, tuple[str, str]]:
+    """Return file and sha256 of the generators that the frames use, by their places in the sequence's list.
+
+    Each is looked for in `elsewhere`, which is a file or a folder of snapshots, where the sequence in `folder` says,
+    and in the built-in one; only a file with the sequence's sha256 will do. Raises ProtocolError that says what each
+    place holds.
+    """
+    used = {frame.generator for frame in sequence.frames}
+    used |= {frame.toward for frame in sequence.frames if frame.mix and frame.toward is not None}
+    others = [elsewhere] if elsewhere is not None else []
+    if elsewhere is not None and elsewhere.is_dir():
+        others = find_snapshots(elsewhere)
+    found: dict[int, tuple[str, str]] = {}
+    for place in sorted(used):
+        generator = sequence.generators[place]
+        own = [] if generator.path is None else [folder / generator.path]
+        builtin = find_snapshots(BUILTIN_RUN) if BUILTIN_RUN.is_dir() else []
+        troubles = []
+        for file in (*others, *own, *builtin):
+            try:
+                sha256 = renderer.identities.of(file)[1]
+            except ProtocolError as error:
+                troubles.append(str(error))
+                continue
+            if sha256 == generator.sha256:
+                found[place] = (str(file), sha256)
+                break
+            troubles.append(f"{file} is another checkpoint (sha256 {sha256[:12]}...)")
+        else:
+            raise ProtocolError(
+                CHECKPOINT_UNREADABLE,
+                f"The sequence needs the checkpoint '{generator.name}' (sha256 {generator.sha256[:12]}...). "
+                f"{'; '.join(troubles[:4])}. Say where it is with --checkpoint.",
+            )
+    return found
+
+
+def pictures_of(
+    sequence: SequenceFile,
+    latents: np.ndarray,
+    files: dict[int, tuple[str, str]],
+    renderer: Renderer,
+    todo: set[SequenceFrame],
+) -> Iterator[tuple[SequenceFrame, Picture]]:
+    """Yield the colour frames that are to be made.
+
+    Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
+    and a frame would depend on which others were there already.
+    """
+    for key, run in itertools.groupby(sequence.frames, _batch_key):
+        frames = list(run)
+        if todo.isdisjoint(frames):
+            continue
+        place, toward, mix, noise, classes, transform = key
+        loaded = renderer.open_between(*files[place], None if toward is None else files[toward], mix)
+        check_latents(loaded.info, sequence.space, latents)
+        at_once = frames_at_once(loaded, latents.shape[1:])
+        for start in range(0, len(frames), at_once):
+            batch = frames[start : start + at_once]
+            if todo.isdisjoint(batch):
+                continue
+            weights = np.array([frame.classes for frame in batch], dtype=np.float32) if classes else None
+            check_classes(loaded.info, sequence.space, weights)
+            moves = np.array([frame.transform for frame in batch], dtype=np.float32) if transform else None
+            check_transform(loaded.info, moves)
+            order = Frames(
+                sequence.space,
+                latents[[frame.row for frame in batch]],
+                np.array([frame.psi for frame in batch], dtype=np.float32),
+                [frame.cutoff for frame in batch],
+                noise,
+                weights,
+                None if moves is None else moves.reshape(-1, 3, 3),
+            )
+            for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
+                if frame in todo:
+                    yield frame, picture
+
+
+def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, str | int, int, bool]:
+    """Frames of equal keys may share a batch."""
+    toward = frame.toward if frame.mix else None
+    return frame.generator, toward, frame.mix, frame.noise, len(frame.classes), bool(frame.transform)
