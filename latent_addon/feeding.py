@@ -12,7 +12,7 @@ from ..lantern_protocol.orders import ShadowOrder
 from .core import frame_plan
 from .core.frame_plan import FramePlan, PlannedFrame
 from .core.frame_request import frame_order
-from .worker.client import InferenceClient
+from .server.client import InferenceClient
 
 WINDOW = 64
 """Orders that the server has at most: enough that it never waits for us, few enough that messages stay small."""

@@ -18,7 +18,7 @@ import bpy
 from .environments import builds
 from .environments.installation import Checked, Setup, SetupPlan, SetupState, SetupStatus
 from .preferences import AUTOMATIC, ROOT_PACKAGE, preferences
-from .worker.launch import check_python
+from .server.launch import check_python
 
 SERVER_ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds the package `inference_server`."""

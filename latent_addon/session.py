@@ -23,13 +23,13 @@ from .core.frame_request import GeneratorFacts
 from .describing import facts_of, location_of
 from .feeding import Feeder
 from .inference import SERVER_ROOT, inference
+from .plans.plans import Plans
 from .preferences import preferences
 from .scene import changes
 from .scene.frame_folder import frame_folder
-from .scene.plans import Plans
 from .scene.properties import settings_of
-from .worker.client import InferenceClient, ServerState
-from .worker.launch import server_command
+from .server.client import InferenceClient, ServerState
+from .server.launch import server_command
 
 GIGABYTE = 1e9
 

@@ -16,16 +16,16 @@ import bpy
 import bpy.utils.previews
 
 from ..lantern_protocol.job_folder import ask_to_stop, is_running
-from .core.training_commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
-from .core.training_jobs import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
 from .inference import SERVER_ROOT, inference
+from .jobs.commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
+from .jobs.found import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
+from .jobs.process import TrainingProcess
+from .jobs.watch import Look, TrainingWatch
 from .preferences import preferences
 from .scene.training_properties import training_rows
+from .server.launch import module_command
+from .server.sentences import not_startable
 from .session import session
-from .worker.launch import module_command
-from .worker.sentences import not_startable
-from .worker.training_process import TrainingProcess
-from .worker.training_watch import Look, TrainingWatch
 
 _SEEN = 5.0
 """Seconds after the panel was last drawn in which it counts as open."""

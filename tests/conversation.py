@@ -13,7 +13,7 @@ from typing import Any
 import fake_pictures
 import fake_server
 from latent_lantern.lantern_protocol import errors, orders
-from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
+from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
 
 SERVER = Path(fake_server.__file__)
 PATIENCE = 20.0

@@ -32,7 +32,7 @@ from inference_server.serving.scheduler import Order  # noqa: E402
 from lantern_protocol import errors, framing, vectors, versions  # noqa: E402
 from latent_lantern.lantern_protocol import errors as addon_errors  # noqa: E402
 from latent_lantern.lantern_protocol import framing as addon_framing  # noqa: E402
-from latent_lantern.latent_addon.worker import client as client_module  # noqa: E402
+from latent_lantern.latent_addon.server import client as client_module  # noqa: E402
 from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
 
 FOLDER = "/nowhere/at/all/frames"

@@ -10,8 +10,8 @@ from bpy_extras.io_utils import ExportHelper
 from ...lantern_protocol.sequence_file import SUFFIX, SequenceFileError
 from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
+from ..server.client import ServerState
 from ..session import session
-from ..worker.client import ServerState
 from .context import StripOperator, current_strip, the_strip, working_scene
 
 MARROW = {

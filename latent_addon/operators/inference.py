@@ -9,9 +9,9 @@ from ..environments.installation import SetupState
 from ..inference import inference
 from ..preferences import preferences
 from ..reloading import reload_soon
+from ..server.launch import python_of_folder
 from ..session import session
 from ..training import training
-from ..worker.launch import python_of_folder
 
 TIMEOUT = 4 * 3600.0
 """Seconds that operators without a window wait for a set-up; gigabytes over a slow line take hours."""

@@ -10,9 +10,9 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from bpy.types import Context, ImageStrip, Operator, Scene
 
 from ..core.frame_request import GeneratorFacts
-from ..core.training_commands import DataSetOrder, TrainingOrder, check_size, folder_name, write_paths
-from ..core.training_jobs import TrainingJob
 from ..inference import SERVER_ROOT
+from ..jobs.commands import DataSetOrder, TrainingOrder, check_size, folder_name, write_paths
+from ..jobs.found import TrainingJob
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import film_of, has_pictures, pictures_of
 from ..scene.training_properties import TrainingForm, training_form, training_rows

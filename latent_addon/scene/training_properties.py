@@ -16,7 +16,7 @@ from bpy.props import (
 )
 from bpy.types import PropertyGroup, Scene, WindowManager
 
-from ..core.training_commands import LARGEST, PLAIN_SIZES, SMALLEST, STEP
+from ..jobs.commands import LARGEST, PLAIN_SIZES, SMALLEST, STEP
 
 OTHER_SIZE = "OTHER"
 

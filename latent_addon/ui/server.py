@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bpy.types import Context
 
+from ..server.client import ServerState
 from ..session import session
-from ..worker.client import ServerState
 from .parts import Content, draw_message, wrapped
 
 

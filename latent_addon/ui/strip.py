@@ -6,8 +6,8 @@ from bpy.types import Context, ImageStrip
 
 from ..operators.context import current_strip
 from ..scene.properties import LatentStripSettings, settings_of
+from ..server.client import ServerState
 from ..session import session
-from ..worker.client import ServerState
 from .inference import draw_inference_in_tab
 from .parts import Content, draw_problem, wrapped
 

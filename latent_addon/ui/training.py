@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bpy.types import Context, UILayout, UIList
 
-from ..core.training_jobs import JobState, TrainingJob
-from ..core.training_words import facts_in_words, hint_of
+from ..jobs.found import JobState, TrainingJob
+from ..jobs.words import facts_in_words, hint_of
 from ..operators.context import current_strip, working_scene
 from ..operators.training import chosen_run, default_name, selected_strip
 from ..preferences import ROOT_PACKAGE, preferences

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from latent_lantern.latent_addon import handlers
-from latent_lantern.latent_addon.scene import changes, curves, plan_pass, planning
+from latent_lantern.latent_addon.plans import plan_pass, planning
+from latent_lantern.latent_addon.scene import changes, curves
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session import session
 from stage import latents_of, own_curves, planned, shown

@@ -17,7 +17,7 @@ import pytest
 from latent_lantern.lantern_protocol.job_folder import Status, is_running, read_status, write_status
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon import training as joint
-from latent_lantern.latent_addon.core.training_jobs import JobState, TrainingJob
+from latent_lantern.latent_addon.jobs.found import JobState, TrainingJob
 from latent_lantern.latent_addon.operators.training import BUILT_IN
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of

@@ -18,7 +18,7 @@ from inference_server.serving import requests, scheduler, service
 from lantern_protocol import errors, framing, orders, vectors
 from lantern_protocol.errors import ProtocolError
 from latent_lantern.lantern_protocol import versions
-from latent_lantern.latent_addon.worker import client as client_module
+from latent_lantern.latent_addon.server import client as client_module
 from wild_messages import MARK, RAW, VALUES, Wild, WildMessages, frame, places, replaced, sound_requests
 
 REQUESTS = sound_requests(FOLDER, GENERATOR)

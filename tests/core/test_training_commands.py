@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latent_lantern.latent_addon.core.training_commands import (
+from latent_lantern.latent_addon.jobs.commands import (
     PLAIN_SIZES,
     DataSetOrder,
     TrainingOrder,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from latent_lantern.lantern_protocol.job_folder import FolderLock, Status, write_status
-from latent_lantern.latent_addon.core.training_jobs import (
+from latent_lantern.latent_addon.jobs.found import (
     DATA_SETS,
     LOG_FILE,
     RUNS,
@@ -22,7 +22,7 @@ from latent_lantern.latent_addon.core.training_jobs import (
     last_words,
     read_job,
 )
-from latent_lantern.latent_addon.core.training_words import facts_in_words, hint_of
+from latent_lantern.latent_addon.jobs.words import facts_in_words, hint_of
 
 
 def make(folder: Path, **status: object) -> Path:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from latent_lantern.latent_addon.core.training_jobs import LOG_FILE, JobState
-from latent_lantern.latent_addon.worker.launch import module_command
-from latent_lantern.latent_addon.worker.training_process import TrainingProcess
-from latent_lantern.latent_addon.worker.training_watch import Look, TrainingWatch
+from latent_lantern.latent_addon.jobs.found import LOG_FILE, JobState
+from latent_lantern.latent_addon.jobs.process import TrainingProcess
+from latent_lantern.latent_addon.jobs.watch import Look, TrainingWatch
+from latent_lantern.latent_addon.server.launch import module_command
 
 
 def start(folder: Path, code: str) -> TrainingProcess:

@@ -14,11 +14,12 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import FrameStore
 from ..core.recipe import Recipe
-from . import changes, drawing, planning, strip, versions
-from .frame_folder import FrameFolder
+from ..scene import changes, drawing, strip, versions
+from ..scene.frame_folder import FrameFolder
+from ..scene.properties import settings_of
+from . import planning
 from .plan_pass import PlanPass
 from .planning import StripKey
-from .properties import settings_of
 
 _MANY = 2048
 """Elements that are pointed at pictures at once."""

@@ -17,9 +17,10 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import StoreError
 from ..core.ranges import Ranges
-from . import changes, curves, planning, strip, versions
+from ..scene import changes, curves, strip, versions
+from ..scene.properties import settings_of
+from . import planning
 from .planning import Changed, PlanError, StripKey
-from .properties import settings_of
 
 if TYPE_CHECKING:
     from .plans import Plans, StripState

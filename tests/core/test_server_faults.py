@@ -15,8 +15,8 @@ import pytest
 
 from conversation import PATIENCE, Conversation, eventually, fake_command, is_running, journal_of, scripted
 from latent_lantern.lantern_protocol import errors, framing, versions
-from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
-from latent_lantern.latent_addon.worker.process import INBOX_LIMIT, ServerProcess
+from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
+from latent_lantern.latent_addon.server.process import INBOX_LIMIT, ServerProcess
 
 TEN = [f"{n}.png" for n in range(10)]
 
@@ -282,7 +282,7 @@ import importlib.util, signal, sys, time
 {before}
 spec = importlib.util.spec_from_file_location("l", {init!r}, submodule_search_locations=[{root!r}])
 sys.modules["l"] = importlib.util.module_from_spec(spec)
-from l.latent_addon.worker.client import InferenceClient, ServerState
+from l.latent_addon.server.client import InferenceClient, ServerState
 client = InferenceClient(lambda *_: None)
 client.start({command!r})
 {then}

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core.training_jobs import LOG_FILE, Launch, last_words
-from . import sentences
-from .process import has_ended
+from ..server import sentences
+from ..server.process import has_ended
+from .found import LOG_FILE, Launch, last_words
 
 
 class TrainingProcess:

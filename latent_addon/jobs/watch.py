@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..core.training_jobs import TrainingJob, find_jobs
-from .training_process import TrainingProcess
+from .found import TrainingJob, find_jobs
+from .process import TrainingProcess
 
 
 @dataclass(frozen=True)

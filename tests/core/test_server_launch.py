@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from latent_lantern.latent_addon.worker.launch import check_python, python_of_folder, server_command
+from latent_lantern.latent_addon.server.launch import check_python, python_of_folder, server_command
 
 
 def test_a_python_that_can_be_started_passes() -> None:

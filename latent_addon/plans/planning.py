@@ -13,9 +13,9 @@ from idprop.types import IDPropertyArray
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
 from ..core.whole_keys import whole_keys
-from . import curves, versions
-from .curves import ANIMATABLE, CurveReading, Places, StripValues
-from .properties import CLASSES, LATENT, LatentStripSettings, settings_of
+from ..scene import curves, versions
+from ..scene.curves import ANIMATABLE, CurveReading, Places, StripValues
+from ..scene.properties import CLASSES, LATENT, LatentStripSettings, settings_of
 
 Result = TypeVar("Result")
 

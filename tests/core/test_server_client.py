@@ -15,7 +15,7 @@ import fake_pictures
 import fake_server
 from conversation import Conversation, eventually, fake_command, is_running, journal_of, scripted
 from latent_lantern.lantern_protocol import errors, orders
-from latent_lantern.latent_addon.worker.client import InferenceClient, ServerState
+from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
 
 COUNT = """
 for n in [*range(200), -1]: send(framing.notification("count", {"n": n}))
@@ -256,7 +256,7 @@ def test_importing_the_client_is_cheap(root: Path) -> None:
         f"spec = importlib.util.spec_from_file_location('l', {str(root / '__init__.py')!r},"
         f" submodule_search_locations=[{str(root)!r}])\n"
         "sys.modules['l'] = importlib.util.module_from_spec(spec)\n"
-        "import l.latent_addon.worker.client, l.latent_addon.worker.launch\n"
+        "import l.latent_addon.server.client, l.latent_addon.server.launch\n"
         "print(sorted({'bpy', 'numpy', 'torch', 'asyncio', 'multiprocessing'} & set(sys.modules)))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .training_jobs import JobState, TrainingJob
+from .found import JobState, TrainingJob
 
 PLAN = "plan"
 """The fact that holds a trainer's estimate: parts with semicolons between."""
