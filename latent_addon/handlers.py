@@ -8,11 +8,11 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .inference import inference
 from .library import library
-from .saving import saving
 from .scene import changes, curves, drawing
-from .session import session
+from .session.runtime import inference
+from .session.saving import saving
+from .session.session import session
 from .training import training
 
 _SOON = 0.04

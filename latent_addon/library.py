@@ -13,9 +13,9 @@ from typing import Any
 import bpy.utils.previews
 
 from ..lantern_protocol.errors import readable
-from .describing import facts_of
 from .scene.library_properties import library_rows
-from .session import session
+from .session.describing import facts_of
+from .session.session import session
 
 
 @dataclass(slots=True)

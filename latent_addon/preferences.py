@@ -128,7 +128,7 @@ class LanternPreferences(AddonPreferences):
 
     def draw(self, context: Context) -> None:
         """Draw the preferences."""
-        from .ui.inference import draw_inference  # which reads the preferences
+        from .setup.panels import draw_inference  # which reads the preferences
 
         layout = self.layout
         layout.use_property_split = True

@@ -4,11 +4,11 @@ import bpy
 
 from . import handlers, library, training
 from .operators import classes, drawing, dropping, frames, generators, importing, keys, latents, strip
-from .operators import inference as inference_operators
 from .operators import library as library_operators
 from .operators import training as training_operators
 from .preferences import LanternPreferences, LibraryFolder
 from .scene import generator_properties, library_properties, properties, training_properties
+from .setup import operators as inference_operators
 from .ui import panels
 
 CLASSES = (

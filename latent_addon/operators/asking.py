@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.types import Context, Event, Operator
 
-from ..session import session
+from ..session.session import session
 from .context import current_strip, poll_strip
 
 TIMEOUT = 300.0

@@ -12,7 +12,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from ..scene import drawing, output, strip
 from ..scene.properties import settings_of
-from ..session import session
+from ..session.session import session
 from .context import StripOperator, the_strip, working_scene
 
 

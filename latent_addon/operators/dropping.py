@@ -7,7 +7,7 @@ from bpy.props import StringProperty
 from bpy.types import Context, FileHandler
 
 from ..core.frame_request import GeneratorFacts
-from ..session import session
+from ..session.session import session
 from .asking import AskingOperator
 from .context import current_strip, working_scene
 from .generators import SUFFIXES

@@ -11,7 +11,7 @@ from ...lantern_protocol.sequence_file import SUFFIX, SequenceFileError
 from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
 from ..server.client import ServerState
-from ..session import session
+from ..session.session import session
 from .context import StripOperator, current_strip, the_strip, working_scene
 
 MARROW = {

@@ -12,7 +12,7 @@ from bpy_extras.io_utils import ImportHelper
 from ..core.frame_request import GeneratorFacts
 from ..scene import keying
 from ..scene.properties import settings_of
-from ..session import session
+from ..session.session import session
 from .asking import AskingStripOperator
 from .context import StripOperator, current_strip, the_strip, working_scene
 from .latents import choose_generator

@@ -8,10 +8,10 @@ from bpy.props import IntProperty, StringProperty
 from bpy.types import Context, Event
 from bpy_extras.io_utils import ImportHelper
 
-from ..describing import generator_of
 from ..scene import curves, strip
 from ..scene.properties import settings_of
-from ..session import session
+from ..session.describing import generator_of
+from ..session.session import session
 from .asking import AskingStripOperator
 from .context import the_strip, working_scene
 from .latents import Floats, floats_of

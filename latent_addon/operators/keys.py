@@ -4,7 +4,7 @@ from bpy.props import BoolProperty
 from bpy.types import Context
 
 from ..scene import curves
-from ..session import session
+from ..session.session import session
 from .context import StripOperator, the_strip, working_scene
 
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ...lantern_protocol import vectors
 from ..core.frame_request import GeneratorFacts
-from ..describing import generator_of
 from ..scene import curves, keying, strip
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import LATENT, settings_of
-from ..session import session
+from ..session.describing import generator_of
+from ..session.session import session
 from .asking import AskingStripOperator
 from .context import StripOperator, the_strip, working_scene
 

@@ -7,7 +7,7 @@ from bpy.types import Context, Event, Operator
 from ..library import library
 from ..preferences import preferences
 from ..scene.library_properties import library_rows
-from ..session import session
+from ..session.session import session
 
 
 class LANTERN_OT_refresh_library(Operator):

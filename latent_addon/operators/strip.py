@@ -9,7 +9,7 @@ from bpy.types import Context, ImageStrip
 from ..core.frame_request import GeneratorFacts
 from ..scene import strip, versions
 from ..scene.properties import settings_of
-from ..session import session
+from ..session.session import session
 from .asking import AskingOperator
 from .context import working_scene
 from .generators import GeneratorBrowser

@@ -10,13 +10,13 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from bpy.types import Context, ImageStrip, Operator, Scene
 
 from ..core.frame_request import GeneratorFacts
-from ..inference import SERVER_ROOT
 from ..jobs.commands import DataSetOrder, TrainingOrder, check_size, folder_name, write_paths
 from ..jobs.found import TrainingJob
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import film_of, has_pictures, pictures_of
 from ..scene.training_properties import TrainingForm, training_form, training_rows
-from ..session import session
+from ..session.runtime import SERVER_ROOT
+from ..session.session import session
 from ..training import training
 from .asking import AskingOperator
 from .context import current_strip, the_strip, working_scene

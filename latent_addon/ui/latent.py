@@ -9,7 +9,7 @@ from bpy.types import Context, ImageStrip, UILayout
 from ..operators.context import current_strip, the_strip
 from ..scene import keying
 from ..scene.properties import LatentStripSettings, settings_of
-from ..session import session
+from ..session.session import session
 from .parts import Content, draw_message, heading
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bpy.types import Panel
 
+from ..setup.server_panel import ServerPanel
 from .latent import LatentPanel, TransformPanel
 from .library import GeneratorsPanel, LANTERN_UL_generators
 from .parts import Content
 from .picture import DrawingPanel, ShadowPanel
-from .server import ServerPanel
 from .strip import StripPanel
 from .training import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
 

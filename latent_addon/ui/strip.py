@@ -7,8 +7,8 @@ from bpy.types import Context, ImageStrip
 from ..operators.context import current_strip
 from ..scene.properties import LatentStripSettings, settings_of
 from ..server.client import ServerState
-from ..session import session
-from .inference import draw_inference_in_tab
+from ..session.session import session
+from ..setup.panels import draw_inference_in_tab
 from .parts import Content, draw_problem, wrapped
 
 

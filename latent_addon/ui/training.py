@@ -14,8 +14,8 @@ from ..preferences import ROOT_PACKAGE, preferences
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import has_pictures
 from ..scene.training_properties import OTHER_SIZE, TrainingForm, TrainingRow, training_form, training_rows
+from ..setup.panels import draw_inference_in_tab
 from ..training import icon_of, training
-from .inference import draw_inference_in_tab
 from .parts import Content, draw_message, draw_problem, heading, wrapped
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from latent_lantern.latent_addon.environments.installation import (
     SetupState,
     SetupStatus,
 )
-from latent_lantern.latent_addon.inference import inference
+from latent_lantern.latent_addon.session.runtime import inference
 
 
 class FakeSetup:

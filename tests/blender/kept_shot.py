@@ -11,7 +11,7 @@ from bpy.types import FCurve, ImageStrip, PropertyGroup, Scene
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.drawing import camera_of, pencil_of
 from latent_lantern.latent_addon.scene.output import output_scene_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 
 KEPT = Path(__file__).resolve().parent.parent / "fixtures" / "kept"
 

@@ -40,7 +40,7 @@ def preferences() -> Any:
 
 def state_after_starting() -> str:
     """How the server's state is called when it no longer starts."""
-    session = module("latent_addon.session").session
+    session = module("latent_addon.session.session").session
     session.arm()
     session.start_server()
     session.wait(lambda: session.client.state.name != "STARTING", 60)
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
     preferences().server_python = str(python)
     preferences().budget = 7
     assert state_after_starting() == "READY"
-    module("latent_addon.session").session.client.stop()
+    module("latent_addon.session.session").session.client.stop()
 
     installed = Path(str(module("lantern_protocol.versions").__file__))
     text = installed.read_text("utf-8")
@@ -73,12 +73,12 @@ def main(folder: Path) -> None:
     assert state_after_starting() == "FAILED"
     assert "lantern.reload_extension" in buttons()
 
-    before = module("latent_addon.session").session
+    before = module("latent_addon.session.session").session
     assert bpy.ops.lantern.reload_extension() == {"FINISHED"}
-    reload_now = module("latent_addon.reloading").reload_now
+    reload_now = module("latent_addon.setup.reloading").reload_now
     assert bpy.app.timers.is_registered(reload_now)
     reload_now()  # Blender without a window has no timers
-    assert module("latent_addon.session").session is not before
+    assert module("latent_addon.session.session").session is not before
     assert (preferences().server_python, preferences().budget) == (str(python), 7)
     assert state_after_starting() == "READY"
     assert "lantern.reload_extension" not in buttons()

@@ -19,7 +19,7 @@ from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.plans import planning
 from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 
 FAKE_SERVER = Path(__file__).resolve().parent.parent / "fake_server.py"
 Z_DIM = 8

@@ -23,7 +23,7 @@ from latent_lantern.latent_addon.core.frame_plan import PlannedFrame
 from latent_lantern.latent_addon.core.frame_request import FrameRequest, frame_order
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.scene.strip import latent_strips
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from processes import members
 from stage import Stage
 from storm_places import Clocks, SmallDisk

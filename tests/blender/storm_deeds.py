@@ -16,7 +16,7 @@ import stage as staging
 from latent_lantern.latent_addon.core.frame_request import frame_order
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from storm import SIZE, Storm, weights_of
 
 Deed = Callable[[Storm], str | None]

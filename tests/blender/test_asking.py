@@ -6,7 +6,7 @@ import bpy
 import pytest
 
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 
 QUESTIONS = {"set_space": {"space": "W"}, "fit_latent": {}, "randomise": {"seed": 5}}
 

@@ -24,7 +24,7 @@ import fake_pictures
 import stage as staging
 from latent_lantern.lantern_protocol.frame_files import is_frame
 from latent_lantern.latent_addon.scene.strip import latent_strips
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from processes import naming
 
 SCRIPT = Path(__file__).with_name("second_blender.py")

@@ -7,7 +7,7 @@ import pytest
 from latent_lantern.latent_addon.core import interpolation
 from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import latents_by_playhead, latents_of, own_curves, planned, shown
 
 LENGTH = 24

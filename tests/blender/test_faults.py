@@ -12,7 +12,7 @@ import pytest
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.scene.strip import latent_strips
 from latent_lantern.latent_addon.server.client import ServerState
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import kill_server, planned, shown
 
 SMALL_GENERATOR = """

@@ -10,7 +10,7 @@ import pytest
 from latent_lantern.latent_addon.core.transform import inverse_transform
 from latent_lantern.latent_addon.scene import curves, keying, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, planned, shown
 
 # The fake generator has z and w of 8 numbers and 4 rows of W+; its w is half of z, and 3 more for class 3.

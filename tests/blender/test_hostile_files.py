@@ -18,7 +18,7 @@ from hostile_files import HOSTILE, make_bait
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.scene.strip import active_latent_strip, latent_strips
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.training import training
 from latent_lantern.latent_addon.ui.library import GeneratorsPanel
 from latent_lantern.latent_addon.ui.panels import CONTENTS

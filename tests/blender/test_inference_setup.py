@@ -19,12 +19,12 @@ from fake_setup import FakeSetup
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.environments.builds import AUTOMATIC
 from latent_lantern.latent_addon.environments.installation import Checked, SetupState, SetupStatus
-from latent_lantern.latent_addon.inference import inference
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.runtime import inference
+from latent_lantern.latent_addon.session.session import session
+from latent_lantern.latent_addon.setup.panels import size_text
 from latent_lantern.latent_addon.training import training
 from latent_lantern.latent_addon.ui import strip as strip_ui
 from latent_lantern.latent_addon.ui import training as training_ui
-from latent_lantern.latent_addon.ui.inference import size_text
 from layout import Layout, drawn, drawn_preferences
 
 READY = {
@@ -364,7 +364,7 @@ def test_an_environment_that_cannot_run_the_server_is_offered_a_repair(setup, st
 
 
 def test_what_another_blender_has_set_up_is_noticed(setup, stage, monkeypatch):
-    monkeypatch.setattr("latent_lantern.latent_addon.inference._LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.session.runtime._LOOK_AGAIN", 0.0)
     setup.stands(SetupState.INSTALLING, message="Another Blender is setting up inference.", elsewhere=True)
     with pytest.raises(RuntimeError, match="Another Blender is setting up"):
         stage.add_strip(3)

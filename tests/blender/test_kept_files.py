@@ -12,7 +12,7 @@ import pytest
 
 from kept_shot import KEPT, describe, files_below, open_shot
 from latent_lantern.latent_addon.server.client import ServerState
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import Stage, planned, shown
 
 SHOT: dict[str, Any] = json.loads((KEPT / "shot.json").read_text(encoding="utf-8"))

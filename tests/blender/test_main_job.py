@@ -11,7 +11,7 @@ import pytest
 from latent_lantern.latent_addon.operators.drawing import ranges
 from latent_lantern.latent_addon.scene import drawing, output
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from pictures import read_picture
 from stage import planned, shown, to_shadow
 

@@ -7,7 +7,7 @@ import pytest
 
 from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.ui.latent import LatentPanel, TransformPanel
 from latent_lantern.latent_addon.ui.library import GeneratorsPanel, LANTERN_UL_generators
 from latent_lantern.latent_addon.ui.panels import CONTENTS

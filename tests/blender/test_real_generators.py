@@ -11,7 +11,7 @@ import pytest
 from latent_lantern.latent_addon.library import library
 from latent_lantern.latent_addon.scene import curves
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from pictures import read_picture
 from stage import latents_of, planned
 from test_faults import write_checkpoint

@@ -12,7 +12,7 @@ import fake_pictures
 from latent_lantern.latent_addon.core.frame_request import frame_order
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, own_curves, planned, shown, to_shadow
 
 FIVE_KEYS = {1: 1, 7: 2, 13: 3, 19: 4, 24: 5}
@@ -321,7 +321,7 @@ def test_the_budget_never_takes_what_is_shown(stage, monkeypatch):
         settings_of(strip).psi = psi
         stage.fill()
     assert session.plans.store.size() > 3 * size
-    monkeypatch.setattr("latent_lantern.latent_addon.session.GIGABYTE", size / 10)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.session.GIGABYTE", size / 10)
     stage.preferences.budget = 12
     settings_of(strip).psi = 0.4
     stage.fill()
@@ -389,7 +389,7 @@ def test_strips_are_pointed_at_new_frames_a_few_times_a_second_but_at_once_where
         show_made(names)
 
     monkeypatch.setattr(session.plans, "show_made", record)
-    monkeypatch.setattr("latent_lantern.latent_addon.session._SHOW_AGAIN", 1e6)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.session._SHOW_AGAIN", 1e6)
     stage.settle()
     assert session.wait(lambda: not session.feeder.busy and not session.plans.behind, 60)
     session.tick()
@@ -404,7 +404,7 @@ def test_a_strip_waits_longer_for_its_new_frames_while_the_animation_plays(stage
     strip = stage.keyed_strip(length=48)
     settings_of(strip).psi = 0.6
     monkeypatch.setattr(session.plans, "playing", lambda: True)
-    monkeypatch.setattr("latent_lantern.latent_addon.session._SHOW_WHILE_PLAYING", 1e6)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.session._SHOW_WHILE_PLAYING", 1e6)
     stage.settle()
     plan = session.plans.state_of(strip).plan
     assert session.wait(lambda: plan.done > 3, 60)  # counted at once

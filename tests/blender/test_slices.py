@@ -8,7 +8,7 @@ from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.plans import plan_pass, planning
 from latent_lantern.latent_addon.scene import changes, curves
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, own_curves, planned, shown
 
 PIECE = 4

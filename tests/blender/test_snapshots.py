@@ -11,7 +11,7 @@ import fake_pictures
 from latent_lantern.latent_addon.core.frame_request import frame_order
 from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, planned, shown
 
 

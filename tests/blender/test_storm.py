@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import bpy
 import pytest
 
-from latent_lantern.latent_addon import session as session_module
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session import session as session_module
+from latent_lantern.latent_addon.session.session import session
 from storm import Storm
 from storm_deeds import do_one
 

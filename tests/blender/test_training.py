@@ -22,7 +22,7 @@ from latent_lantern.latent_addon.operators.training import BUILT_IN
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.scene.training_properties import training_form, training_rows
-from latent_lantern.latent_addon.session import session
+from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.training import training
 from latent_lantern.latent_addon.ui import training as ui
 from layout import Layout, drawn

@@ -30,7 +30,7 @@ from latent_lantern.latent_addon.scene import curves, versions  # noqa: E402
 from latent_lantern.latent_addon.scene.drawing import INKS, camera_of, pencil_of, set_up_drawing  # noqa: E402
 from latent_lantern.latent_addon.scene.output import output_scene_of, render_composite  # noqa: E402
 from latent_lantern.latent_addon.scene.properties import settings_of  # noqa: E402
-from latent_lantern.latent_addon.session import session  # noqa: E402
+from latent_lantern.latent_addon.session.session import session  # noqa: E402
 from pictures import fill_box, read_picture  # noqa: E402
 
 KEYS = {1: 1, 9: 2, 16: 3}

@@ -18,18 +18,18 @@ from typing import Any
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ..lantern_protocol import errors
-from .core.frame_request import GeneratorFacts
+from ...lantern_protocol import errors
+from ..core.frame_request import GeneratorFacts
+from ..plans.plans import Plans
+from ..preferences import preferences
+from ..scene import changes
+from ..scene.frame_folder import frame_folder
+from ..scene.properties import settings_of
+from ..server.client import InferenceClient, ServerState
+from ..server.launch import server_command
 from .describing import facts_of, location_of
 from .feeding import Feeder
-from .inference import SERVER_ROOT, inference
-from .plans.plans import Plans
-from .preferences import preferences
-from .scene import changes
-from .scene.frame_folder import frame_folder
-from .scene.properties import settings_of
-from .server.client import InferenceClient, ServerState
-from .server.launch import server_command
+from .runtime import SERVER_ROOT, inference
 
 GIGABYTE = 1e9
 

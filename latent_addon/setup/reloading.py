@@ -7,7 +7,7 @@ import sys
 import addon_utils
 import bpy
 
-from .preferences import ROOT_PACKAGE
+from ..preferences import ROOT_PACKAGE
 
 
 def reload_soon() -> None:

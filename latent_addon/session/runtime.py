@@ -15,13 +15,13 @@ from pathlib import Path
 
 import bpy
 
-from .environments import builds
-from .environments.installation import Checked, Setup, SetupPlan, SetupState, SetupStatus
-from .preferences import AUTOMATIC, ROOT_PACKAGE, preferences
-from .server.launch import check_python
+from ..environments import builds
+from ..environments.installation import Checked, Setup, SetupPlan, SetupState, SetupStatus
+from ..preferences import AUTOMATIC, ROOT_PACKAGE, preferences
+from ..server.launch import check_python
 
-SERVER_ROOT = Path(__file__).resolve().parent.parent
-"""The folder that holds the package `inference_server`."""
+SERVER_ROOT = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages `inference_server` and `lantern_protocol`."""
 
 OFFLINE = (
     "Blender may not go online, and this has to be downloaded. Allow Online Access in the preferences, under System, "

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from bpy.types import Context, UILayout
 
 from ..environments.installation import SetupPlan, SetupState, SetupStatus
-from ..inference import inference
 from ..preferences import ROOT_PACKAGE, preferences
-from ..session import session
-from .parts import draw_facts, draw_message, wrapped
+from ..session.runtime import inference
+from ..session.session import session
+from ..ui.parts import draw_facts, draw_message, wrapped
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems

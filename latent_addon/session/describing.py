@@ -8,9 +8,9 @@ from typing import Any
 
 import bpy
 
-from ..lantern_protocol.errors import quoted, readable
-from .core.frame_request import GeneratorFacts, Snapshot
-from .scene.properties import LatentStripSettings
+from ...lantern_protocol.errors import quoted, readable
+from ..core.frame_request import GeneratorFacts, Snapshot
+from ..scene.properties import LatentStripSettings
 
 
 def generator_of(settings: LatentStripSettings) -> dict[str, Any]:

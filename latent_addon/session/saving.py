@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from .core.frame_store import FrameStore, StoreError
-from .preferences import preferences
-from .scene import changes
-from .scene.frame_folder import frame_folder_for
-from .scene.properties import settings_of
+from ..core.frame_store import FrameStore, StoreError
+from ..preferences import preferences
+from ..scene import changes
+from ..scene.frame_folder import frame_folder_for
+from ..scene.properties import settings_of
 from .session import session
 
 

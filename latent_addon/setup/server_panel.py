@@ -5,8 +5,8 @@ from __future__ import annotations
 from bpy.types import Context
 
 from ..server.client import ServerState
-from ..session import session
-from .parts import Content, draw_message, wrapped
+from ..session.session import session
+from ..ui.parts import Content, draw_message, wrapped
 
 
 class ServerPanel(Content):

@@ -6,12 +6,12 @@ from bpy.types import Context, Event, Operator
 from bpy_extras.io_utils import ImportHelper
 
 from ..environments.installation import SetupState
-from ..inference import inference
 from ..preferences import preferences
-from ..reloading import reload_soon
 from ..server.launch import python_of_folder
-from ..session import session
+from ..session.runtime import inference
+from ..session.session import session
 from ..training import training
+from .reloading import reload_soon
 
 TIMEOUT = 4 * 3600.0
 """Seconds that operators without a window wait for a set-up; gigabytes over a slow line take hours."""

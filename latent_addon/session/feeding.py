@@ -7,12 +7,12 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-from ..lantern_protocol import errors, vectors
-from ..lantern_protocol.orders import ShadowOrder
-from .core import frame_plan
-from .core.frame_plan import FramePlan, PlannedFrame
-from .core.frame_request import frame_order
-from .server.client import InferenceClient
+from ...lantern_protocol import errors, vectors
+from ...lantern_protocol.orders import ShadowOrder
+from ..core import frame_plan
+from ..core.frame_plan import FramePlan, PlannedFrame
+from ..core.frame_request import frame_order
+from ..server.client import InferenceClient
 
 WINDOW = 64
 """Orders that the server has at most: enough that it never waits for us, few enough that messages stay small."""
