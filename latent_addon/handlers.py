@@ -8,12 +8,12 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from .library import library
+from .library.library import library
 from .scene import changes, curves, drawing
 from .session.runtime import inference
 from .session.saving import saving
 from .session.session import session
-from .training import training
+from .training.training import training
 
 _SOON = 0.04
 _LATER = 0.1

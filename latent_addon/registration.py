@@ -2,14 +2,19 @@
 
 import bpy
 
-from . import handlers, library, training
-from .operators import classes, drawing, dropping, frames, generators, importing, keys, latents, strip
-from .operators import library as library_operators
-from .operators import training as training_operators
+from . import handlers, panels
+from .drawing import operators as drawing
+from .library import library
+from .library import operators as library_operators
+from .library import properties as library_properties
 from .preferences import LanternPreferences, LibraryFolder
-from .scene import generator_properties, library_properties, properties, training_properties
+from .scene import generator_properties, properties
 from .setup import operators as inference_operators
-from .ui import panels
+from .shot import adding as strip
+from .shot import classes, dropping, frames, generators, importing, keys, latents
+from .training import operators as training_operators
+from .training import properties as training_properties
+from .training import training
 
 CLASSES = (
     LibraryFolder,

@@ -10,7 +10,7 @@ from ..preferences import preferences
 from ..server.launch import python_of_folder
 from ..session.runtime import inference
 from ..session.session import session
-from ..training import training
+from ..training.training import training
 from .reloading import reload_soon
 
 TIMEOUT = 4 * 3600.0

@@ -48,7 +48,7 @@ def state_after_starting() -> str:
 
 
 def buttons() -> set[str]:
-    return {name for name, _ in drawn(module("latent_addon.ui.strip").StripPanel).operators}
+    return {name for name, _ in drawn(module("latent_addon.shot.strip_panel").StripPanel).operators}
 
 
 def main(folder: Path) -> None:

@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 from bpy.types import ImageStrip, Scene
 
-from latent_lantern.latent_addon.library import library
+from latent_lantern.latent_addon.library.library import library
 from latent_lantern.latent_addon.plans import planning
 from latent_lantern.latent_addon.scene import curves, versions
 from latent_lantern.latent_addon.scene.properties import settings_of

@@ -5,11 +5,11 @@ import json
 import bpy
 import pytest
 
-from latent_lantern.latent_addon.operators import dropping
-from latent_lantern.latent_addon.operators.generators import SUFFIXES
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.scene.strip import latent_strips
+from latent_lantern.latent_addon.shot import dropping
+from latent_lantern.latent_addon.shot.generators import SUFFIXES
 
 
 def drop(path, editor):

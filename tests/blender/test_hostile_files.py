@@ -16,12 +16,12 @@ import pytest
 from deeds import watched
 from hostile_files import HOSTILE, make_bait
 from latent_lantern.latent_addon import handlers
-from latent_lantern.latent_addon.library import library
+from latent_lantern.latent_addon.library.library import library
+from latent_lantern.latent_addon.library.panels import GeneratorsPanel
+from latent_lantern.latent_addon.panels import CONTENTS
 from latent_lantern.latent_addon.scene.strip import active_latent_strip, latent_strips
 from latent_lantern.latent_addon.session.session import session
-from latent_lantern.latent_addon.training import training
-from latent_lantern.latent_addon.ui.library import GeneratorsPanel
-from latent_lantern.latent_addon.ui.panels import CONTENTS
+from latent_lantern.latent_addon.training.training import training
 from layout import Layout, drawn
 from sockets import family_of, sockets_of
 

@@ -15,9 +15,9 @@ import pytest
 
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.environments.installation import Setup, SetupState
+from latent_lantern.latent_addon.panels import CONTENTS
 from latent_lantern.latent_addon.preferences import ROOT_PACKAGE
 from latent_lantern.latent_addon.session.runtime import inference
-from latent_lantern.latent_addon.ui.panels import CONTENTS
 from layout import drawn, drawn_preferences
 from tests.fake_wheels import write_server, write_wheels
 from tools import blender_session

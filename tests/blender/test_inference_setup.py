@@ -22,9 +22,9 @@ from latent_lantern.latent_addon.environments.installation import Checked, Setup
 from latent_lantern.latent_addon.session.runtime import inference
 from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.setup.panels import size_text
-from latent_lantern.latent_addon.training import training
-from latent_lantern.latent_addon.ui import strip as strip_ui
-from latent_lantern.latent_addon.ui import training as training_ui
+from latent_lantern.latent_addon.shot import strip_panel as strip_ui
+from latent_lantern.latent_addon.training import panels as training_ui
+from latent_lantern.latent_addon.training.training import training
 from layout import Layout, drawn, drawn_preferences
 
 READY = {

@@ -4,8 +4,8 @@ import bpy
 import pytest
 
 import fake_files
-from latent_lantern.latent_addon.library import library
-from latent_lantern.latent_addon.scene.library_properties import library_rows
+from latent_lantern.latent_addon.library.library import library
+from latent_lantern.latent_addon.library.properties import library_rows
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
-from latent_lantern.latent_addon.operators.drawing import ranges
+from latent_lantern.latent_addon.drawing.operators import ranges
 from latent_lantern.latent_addon.scene import drawing, output
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session

@@ -8,9 +8,9 @@ import bpy
 import pytest
 
 from latent_lantern.latent_addon.registration import CLASSES
-from latent_lantern.latent_addon.scene.training_properties import training_form
 from latent_lantern.latent_addon.session.runtime import inference
 from latent_lantern.latent_addon.setup import operators as inference_operators
+from latent_lantern.latent_addon.training.properties import training_form
 
 OPERATORS = [cls for cls in CLASSES if issubclass(cls, bpy.types.Operator)]
 CHOOSY = [cls for cls in OPERATORS if any("poll" in vars(base) for base in cls.__mro__[:-2])]

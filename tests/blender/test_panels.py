@@ -5,13 +5,13 @@ import json
 import bpy
 import pytest
 
-from latent_lantern.latent_addon.library import library
+from latent_lantern.latent_addon.library.library import library
+from latent_lantern.latent_addon.library.panels import GeneratorsPanel, LANTERN_UL_generators
+from latent_lantern.latent_addon.panels import CONTENTS
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
-from latent_lantern.latent_addon.ui.latent import LatentPanel, TransformPanel
-from latent_lantern.latent_addon.ui.library import GeneratorsPanel, LANTERN_UL_generators
-from latent_lantern.latent_addon.ui.panels import CONTENTS
-from latent_lantern.latent_addon.ui.strip import StripPanel
+from latent_lantern.latent_addon.shot.latent_panel import LatentPanel, TransformPanel
+from latent_lantern.latent_addon.shot.strip_panel import StripPanel
 from layout import Layout, drawn, drawn_preferences
 
 

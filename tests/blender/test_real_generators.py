@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
-from latent_lantern.latent_addon.library import library
+from latent_lantern.latent_addon.library.library import library
 from latent_lantern.latent_addon.scene import curves
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session

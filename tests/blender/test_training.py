@@ -16,15 +16,15 @@ import pytest
 
 from latent_lantern.lantern_protocol.job_folder import Status, is_running, read_status, write_status
 from latent_lantern.latent_addon import handlers
-from latent_lantern.latent_addon import training as joint
 from latent_lantern.latent_addon.jobs.found import JobState, TrainingJob
-from latent_lantern.latent_addon.operators.training import BUILT_IN
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
-from latent_lantern.latent_addon.scene.training_properties import training_form, training_rows
 from latent_lantern.latent_addon.session.session import session
-from latent_lantern.latent_addon.training import training
-from latent_lantern.latent_addon.ui import training as ui
+from latent_lantern.latent_addon.training import panels as ui
+from latent_lantern.latent_addon.training import training as joint
+from latent_lantern.latent_addon.training.operators import BUILT_IN
+from latent_lantern.latent_addon.training.properties import training_form, training_rows
+from latent_lantern.latent_addon.training.training import training
 from layout import Layout, drawn
 from pictures import noise_picture, write_picture
 from stage import FAKE_SERVER

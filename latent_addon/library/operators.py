@@ -4,10 +4,10 @@ import bpy
 from bpy.props import IntProperty, StringProperty
 from bpy.types import Context, Event, Operator
 
-from ..library import library
 from ..preferences import preferences
-from ..scene.library_properties import library_rows
 from ..session.session import session
+from .library import library
+from .properties import library_rows
 
 
 class LANTERN_OT_refresh_library(Operator):

@@ -6,7 +6,7 @@ from bpy.types import Context, Event
 from ..scene import keying
 from ..scene.properties import settings_of
 from ..session.session import session
-from .context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator, the_strip, working_scene
 
 
 class ClassOperator(StripOperator):

@@ -12,8 +12,8 @@ from ..scene import curves, strip
 from ..scene.properties import settings_of
 from ..session.describing import generator_of
 from ..session.session import session
-from .asking import AskingStripOperator
-from .context import the_strip, working_scene
+from ..ui.asking import AskingStripOperator
+from ..ui.context import the_strip, working_scene
 from .latents import Floats, floats_of
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bpy.types import Panel
 
-from ..setup.server_panel import ServerPanel
-from .latent import LatentPanel, TransformPanel
-from .library import GeneratorsPanel, LANTERN_UL_generators
-from .parts import Content
-from .picture import DrawingPanel, ShadowPanel
-from .strip import StripPanel
-from .training import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
+from .drawing.panels import DrawingPanel, ShadowPanel
+from .library.panels import GeneratorsPanel, LANTERN_UL_generators
+from .setup.server_panel import ServerPanel
+from .shot.latent_panel import LatentPanel, TransformPanel
+from .shot.strip_panel import StripPanel
+from .training.panels import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
+from .ui.parts import Content
 
 CONTENTS: tuple[type[Content], ...] = (
     StripPanel,

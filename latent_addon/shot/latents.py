@@ -17,8 +17,8 @@ from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import LATENT, settings_of
 from ..session.describing import generator_of
 from ..session.session import session
-from .asking import AskingStripOperator
-from .context import StripOperator, the_strip, working_scene
+from ..ui.asking import AskingStripOperator
+from ..ui.context import StripOperator, the_strip, working_scene
 
 Floats = NDArray[np.float64]
 SPACES = ("Z", "W", "W+")

@@ -12,7 +12,7 @@ from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
 from ..server.client import ServerState
 from ..session.session import session
-from .context import StripOperator, current_strip, the_strip, working_scene
+from ..ui.context import StripOperator, current_strip, the_strip, working_scene
 
 MARROW = {
     "shadow_threshold": 50.0,

@@ -5,7 +5,7 @@ from bpy.types import Context
 
 from ..scene import curves
 from ..session.session import session
-from .context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator, the_strip, working_scene
 
 
 class LANTERN_OT_insert_latent_key(StripOperator):

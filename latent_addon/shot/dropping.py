@@ -8,11 +8,11 @@ from bpy.types import Context, FileHandler
 
 from ..core.frame_request import GeneratorFacts
 from ..session.session import session
-from .asking import AskingOperator
-from .context import current_strip, working_scene
+from ..ui.asking import AskingOperator
+from ..ui.context import current_strip, working_scene
+from .adding import add_strip
 from .generators import SUFFIXES
 from .latents import choose_generator
-from .strip import add_strip
 
 
 class LANTERN_OT_drop_generator(AskingOperator):

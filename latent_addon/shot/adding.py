@@ -10,8 +10,8 @@ from ..core.frame_request import GeneratorFacts
 from ..scene import strip, versions
 from ..scene.properties import settings_of
 from ..session.session import session
-from .asking import AskingOperator
-from .context import working_scene
+from ..ui.asking import AskingOperator
+from ..ui.context import working_scene
 from .generators import GeneratorBrowser
 from .latents import sample_z
 

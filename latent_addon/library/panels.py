@@ -6,11 +6,11 @@ from typing import Any
 
 from bpy.types import Context, UILayout, UIList
 
-from ..library import Card, library
-from ..operators.context import current_strip
 from ..preferences import preferences
-from ..scene.library_properties import LibraryRow, library_rows
-from .parts import Content, draw_message, wrapped
+from ..ui.context import current_strip
+from ..ui.parts import Content, draw_message, wrapped
+from .library import Card, library
+from .properties import LibraryRow, library_rows
 
 
 class LANTERN_UL_generators(UIList):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bpy.types import Context
 
-from ..operators.context import current_strip, the_strip, working_scene
 from ..scene import drawing, output
 from ..scene.properties import settings_of
-from .parts import Content
+from ..ui.context import current_strip, the_strip, working_scene
+from ..ui.parts import Content
 
 
 class ShadowPanel(Content):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bpy.types import Context, ImageStrip
 
-from ..operators.context import current_strip
 from ..scene.properties import LatentStripSettings, settings_of
 from ..server.client import ServerState
 from ..session.session import session
 from ..setup.panels import draw_inference_in_tab
-from .parts import Content, draw_problem, wrapped
+from ..ui.context import current_strip
+from ..ui.parts import Content, draw_problem, wrapped
 
 
 class StripPanel(Content):

@@ -15,17 +15,17 @@ from typing import Any
 import bpy
 import bpy.utils.previews
 
-from ..lantern_protocol.job_folder import ask_to_stop, is_running
-from .jobs.commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
-from .jobs.found import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
-from .jobs.process import TrainingProcess
-from .jobs.watch import Look, TrainingWatch
-from .preferences import preferences
-from .scene.training_properties import training_rows
-from .server.launch import module_command
-from .server.sentences import not_startable
-from .session.runtime import SERVER_ROOT, inference
-from .session.session import session
+from ...lantern_protocol.job_folder import ask_to_stop, is_running
+from ..jobs.commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
+from ..jobs.found import DATA_SETS, LOG_FILE, RUNS, UNFINISHED, JobState, TrainingJob, holds_nothing
+from ..jobs.process import TrainingProcess
+from ..jobs.watch import Look, TrainingWatch
+from ..preferences import preferences
+from ..server.launch import module_command
+from ..server.sentences import not_startable
+from ..session.runtime import SERVER_ROOT, inference
+from ..session.session import session
+from .properties import training_rows
 
 _SEEN = 5.0
 """Seconds after the panel was last drawn in which it counts as open."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from bpy.types import Context, ImageStrip, UILayout
 
-from ..operators.context import current_strip, the_strip
 from ..scene import keying
 from ..scene.properties import LatentStripSettings, settings_of
 from ..session.session import session
-from .parts import Content, draw_message, heading
+from ..ui.context import current_strip, the_strip
+from ..ui.parts import Content, draw_message, heading
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems

@@ -13,7 +13,7 @@ from bpy_extras.io_utils import ExportHelper
 from ..scene import drawing, output, strip
 from ..scene.properties import settings_of
 from ..session.session import session
-from .context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator, the_strip, working_scene
 
 
 class LANTERN_OT_set_up_drawing(StripOperator):

@@ -12,10 +12,10 @@ from typing import Any
 
 import bpy.utils.previews
 
-from ..lantern_protocol.errors import readable
-from .scene.library_properties import library_rows
-from .session.describing import facts_of
-from .session.session import session
+from ...lantern_protocol.errors import readable
+from ..session.describing import facts_of
+from ..session.session import session
+from .properties import library_rows
 
 
 @dataclass(slots=True)

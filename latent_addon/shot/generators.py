@@ -13,8 +13,8 @@ from ..core.frame_request import GeneratorFacts
 from ..scene import keying
 from ..scene.properties import settings_of
 from ..session.session import session
-from .asking import AskingStripOperator
-from .context import StripOperator, current_strip, the_strip, working_scene
+from ..ui.asking import AskingStripOperator
+from ..ui.context import StripOperator, current_strip, the_strip, working_scene
 from .latents import choose_generator
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")

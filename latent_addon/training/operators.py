@@ -14,14 +14,14 @@ from ..jobs.commands import DataSetOrder, TrainingOrder, check_size, folder_name
 from ..jobs.found import TrainingJob
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import film_of, has_pictures, pictures_of
-from ..scene.training_properties import TrainingForm, training_form, training_rows
 from ..session.runtime import SERVER_ROOT
 from ..session.session import session
-from ..training import training
-from .asking import AskingOperator
-from .context import current_strip, the_strip, working_scene
-from .latents import choose_generator
-from .strip import add_strip
+from ..shot.adding import add_strip
+from ..shot.latents import choose_generator
+from ..ui.asking import AskingOperator
+from ..ui.context import current_strip, the_strip, working_scene
+from .properties import TrainingForm, training_form, training_rows
+from .training import training
 
 BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner"
 """The snapshots of the generator that comes with the extension, for trainings that go on from it."""
