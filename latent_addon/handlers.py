@@ -10,7 +10,7 @@ from bpy.app.handlers import persistent
 
 from .library.library import library
 from .scene import changes, curves, drawing
-from .session.runtime import inference
+from .session.runtime import runtime
 from .session.saving import saving
 from .session.session import session
 from .training.training import training
@@ -33,12 +33,12 @@ def timer() -> float:
         session.client.log.append(traceback.format_exc())
         training.problem = "Something in the Lantern itself went wrong. Its log, in the Server panel, has the details."
     try:
-        if inference.tick():
+        if runtime.tick():
             session.inference_changed()
             training.inference_changed()
     except Exception:
         session.client.log.append(traceback.format_exc())
-        inference.close()
+        runtime.close()
     return _SOON if session.working else _LATER
 
 
@@ -136,4 +136,4 @@ def unregister() -> None:
         if handler in handlers:
             handlers.remove(handler)
     session.shut_down()
-    inference.close()
+    runtime.close()

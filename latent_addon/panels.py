@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bpy.types import Panel
 
-from .drawing.panels import DrawingPanel, ShadowPanel
+from .drawing.panels import DrawingPanel
 from .library.panels import GeneratorsPanel, LANTERN_UL_generators
 from .setup.server_panel import ServerPanel
 from .shot.latent_panel import LatentPanel, TransformPanel
+from .shot.shadow_panel import ShadowPanel
 from .shot.strip_panel import StripPanel
 from .training.panels import LANTERN_UL_trainings, PicturesPanel, StartTrainingPanel, TrainingPanel, TrainingsPanel
 from .ui.parts import Content
@@ -49,4 +50,4 @@ def _name(prefix: str, content: type) -> str:
     return f"LANTERN_PT_{prefix}_{content.__name__.removesuffix('Panel').lower()}"
 
 
-CLASSES = (LANTERN_UL_generators, LANTERN_UL_trainings, *_in_both_editors())
+BLENDER_CLASSES = (LANTERN_UL_generators, LANTERN_UL_trainings, *_in_both_editors())

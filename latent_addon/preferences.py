@@ -52,10 +52,8 @@ class LibraryFolder(PropertyGroup):
     )
 
 
-class LanternPreferences(AddonPreferences):
-    """Shown under Edit > Preferences > Add-ons > Latent Lantern."""
-
-    bl_idname = ROOT_PACKAGE
+class PreferencesProperties:
+    """The properties of the preferences. `setup.preferences_panel` has the class that Blender gets."""
 
     server_python: StringProperty(
         name="Own Python",
@@ -126,28 +124,7 @@ class LanternPreferences(AddonPreferences):
         """Where data sets and trainings are kept, as an absolute path; it need not be there."""
         return Path(os.path.abspath(bpy.path.abspath(self.training_folder or DEFAULT_TRAINING_FOLDER)))
 
-    def draw(self, context: Context) -> None:
-        """Draw the preferences."""
-        from .setup.panels import draw_inference  # which reads the preferences
 
-        layout = self.layout
-        layout.use_property_split = True
-        draw_inference(layout, context)
-        layout.prop(self, "frame_folder")
-        layout.prop(self, "budget")
-        layout.prop(self, "make_automatically")
-        layout.prop(self, "training_folder")
-        layout.prop(self, "keep_training")
-        header = layout.row()
-        header.label(text="Folders with Generators")
-        header.operator("lantern.add_library_folder", text="", icon="ADD")
-        for i, folder in enumerate(self.library_folders):
-            row = layout.row(align=True)
-            row.use_property_split = False
-            row.prop(folder, "path", text="")
-            row.operator("lantern.remove_library_folder", text="", icon="X").index = i
-
-
-def preferences() -> LanternPreferences:
+def preferences() -> PreferencesProperties:
     """The add-on's preferences."""
     return bpy.context.preferences.addons[ROOT_PACKAGE].preferences

@@ -3,20 +3,21 @@
 import bpy
 
 from . import handlers, panels
-from .drawing import operators as drawing
+from .drawing import operators as drawing_operators
 from .library import library
 from .library import operators as library_operators
 from .library import properties as library_properties
-from .preferences import LanternPreferences, LibraryFolder
+from .preferences import LibraryFolder
 from .scene import generator_properties, properties
-from .setup import operators as inference_operators
-from .shot import adding as strip
-from .shot import classes, dropping, frames, generators, importing, keys, latents
+from .setup import operators as setup_operators
+from .setup import server_operators
+from .setup.preferences_panel import LanternPreferences
+from .shot import adding, classes, dropping, frames, generators, importing, keys, latents
 from .training import operators as training_operators
 from .training import properties as training_properties
 from .training import training
 
-CLASSES = (
+BLENDER_CLASSES = (
     LibraryFolder,
     LanternPreferences,
     library_properties.LibraryRow,
@@ -26,25 +27,26 @@ CLASSES = (
     training_properties.TrainingRows,
     generator_properties.LatentSnapshot,
     properties.LatentStripSettings,
-    *strip.CLASSES,
-    *generators.CLASSES,
-    *latents.CLASSES,
-    *importing.CLASSES,
-    *classes.CLASSES,
-    *dropping.CLASSES,
-    *library_operators.CLASSES,
-    *training_operators.CLASSES,
-    *inference_operators.CLASSES,
-    *keys.CLASSES,
-    *frames.CLASSES,
-    *drawing.CLASSES,
-    *panels.CLASSES,
+    *adding.BLENDER_CLASSES,
+    *generators.BLENDER_CLASSES,
+    *latents.BLENDER_CLASSES,
+    *importing.BLENDER_CLASSES,
+    *classes.BLENDER_CLASSES,
+    *dropping.BLENDER_CLASSES,
+    *library_operators.BLENDER_CLASSES,
+    *training_operators.BLENDER_CLASSES,
+    *setup_operators.BLENDER_CLASSES,
+    *server_operators.BLENDER_CLASSES,
+    *keys.BLENDER_CLASSES,
+    *frames.BLENDER_CLASSES,
+    *drawing_operators.BLENDER_CLASSES,
+    *panels.BLENDER_CLASSES,
 )
 
 
 def register() -> None:
     """Register the extension."""
-    for cls in CLASSES:
+    for cls in BLENDER_CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
     library_properties.register()
@@ -62,5 +64,5 @@ def unregister() -> None:
     training_properties.unregister()
     library_properties.unregister()
     properties.unregister()
-    for cls in reversed(CLASSES):
+    for cls in reversed(BLENDER_CLASSES):
         bpy.utils.unregister_class(cls)

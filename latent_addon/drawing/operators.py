@@ -11,9 +11,10 @@ from bpy.types import Context, Event
 from bpy_extras.io_utils import ExportHelper
 
 from ..scene import drawing, output, strip
+from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.session import session
-from ..ui.context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator
 
 
 class LANTERN_OT_set_up_drawing(StripOperator):
@@ -111,4 +112,4 @@ def ranges(frames: list[int]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
-CLASSES = (LANTERN_OT_set_up_drawing, LANTERN_OT_make_output_scene, LANTERN_OT_render_composite)
+BLENDER_CLASSES = (LANTERN_OT_set_up_drawing, LANTERN_OT_make_output_scene, LANTERN_OT_render_composite)

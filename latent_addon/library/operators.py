@@ -85,7 +85,7 @@ class LANTERN_OT_remove_library_folder(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (
+BLENDER_CLASSES = (
     LANTERN_OT_refresh_library,
     LANTERN_OT_copy_sha256,
     LANTERN_OT_add_library_folder,

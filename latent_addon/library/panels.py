@@ -7,7 +7,7 @@ from typing import Any
 from bpy.types import Context, UILayout, UIList
 
 from ..preferences import preferences
-from ..ui.context import current_strip
+from ..scene.context import current_strip
 from ..ui.parts import Content, draw_message, wrapped
 from .library import Card, library
 from .properties import LibraryRow, library_rows

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import bpy
 from bpy.types import ImageStrip, Scene
@@ -21,9 +20,7 @@ from ..scene import changes, curves, strip, versions
 from ..scene.properties import settings_of
 from . import planning
 from .planning import Changed, PlanError, StripKey
-
-if TYPE_CHECKING:
-    from .plans import Plans, StripState
+from .strip_state import StripPlans, StripState
 
 _NUMBERS = 1 << 17
 """Components that are evaluated before a pass may be interrupted: a few milliseconds."""
@@ -35,7 +32,7 @@ _COVERED = 1024
 class PlanPass:
     """A pass under way. `work` does some of it; everything is done when that returns True."""
 
-    def __init__(self, plans: Plans, keys: list[StripKey]):
+    def __init__(self, plans: StripPlans, keys: list[StripKey]):
         self._plans = plans
         self._keys = keys
         self._end = 0.0

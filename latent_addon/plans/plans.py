@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import bpy
@@ -13,59 +12,15 @@ from bpy.types import ImageStrip, Scene
 
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import FrameStore
-from ..core.recipe import Recipe
 from ..scene import changes, drawing, strip, versions
 from ..scene.frame_folder import FrameFolder
 from ..scene.properties import settings_of
-from . import planning
 from .plan_pass import PlanPass
 from .planning import StripKey
+from .strip_state import StripState
 
 _MANY = 2048
 """Elements that are pointed at pictures at once."""
-
-
-@dataclass(slots=True)
-class StripState:
-    """What is known of one strip."""
-
-    plan: FramePlan | None = None
-    recipe: Recipe | None = None
-    """What the plan is made from."""
-    problem: str = ""
-    """Why it cannot be planned, for a person."""
-    placeholder: str = ""
-    partial_keys: int = 0
-    """Frames with keys of some components only, which the great circle passes over."""
-    kept: set[int] = field(default_factory=set)
-    """Numbers of elements that still show what an edit has overtaken, because someone was looking there."""
-
-    def adopt(self, recipe: Recipe) -> bool:
-        """Plan by this recipe; return whether the plan is another one than before. What has not changed is kept."""
-        self.partial_keys = recipe.whole.partial if recipe.whole is not None else 0
-        old, before = self.plan, self.recipe
-        if old is None or before is None:
-            self.plan, self.recipe = FramePlan(recipe), recipe
-            return True
-        first = recipe.start - recipe.origin
-        shift = first - (before.start - before.origin)
-        span = recipe.changed_since(before)
-        if span is None and not shift and (recipe.start, recipe.end) == (before.start, before.end):
-            return False
-        if span is not None:
-            span = (span[0] - first, span[1] - first)
-        self.plan, self.recipe = FramePlan.after(recipe, old, shift, span), recipe
-        return True
-
-    @property
-    def first(self) -> int:
-        """Number of the element that shows the plan's first frame."""
-        return self.recipe.start - self.recipe.origin if self.recipe else 0
-
-    def fits(self, image_strip: ImageStrip) -> bool:
-        """Whether the strip still shows the frames that are planned."""
-        recipe = self.recipe
-        return recipe is not None and planning.extent(image_strip) == (recipe.start, recipe.end, recipe.origin)
 
 
 class Plans:

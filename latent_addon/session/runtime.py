@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import bpy
 
@@ -40,13 +41,28 @@ _PROGRESS = 0.4
 """Seconds between two changes that are progress alone: each has the editors drawn again."""
 
 
-class Inference:
+class User(Protocol):
+    """Something that may run on the Python of inference."""
+
+    @property
+    def working(self) -> bool:
+        """Whether it is at work, as far as is known. Cheap enough for a button that is drawn."""
+        ...
+
+    def at_work(self) -> Path | None:
+        """The folder in which it is at work, None where it is not. Reads the disk: for a click."""
+        ...
+
+
+class Runtime:
     """The environment and the own Python. One for each Blender; for the main thread only.
 
-    plan: what a set-up would do, while the user is asked about it.
+    plan: what a set-up would do, while the user is asked about it. users: what runs on the Python, such as trainings, and
+    would fail if it were replaced. They add themselves: this room does not know them.
     """
 
     def __init__(self) -> None:
+        self.users: list[User] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -238,5 +254,5 @@ def _path(text: str) -> Path | None:
     return Path(os.path.abspath(bpy.path.abspath(text))) if text.strip() else None
 
 
-inference = Inference()
+runtime = Runtime()
 """What this Blender's server and trainings run on."""

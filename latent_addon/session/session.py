@@ -29,7 +29,7 @@ from ..server.client import InferenceClient, ServerState
 from ..server.launch import server_command
 from .describing import facts_of, location_of
 from .feeding import Feeder
-from .runtime import SERVER_ROOT, inference
+from .runtime import SERVER_ROOT, runtime
 
 GIGABYTE = 1e9
 
@@ -242,14 +242,14 @@ class Session:
         """Start the server unless it runs. A Python that cannot be is a problem shown in the panel."""
         if self.client.state in (ServerState.STARTING, ServerState.READY):
             return
-        if inference.problem:
-            inference.look()  # another Blender may have set it up
-        if inference.problem:
-            self.halt(inference.problem)
+        if runtime.problem:
+            runtime.look()  # another Blender may have set it up
+        if runtime.problem:
+            self.halt(runtime.problem)
             self.without_python = True
             return
         self._was_ready = self.without_python = False
-        self.client.start(*server_command(inference.python, SERVER_ROOT))
+        self.client.start(*server_command(runtime.python, SERVER_ROOT))
 
     def leave_python(self) -> None:
         """What inference runs on is about to change: end the server that uses it, before its files go."""
@@ -258,7 +258,7 @@ class Session:
 
     def inference_changed(self) -> None:
         """What inference runs on has changed: go on with what had to wait for that."""
-        if self.without_python and not (inference.problem or self.client.unfit or self.client.other_version):
+        if self.without_python and not (runtime.problem or self.client.unfit or self.client.other_version):
             self.without_python = False
             if self.armed:
                 self.arm()

@@ -8,9 +8,8 @@ from bpy_extras.io_utils import ImportHelper
 from ..environments.installation import SetupState
 from ..preferences import preferences
 from ..server.launch import python_of_folder
-from ..session.runtime import inference
+from ..session.runtime import runtime
 from ..session.session import session
-from ..training.training import training
 from .reloading import reload_soon
 
 TIMEOUT = 4 * 3600.0
@@ -22,11 +21,11 @@ class SetUpOperator(Operator):
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
-        if inference.own:
+        if runtime.own:
             cls.poll_message_set("Your own Python is used. Clear it first")
-        elif inference.changing:
+        elif runtime.changing:
             cls.poll_message_set("It is being changed already")
-        elif training.working:
+        elif any(user.working for user in runtime.users):
             cls.poll_message_set("A training uses it. Stop the training first")
         else:
             return True
@@ -34,7 +33,7 @@ class SetUpOperator(Operator):
 
     def _unused(self) -> bool:
         """End the server; False, with an error, where a training goes on, which another Blender may have started."""
-        folder = training.at_work()
+        folder = next(filter(None, (user.at_work() for user in runtime.users)), None)
         if folder is not None:
             self.report(
                 {"ERROR"}, f"Something is at work in {folder}, and may need what would be replaced. Stop it first."
@@ -45,14 +44,14 @@ class SetUpOperator(Operator):
 
     def _finish(self) -> set[str]:
         """Wait for what was begun, in Blender without a window; say how it ended."""
-        done = inference.wait(TIMEOUT, print)
+        done = runtime.wait(TIMEOUT, print)
         session.inference_changed()
-        status = inference.status
+        status = runtime.status
         if not done:
-            inference.cancel()
+            runtime.cancel()
             self.report({"ERROR"}, "The set-up takes too long and was cancelled.")
         elif status.state is not SetupState.READY:
-            self.report({"ERROR"}, status.message or inference.problem)
+            self.report({"ERROR"}, status.message or runtime.problem)
         elif status.message:
             self.report({"ERROR"}, status.message)
         else:
@@ -68,20 +67,20 @@ class LANTERN_OT_set_up_inference(SetUpOperator):
     bl_label = "Set Up Inference"
 
     def invoke(self, _context: Context, _event: Event) -> set[str]:
-        inference.ask()
+        runtime.ask()
         return {"FINISHED"}
 
     def execute(self, _context: Context) -> set[str]:
-        inference.ask()
-        inference.wait(TIMEOUT)
-        if inference.hindrance:
-            self.report({"ERROR"}, inference.hindrance)
-            inference.cancel()
+        runtime.ask()
+        runtime.wait(TIMEOUT)
+        if runtime.hindrance:
+            self.report({"ERROR"}, runtime.hindrance)
+            runtime.cancel()
             return {"CANCELLED"}
         if not self._unused():
-            inference.cancel()
+            runtime.cancel()
             return {"CANCELLED"}
-        inference.install()
+        runtime.install()
         return self._finish()
 
 
@@ -95,15 +94,15 @@ class LANTERN_OT_install_inference(SetUpOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        if inference.hindrance:
-            cls.poll_message_set(inference.hindrance.rstrip("."))
+        if runtime.hindrance:
+            cls.poll_message_set(runtime.hindrance.rstrip("."))
             return False
         return True
 
     def invoke(self, _context: Context, _event: Event | None) -> set[str]:
         if not self._unused():
             return {"CANCELLED"}
-        inference.install()
+        runtime.install()
         return {"FINISHED"}
 
     def execute(self, context: Context) -> set[str]:
@@ -118,14 +117,14 @@ class LANTERN_OT_cancel_set_up(Operator):
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
-        status = inference.status
-        if inference.planning or inference.plan or (status.state is SetupState.INSTALLING and not status.elsewhere):
+        status = runtime.status
+        if runtime.planning or runtime.plan or (status.state is SetupState.INSTALLING and not status.elsewhere):
             return True
         cls.poll_message_set("Nothing is being set up here")
         return False
 
     def execute(self, _context: Context) -> set[str]:
-        inference.cancel()
+        runtime.cancel()
         return {"FINISHED"}
 
 
@@ -139,7 +138,7 @@ class LANTERN_OT_remove_inference(SetUpOperator):
     def poll(cls, context: Context) -> bool:
         if not super().poll(context):
             return False
-        status = inference.status
+        status = runtime.status
         if status.state is SetupState.NOT_SET_UP and not status.leftovers:
             cls.poll_message_set("Nothing is set up")
             return False
@@ -157,11 +156,11 @@ class LANTERN_OT_remove_inference(SetUpOperator):
     def execute(self, _context: Context) -> set[str]:
         if not self._unused():
             return {"CANCELLED"}
-        inference.remove()
+        runtime.remove()
         if bpy.app.background:
-            inference.wait(TIMEOUT)
-            if inference.status.state is not SetupState.NOT_SET_UP:
-                self.report({"ERROR"}, inference.status.message or inference.problem)
+            runtime.wait(TIMEOUT)
+            if runtime.status.state is not SetupState.NOT_SET_UP:
+                self.report({"ERROR"}, runtime.status.message or runtime.problem)
                 return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -184,7 +183,7 @@ class LANTERN_OT_copy_set_up_log(Operator):
     bl_label = "Copy Log"
 
     def execute(self, context: Context) -> set[str]:
-        log = list(inference.setup.log)
+        log = list(runtime.setup.log)
         context.window_manager.clipboard = "\n".join(log)
         self.report({"INFO"}, f"{len(log)} lines copied")
         return {"FINISHED"}
@@ -211,17 +210,17 @@ class TryingOperator(Operator):
     """An operator that tries the user's own Python."""
 
     def _try(self) -> set[str]:
-        problem = inference.problem
+        problem = runtime.problem
         if not problem:
-            inference.check_own()
+            runtime.check_own()
             if not bpy.app.background:
                 return {"FINISHED"}
-            inference.wait(TIMEOUT)
-            problem = inference.checked.problem if inference.checked else "The Python was not tried."
+            runtime.wait(TIMEOUT)
+            problem = runtime.checked.problem if runtime.checked else "The Python was not tried."
         if problem:
             self.report({"ERROR"}, problem)
             return {"CANCELLED"}
-        checked = inference.checked
+        checked = runtime.checked
         self.report(
             {"INFO"}, f"It can be used: {checked.device_name}, PyTorch {checked.torch}, Python {checked.version}"
         )
@@ -239,7 +238,7 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
-        if inference.changing:
+        if runtime.changing:
             cls.poll_message_set("Inference is being set up. Cancel that first")
             return False
         return True
@@ -260,10 +259,10 @@ class LANTERN_OT_try_own_python(TryingOperator):
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
-        if not inference.own:
+        if not runtime.own:
             cls.poll_message_set("No Python of your own is chosen")
             return False
-        if inference.checking:
+        if runtime.checking:
             cls.poll_message_set("It is being tried")
             return False
         return True
@@ -285,7 +284,7 @@ class LANTERN_OT_stop_using_own_python(Operator):
         return {"FINISHED"}
 
 
-CLASSES = (
+BLENDER_CLASSES = (
     LANTERN_OT_set_up_inference,
     LANTERN_OT_install_inference,
     LANTERN_OT_cancel_set_up,

@@ -9,7 +9,7 @@ from bpy.types import Context, UILayout
 
 from ..environments.installation import SetupPlan, SetupState, SetupStatus
 from ..preferences import ROOT_PACKAGE, preferences
-from ..session.runtime import inference
+from ..session.runtime import runtime
 from ..session.session import session
 from ..ui.parts import draw_facts, draw_message, wrapped
 
@@ -28,11 +28,11 @@ _FACTS = 0.22
 
 def draw_inference(layout: UILayout, context: Context) -> None:
     """Draw the box in the preferences: how things stand, the next thing to do, choices, the log."""
-    inference.seen()
+    runtime.seen()
     box = layout.box()
     column = box.column()
     column.use_property_split = False
-    if inference.own:
+    if runtime.own:
         _draw_own(column, context)
     else:
         _draw_state(column, context, in_tab=False)
@@ -51,9 +51,9 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
         _draw_text(column, context, session.client.message)
         column.operator("lantern.reload_extension", icon="FILE_REFRESH")
         return True
-    if inference.own or not (inference.problem or _unfit() or inference.planning or inference.plan):
+    if runtime.own or not (runtime.problem or _unfit() or runtime.planning or runtime.plan):
         return False
-    inference.seen()
+    runtime.seen()
     column = layout.box().column()
     _draw_state(column, context, in_tab=True)
     column.operator("preferences.addon_show", text="Details", icon="PREFERENCES").module = ROOT_PACKAGE
@@ -64,16 +64,16 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
 
 
 def _draw_state(column: UILayout, context: Context, in_tab: bool) -> None:
-    status = inference.status
+    status = runtime.status
     if status.state is SetupState.INSTALLING:
         _draw_installing(column, context, status)
     elif status.state is SetupState.REMOVING:
         _title(column, "being removed ...", "SORTTIME")
-    elif inference.planning:
+    elif runtime.planning:
         _title(column, "looking at this machine ...", "SORTTIME")
         column.operator("lantern.cancel_set_up", text="Cancel", icon="X")
-    elif inference.plan is not None:
-        _draw_plan(column, context, inference.plan, in_tab)
+    elif runtime.plan is not None:
+        _draw_plan(column, context, runtime.plan, in_tab)
     elif status.state is SetupState.READY and not _unfit():
         _draw_ready(column, context, status)
     elif status.state is SetupState.NOT_SET_UP and not _unfit():
@@ -126,8 +126,8 @@ def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, in_tab: bool
         _draw_text(column, context, f"PyTorch for {plan.build.name}: about {get}{size_text(plan.disk)} on disk.")
     else:
         draw_facts(column, context, _facts_of(plan), _FACTS)
-    if inference.hindrance:
-        draw_message(column, context, inference.hindrance)
+    if runtime.hindrance:
+        draw_message(column, context, runtime.hindrance)
         if not plan.problem:
             column.operator("lantern.show_network_settings", icon="PREFERENCES")
     pair = column.column(align=True) if in_tab else column.row(align=True)
@@ -146,7 +146,7 @@ def _facts_of(plan: SetupPlan) -> list[tuple[str, str]]:
     else:
         facts.append(("From", plan.source[:1].upper() + plan.source[1:]))
     facts.append(("On Disk", f"About {size_text(plan.disk)}; {size_text(plan.free)} are free"))
-    facts.append(("Folder", _short(inference.setup.folder)))
+    facts.append(("Folder", _short(runtime.setup.folder)))
     return facts
 
 
@@ -158,7 +158,7 @@ def _draw_ready(column: UILayout, context: Context, status: SetupStatus) -> None
         ("PyTorch", f"{status.torch} ({status.build})"),
         ("Python", status.base),
         ("On Disk", f"{size_text(status.size)}; {size_text(status.free)} are free"),
-        ("Folder", _short(inference.setup.folder)),
+        ("Folder", _short(runtime.setup.folder)),
     ]
     draw_facts(column, context, facts, _FACTS)
     row = column.row(align=True)
@@ -170,11 +170,11 @@ def _draw_ready(column: UILayout, context: Context, status: SetupStatus) -> None
 
 
 def _draw_own(column: UILayout, context: Context) -> None:
-    problem, checked = inference.problem, inference.checked
+    problem, checked = runtime.problem, runtime.checked
     if problem:
         _title(column, "your own Python cannot be used", "ERROR")
         _draw_text(column, context, problem)
-    elif inference.checking:
+    elif runtime.checking:
         _title(column, "trying your own Python ...", "SORTTIME")
     elif checked is None:
         _title(column, "your own Python, not tried yet", "QUESTION")
@@ -204,18 +204,18 @@ def _draw_choices(column: UILayout, context: Context) -> None:
     inner = column.column()
     inner.use_property_split = True
     inner.use_property_decorate = False
-    inner.enabled = not inference.changing
+    inner.enabled = not runtime.changing
     inner.prop(chosen, "setup_build")
     inner.prop(chosen, "setup_python")
     inner.prop(chosen, "wheels_folder")
-    if inference.plan is not None:
-        passed_over = [("Not Taken" if i == 0 else "", text) for i, text in enumerate(inference.plan.passed_over)]
+    if runtime.plan is not None:
+        passed_over = [("Not Taken" if i == 0 else "", text) for i, text in enumerate(runtime.plan.passed_over)]
         draw_facts(column, context, passed_over, _FACTS)
     column.operator("lantern.use_own_python", icon="FILE_SCRIPT")
 
 
 def _draw_log(column: UILayout, context: Context) -> None:
-    log = inference.setup.log
+    log = runtime.setup.log
     if not log or not _fold(column, "show_setup_log"):
         return
     box = column.box().column(align=True)

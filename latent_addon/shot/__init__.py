@@ -1,1 +1,1 @@
-"""Thin operators: read the context, call scene and session, report."""
+"""What an animator does with a strip: its generator, its latent and keys, its frames, its shadow."""

@@ -4,19 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from bpy.props import IntProperty, StringProperty
-from bpy.types import Context, ImageStrip
+from bpy.types import Context
 
 from ..core.frame_request import GeneratorFacts
-from ..scene import strip, versions
-from ..scene.properties import settings_of
+from ..session.adding import LENGTH, add_strip
 from ..session.session import session
 from ..ui.asking import AskingOperator
-from ..ui.context import working_scene
 from .generators import GeneratorBrowser
-from .latents import sample_z
-
-LENGTH = 96
-"""Frames of a new strip."""
 
 
 class LANTERN_OT_add_latent_strip(AskingOperator):
@@ -58,23 +52,4 @@ class LANTERN_OT_add_strip_from_file(GeneratorBrowser, AskingOperator):
         return {"FINISHED"}
 
 
-def add_strip(context: Context, path: str, facts: GeneratorFacts, length: int = LENGTH, seed: int = 0) -> ImageStrip:
-    """Add a strip of `length` frames at the playhead, whose generator at `path` the server has described."""
-    scene = working_scene(context)
-    session.find_folder()  # where the file is now
-    added = strip.add_latent_strip(
-        scene,
-        facts,
-        path,
-        sample_z(seed, facts.latent_shape("Z")),
-        session.plans.folder.directory,
-        session.plans.store.placeholder(facts.width, facts.height),
-        start=scene.frame_current,
-        length=length,
-    )
-    settings_of(added).seed = seed
-    versions.show_in_sequencer(context, scene)
-    return added
-
-
-CLASSES = (LANTERN_OT_add_latent_strip, LANTERN_OT_add_strip_from_file)
+BLENDER_CLASSES = (LANTERN_OT_add_latent_strip, LANTERN_OT_add_strip_from_file)

@@ -4,9 +4,10 @@ from bpy.props import IntProperty
 from bpy.types import Context, Event
 
 from ..scene import keying
+from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.session import session
-from ..ui.context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator
 
 
 class ClassOperator(StripOperator):
@@ -74,4 +75,4 @@ class LANTERN_OT_delete_class_key(ClassOperator):
         return {"FINISHED"}
 
 
-CLASSES = (LANTERN_OT_set_class, LANTERN_OT_insert_class_key, LANTERN_OT_delete_class_key)
+BLENDER_CLASSES = (LANTERN_OT_set_class, LANTERN_OT_insert_class_key, LANTERN_OT_delete_class_key)

@@ -7,12 +7,12 @@ from bpy.props import StringProperty
 from bpy.types import Context, FileHandler
 
 from ..core.frame_request import GeneratorFacts
+from ..scene.choosing import choose_generator
+from ..scene.context import current_strip, working_scene
+from ..session.adding import add_strip
 from ..session.session import session
 from ..ui.asking import AskingOperator
-from ..ui.context import current_strip, working_scene
-from .adding import add_strip
 from .generators import SUFFIXES
-from .latents import choose_generator
 
 
 class LANTERN_OT_drop_generator(AskingOperator):
@@ -69,4 +69,4 @@ class LANTERN_FH_latents(FileHandler):
         return _in_our_editors(context) and current_strip(context) is not None
 
 
-CLASSES = (LANTERN_OT_drop_generator, LANTERN_FH_generator, LANTERN_FH_latents)
+BLENDER_CLASSES = (LANTERN_OT_drop_generator, LANTERN_FH_generator, LANTERN_FH_latents)

@@ -1,4 +1,4 @@
-"""Making frames, the server, and frames for other programs."""
+"""Making frames, and frames for other programs."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from bpy.types import Context, Event, Operator
 from bpy_extras.io_utils import ExportHelper
 
 from ...lantern_protocol.sequence_file import SUFFIX, SequenceFileError
+from ..scene.context import current_strip, the_strip, working_scene
 from ..scene.properties import settings_of
 from ..scene.sequence import sequence_of
-from ..server.client import ServerState
 from ..session.session import session
-from ..ui.context import StripOperator, current_strip, the_strip, working_scene
+from ..ui.context import StripOperator
 
 MARROW = {
     "shadow_threshold": 50.0,
@@ -79,68 +79,6 @@ class LANTERN_OT_shadow_preset(StripOperator):
         return {"FINISHED"}
 
 
-class LANTERN_OT_start_server(Operator):
-    """Start the inference server"""
-
-    bl_idname = "lantern.start_server"
-    bl_label = "Start Server"
-
-    def execute(self, _context: Context) -> set[str]:
-        session.arm()
-        session.start_server()
-        return {"CANCELLED"} if session.halted else {"FINISHED"}
-
-
-class LANTERN_OT_stop_server(Operator):
-    """Stop the inference server. It starts again with the next frame that is missing"""
-
-    bl_idname = "lantern.stop_server"
-    bl_label = "Stop Server"
-
-    @classmethod
-    def poll(cls, _context: Context) -> bool:
-        if session.client.state not in (ServerState.STARTING, ServerState.READY):
-            cls.poll_message_set("The server is not running")
-            return False
-        return True
-
-    def execute(self, _context: Context) -> set[str]:
-        if session.feeder.busy:
-            session.halt("Stopped. Press Make Frames to go on.")
-        session.client.dismiss()
-        return {"FINISHED"}
-
-
-class LANTERN_OT_release_device(Operator):
-    """Free the memory that generators take on the GPU; they are loaded again when frames are missing"""
-
-    bl_idname = "lantern.release_device"
-    bl_label = "Release GPU"
-
-    @classmethod
-    def poll(cls, _context: Context) -> bool:
-        if session.client.state is not ServerState.READY:
-            cls.poll_message_set("The server is not running")
-            return False
-        return True
-
-    def execute(self, _context: Context) -> set[str]:
-        session.ask("device/release", {}, lambda _: None, session.halt)
-        return {"FINISHED"}
-
-
-class LANTERN_OT_copy_log(Operator):
-    """Copy the server's log to the clipboard"""
-
-    bl_idname = "lantern.copy_log"
-    bl_label = "Copy Log"
-
-    def execute(self, context: Context) -> set[str]:
-        context.window_manager.clipboard = "\n".join(session.client.log)
-        self.report({"INFO"}, f"{len(session.client.log)} lines copied")
-        return {"FINISHED"}
-
-
 class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
     """Write the strip as a sequence file, from which the server renders numbered frames without Blender"""
 
@@ -167,13 +105,9 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
         return {"FINISHED"}
 
 
-CLASSES = (
+BLENDER_CLASSES = (
     LANTERN_OT_make_frames,
     LANTERN_OT_cancel,
     LANTERN_OT_shadow_preset,
-    LANTERN_OT_start_server,
-    LANTERN_OT_stop_server,
-    LANTERN_OT_release_device,
-    LANTERN_OT_copy_log,
     LANTERN_OT_export_sequence,
 )

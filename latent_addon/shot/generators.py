@@ -11,11 +11,12 @@ from bpy_extras.io_utils import ImportHelper
 
 from ..core.frame_request import GeneratorFacts
 from ..scene import keying
+from ..scene.choosing import choose_generator
+from ..scene.context import current_strip, the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
-from ..ui.context import StripOperator, current_strip, the_strip, working_scene
-from .latents import choose_generator
+from ..ui.context import StripOperator
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
 """What generators are kept in. What a file truly is, the server finds by its contents."""
@@ -151,7 +152,7 @@ class LANTERN_OT_choose_snapshot(SnapshotOperator):
         return {"FINISHED"}
 
 
-CLASSES = (
+BLENDER_CLASSES = (
     LANTERN_OT_choose_generator,
     LANTERN_OT_reload_generator,
     LANTERN_OT_step_snapshot,

@@ -9,12 +9,12 @@ from bpy.types import Context, Event
 from bpy_extras.io_utils import ImportHelper
 
 from ..scene import curves, strip
+from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.describing import generator_of
+from ..session.questions import Floats, floats_of
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
-from ..ui.context import the_strip, working_scene
-from .latents import Floats, floats_of
 
 
 class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
@@ -92,4 +92,4 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
         self.report({"INFO"}, text)
 
 
-CLASSES = (LANTERN_OT_import_latents,)
+BLENDER_CLASSES = (LANTERN_OT_import_latents,)

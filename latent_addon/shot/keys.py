@@ -4,8 +4,9 @@ from bpy.props import BoolProperty
 from bpy.types import Context
 
 from ..scene import curves
+from ..scene.context import the_strip, working_scene
 from ..session.session import session
-from ..ui.context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator
 
 
 class LANTERN_OT_insert_latent_key(StripOperator):
@@ -58,4 +59,4 @@ class LANTERN_OT_jump_to_latent_key(StripOperator):
         return {"FINISHED"}
 
 
-CLASSES = (LANTERN_OT_insert_latent_key, LANTERN_OT_delete_latent_key, LANTERN_OT_jump_to_latent_key)
+BLENDER_CLASSES = (LANTERN_OT_insert_latent_key, LANTERN_OT_delete_latent_key, LANTERN_OT_jump_to_latent_key)

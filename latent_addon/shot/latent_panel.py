@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from bpy.types import Context, ImageStrip, UILayout
 
 from ..scene import keying
+from ..scene.context import current_strip, the_strip
 from ..scene.properties import LatentStripSettings, settings_of
 from ..session.session import session
-from ..ui.context import current_strip, the_strip
 from ..ui.parts import Content, draw_message, heading
 
 if TYPE_CHECKING:

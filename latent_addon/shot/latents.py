@@ -1,33 +1,25 @@
 """The strip's latent: drawn from a seed, moved to another space, made anew, spread over a canvas."""
 
-import math
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from bpy.props import EnumProperty, IntProperty
-from bpy.types import Context, Event, ImageStrip, Scene
-from numpy.typing import NDArray
+from bpy.types import Context, Event, ImageStrip
 
-from ...lantern_protocol import vectors
-from ..core.frame_request import GeneratorFacts
+from ..core.latents import sample_z
 from ..scene import curves, keying, strip
+from ..scene.context import the_strip, working_scene
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import LATENT, settings_of
-from ..session.describing import generator_of
+from ..session.questions import Floats, ask_latent, ask_mapping
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
-from ..ui.context import StripOperator, the_strip, working_scene
+from ..ui.context import StripOperator
 
-Floats = NDArray[np.float64]
 SPACES = ("Z", "W", "W+")
 """From the space that pictures are sampled from to the one nearest to them."""
-
-
-def sample_z(seed: int, shape: Sequence[int]) -> list[float]:
-    """The z of a seed as everyone's tools draw it: numpy RandomState(seed).randn(1, z_dim); of a canvas, flattened."""
-    return np.random.RandomState(seed).randn(*shape).ravel().tolist()
 
 
 class LANTERN_OT_randomise(AskingStripOperator):
@@ -177,65 +169,4 @@ class LANTERN_OT_set_canvas(StripOperator):
         return {"FINISHED"}
 
 
-def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:
-    """Let the file or run at `path`, as the server has described it, make the strip's pictures.
-
-    A latent without keys that does not fit is drawn anew from the strip's seed. One with keys stays, whatever its
-    length: the panel says what can be done.
-    """
-    settings = settings_of(image_strip)
-    settings.choose(path, facts)
-    strip.fit_classes(image_strip)
-    fits = (settings.space == "Z" or facts.has_w) and (
-        len(curves.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))
-    )
-    if not fits and not curves.latent_key_frames(scene, image_strip):
-        settings.space = "Z"
-        strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
-
-
-def ask_latent(
-    image_strip: ImageStrip,
-    seed: int,
-    space: str,
-    answered: Callable[[list[float]], None],
-    failed: Callable[[str], None],
-) -> None:
-    """Ask for the latent of a seed in a space; in Z nobody has to be asked."""
-    settings = settings_of(image_strip)
-    z = sample_z(seed, settings.latent_shape("Z"))
-    if space == "Z":
-        answered(z)
-        return
-    repeats = settings.num_ws if space == "W+" else 1
-    scene = cast(Scene, image_strip.id_data)
-    classes = keying.classes_at(scene, image_strip, [scene.frame_current])
-    ask_mapping(image_strip, np.array([z]), classes, lambda w: answered(w[0].tolist() * repeats), failed)
-
-
-def ask_mapping(
-    image_strip: ImageStrip,
-    latents: Floats,
-    classes: Floats,
-    answered: Callable[[Floats], None],
-    failed: Callable[[str], None],
-) -> None:
-    """Ask for the w of each z (n, z_dim) with its class weights (n, C); `answered` takes an array (n, w_dim)."""
-    params = {"generator": generator_of(settings_of(image_strip)), "latents": _packed(latents)}
-    if classes.size:
-        params["classes"] = _packed(classes)
-    session.ask("latents/map", params, lambda answer: answered(floats_of(answer)), failed)
-
-
-def floats_of(answer: dict[str, Any]) -> Floats:
-    """The latents of an answer, float64, in the shape that the server gives."""
-    floats, shape = vectors.unpack_floats(answer.get("latents"))
-    return np.frombuffer(floats, np.float32).reshape(shape).astype(np.float64)
-
-
-def _packed(values: Floats) -> dict[str, Any]:
-    data = np.ascontiguousarray(values, np.float32)
-    return vectors.pack_floats(data.tobytes(), data.shape)
-
-
-CLASSES = (LANTERN_OT_randomise, LANTERN_OT_fit_latent, LANTERN_OT_set_space, LANTERN_OT_set_canvas)
+BLENDER_CLASSES = (LANTERN_OT_randomise, LANTERN_OT_fit_latent, LANTERN_OT_set_space, LANTERN_OT_set_canvas)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bpy.types import Context, ImageStrip
 
+from ..scene.context import current_strip
 from ..scene.properties import LatentStripSettings, settings_of
 from ..server.client import ServerState
 from ..session.session import session
 from ..setup.panels import draw_inference_in_tab
-from ..ui.context import current_strip
 from ..ui.parts import Content, draw_problem, wrapped
 
 

@@ -12,14 +12,14 @@ from bpy.types import Context, ImageStrip, Operator, Scene
 from ..core.frame_request import GeneratorFacts
 from ..jobs.commands import DataSetOrder, TrainingOrder, check_size, folder_name, write_paths
 from ..jobs.found import TrainingJob
+from ..scene.choosing import choose_generator
+from ..scene.context import current_strip, the_strip, working_scene
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import film_of, has_pictures, pictures_of
+from ..session.adding import add_strip
 from ..session.runtime import SERVER_ROOT
 from ..session.session import session
-from ..shot.adding import add_strip
-from ..shot.latents import choose_generator
 from ..ui.asking import AskingOperator
-from ..ui.context import current_strip, the_strip, working_scene
 from .properties import TrainingForm, training_form, training_rows
 from .training import training
 
@@ -315,7 +315,7 @@ def _refused(operator: Operator, problem: str) -> set[str]:
     return {"CANCELLED"}
 
 
-CLASSES = (
+BLENDER_CLASSES = (
     LANTERN_OT_make_data_set,
     LANTERN_OT_start_training,
     LANTERN_OT_stop_job,

@@ -9,10 +9,10 @@ from bpy.types import Context, UILayout, UIList
 from ..jobs.found import JobState, TrainingJob
 from ..jobs.words import facts_in_words, hint_of
 from ..preferences import ROOT_PACKAGE, preferences
+from ..scene.context import current_strip, working_scene
 from ..scene.properties import settings_of
 from ..scene.strip_pictures import has_pictures
 from ..setup.panels import draw_inference_in_tab
-from ..ui.context import current_strip, working_scene
 from ..ui.parts import Content, draw_message, draw_problem, heading, wrapped
 from .operators import chosen_run, default_name, selected_strip
 from .properties import OTHER_SIZE, TrainingForm, TrainingRow, training_form, training_rows

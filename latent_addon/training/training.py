@@ -23,7 +23,7 @@ from ..jobs.watch import Look, TrainingWatch
 from ..preferences import preferences
 from ..server.launch import module_command
 from ..server.sentences import not_startable
-from ..session.runtime import SERVER_ROOT, inference
+from ..session.runtime import SERVER_ROOT, runtime
 from ..session.session import session
 from .properties import training_rows
 
@@ -69,7 +69,7 @@ class Training:
 
     def inference_changed(self) -> None:
         """What inference runs on has changed: perhaps it stands in the way no more."""
-        if self.without_python and not inference.problem:
+        if self.without_python and not runtime.problem:
             self.without_python, self.problem = False, ""
 
     def tick(self) -> None:
@@ -184,11 +184,11 @@ class Training:
         self._looked = float("-inf")
 
     def _start(self, arguments: list[str], folder: Path) -> bool:
-        self.problem = inference.problem
+        self.problem = runtime.problem
         self.without_python = bool(self.problem)
         if self.problem:
             return False
-        python = inference.python
+        python = runtime.python
         try:
             folder.mkdir(parents=True, exist_ok=True)
             log = (folder / LOG_FILE).open("ab")
@@ -278,12 +278,14 @@ def register() -> None:
     """Make room for the pictures."""
     global _icons
     _icons = bpy.utils.previews.new()
+    runtime.users.append(training)
 
 
 def unregister() -> None:
     """Forget the pictures and the jobs; none of them is ended, unless the preferences say so."""
     global _icons
     training.close()
+    runtime.users.remove(training)
     bpy.utils.previews.remove(_icons)
     _icons = None
     _loaded.clear()

@@ -1,1 +1,1 @@
-"""Thin panels: draw what is known, compute nothing."""
+"""What operators and panels of all rooms share. Draws what is known, and computes nothing."""

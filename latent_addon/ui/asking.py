@@ -8,8 +8,9 @@ from typing import Any
 import bpy
 from bpy.types import Context, Event, Operator
 
+from ..scene.context import current_strip
 from ..session.session import session
-from .context import current_strip, poll_strip
+from .context import poll_strip
 
 TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""

@@ -15,7 +15,7 @@ from latent_lantern.latent_addon.environments.installation import (
     SetupState,
     SetupStatus,
 )
-from latent_lantern.latent_addon.session.runtime import inference
+from latent_lantern.latent_addon.session.runtime import runtime
 
 
 class FakeSetup:
@@ -46,7 +46,7 @@ class FakeSetup:
         self.choices: tuple[Any, ...] = ()
         self.found: SetupStatus | None = None
         """What the next look at the disk will find."""
-        inference._setup = self
+        runtime._setup = self
 
     def stands(self, state: SetupState, **facts: Any) -> None:
         """Let things stand so from now on."""

@@ -7,7 +7,9 @@ from typing import Any
 import bpy
 from bpy.types import Operator, Panel, Property, PropertyGroup, Struct
 
-from latent_lantern.latent_addon.registration import CLASSES  # in Blender's order: what is registered, first to last
+from latent_lantern.latent_addon.registration import (
+    BLENDER_CLASSES,  # in Blender's order: what is registered, first to last
+)
 from tools.blender_session import EXTENSION
 
 OF_THIS_MACHINE = {"training_folder", "setup_build"}
@@ -87,7 +89,7 @@ def panels() -> list[dict[str, str]]:
             "tab": panel.bl_category,
             "inside": getattr(panel, "bl_parent_id", ""),
         }
-        for panel in CLASSES
+        for panel in BLENDER_CLASSES
         if issubclass(panel, Panel)
     ]
 
@@ -95,5 +97,5 @@ def panels() -> list[dict[str, str]]:
 def other_classes() -> dict[str, str]:
     """Whatever else is registered under a name: lists, and what takes files that are dropped."""
     known = (Operator, Panel, PropertyGroup, bpy.types.AddonPreferences)
-    others = [cls for cls in CLASSES if not issubclass(cls, known)]
+    others = [cls for cls in BLENDER_CLASSES if not issubclass(cls, known)]
     return {getattr(cls, "bl_idname", cls.__name__): cls.__mro__[1].__name__ for cls in others}

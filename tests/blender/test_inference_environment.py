@@ -17,7 +17,7 @@ from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.environments.installation import Setup, SetupState
 from latent_lantern.latent_addon.panels import CONTENTS
 from latent_lantern.latent_addon.preferences import ROOT_PACKAGE
-from latent_lantern.latent_addon.session.runtime import inference
+from latent_lantern.latent_addon.session.runtime import runtime
 from layout import drawn, drawn_preferences
 from tests.fake_wheels import write_server, write_wheels
 from tools import blender_session
@@ -28,9 +28,9 @@ USER_FOLDER = Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path="inference")
 
 def use_tiny_server(tmp_path: Path) -> Setup:
     """Let the engine install for a server that needs little."""
-    inference._setup = Setup(USER_FOLDER, write_server(tmp_path / "server"), Path(sys.executable))
-    inference.look()
-    return inference._setup
+    runtime._setup = Setup(USER_FOLDER, write_server(tmp_path / "server"), Path(sys.executable))
+    runtime.look()
+    return runtime._setup
 
 
 def own_preferences() -> bpy.types.AddonPreferences:
@@ -50,12 +50,12 @@ def setup(tmp_path) -> Iterator[Setup]:
     """A machine without a network, with a folder of wheels and nothing set up."""
     choose(write_wheels(tmp_path / "wheels"))
     yield use_tiny_server(tmp_path)
-    inference.cancel()
-    inference.wait(60)
+    runtime.cancel()
+    runtime.wait(60)
     if USER_FOLDER.exists():
-        inference.remove()
-        inference.wait(60)
-    inference.close()
+        runtime.remove()
+        runtime.wait(60)
+    runtime.close()
 
 
 def packages_of_blender() -> list[str]:
@@ -73,7 +73,7 @@ def test_nothing_is_made_or_started_without_a_click(setup, tmp_path):
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "film.blend"))
     for _ in range(3):
         handlers.timer()
-    assert inference.status.state is SetupState.NOT_SET_UP
+    assert runtime.status.state is SetupState.NOT_SET_UP
     assert not USER_FOLDER.exists()
 
 
@@ -113,7 +113,7 @@ def test_interrupted_set_up_kept_and_removed(setup, tmp_path, capfd):
     assert bpy.ops.lantern.set_up_inference() == {"FINISHED"}
     said = capfd.readouterr().out
     assert "Step 1 of" in said and "Inference is ready: a pocket calculator, PyTorch 2.13.0" in said
-    python = inference.python
+    python = runtime.python
     assert Path(python).is_relative_to(USER_FOLDER)
     assert subprocess.check_output([python, "-c", "import torch; print(torch.__version__)"], text=True) == "2.13.0\n"
     assert packages_of_blender() == packages
@@ -131,12 +131,12 @@ def test_interrupted_set_up_kept_and_removed(setup, tmp_path, capfd):
 def _begin_and_disable(setup: Setup, server: Path) -> None:
     """Disable the extension at the last step of a set-up; its child ends."""
     (server / "wait").touch()
-    inference.ask()
-    inference.wait(60)
-    inference.install()
+    runtime.ask()
+    runtime.wait(60)
+    runtime.install()
     child = server / "waiting"
     while not child.exists():
-        assert inference.status.state is SetupState.INSTALLING, inference.status.message
+        assert runtime.status.state is SetupState.INSTALLING, runtime.status.message
         time.sleep(0.05)
     bpy.ops.preferences.addon_disable(module=blender_session.EXTENSION)
     assert setup.wait(30)

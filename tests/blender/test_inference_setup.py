@@ -19,7 +19,7 @@ from fake_setup import FakeSetup
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.environments.builds import AUTOMATIC
 from latent_lantern.latent_addon.environments.installation import Checked, SetupState, SetupStatus
-from latent_lantern.latent_addon.session.runtime import inference
+from latent_lantern.latent_addon.session.runtime import runtime
 from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.setup.panels import size_text
 from latent_lantern.latent_addon.shot import strip_panel as strip_ui
@@ -46,7 +46,7 @@ def setup(stage, tmp_path):
     bpy.context.preferences.system.use_online_access = True
     yield FakeSetup(tmp_path / "user folder" / "inference")
     bpy.context.preferences.system.use_online_access = False
-    inference.close()
+    runtime.close()
 
 
 def buttons(layout: Layout) -> set[str]:
@@ -181,7 +181,7 @@ def test_the_tab_shows_it_only_where_it_stands_in_the_way(setup, stage):
 
 def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, preferences):
     click("set_up_inference")
-    assert setup.asked[-1] == "plan" and inference.planning
+    assert setup.asked[-1] == "plan" and runtime.planning
     assert "looking at this machine" in said(drawn_preferences(preferences))
     answer(setup)
     shown = drawn_preferences(preferences)
@@ -197,7 +197,7 @@ def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, prefe
     assert "start" not in setup.asked
     click("install_inference")
     assert setup.asked[-1] == "start" and setup.status.state is SetupState.INSTALLING
-    assert inference.plan is None
+    assert runtime.plan is None
 
 
 def test_without_online_access_nothing_is_downloaded_and_the_way_out_is_shown(setup, preferences):
@@ -250,14 +250,14 @@ def test_another_choice_is_another_question(setup, preferences, tmp_path):
     answer(setup)
     preferences.setup_python = str(tmp_path / "python3")
     handlers.timer()
-    assert inference.planning and setup.choices == ("cpu", None, tmp_path / "python3")
+    assert runtime.planning and setup.choices == ("cpu", None, tmp_path / "python3")
 
 
 def test_cancelled_at_each_moment(setup, preferences):
     click("set_up_inference")
     click("cancel_set_up")
     answer(setup)
-    assert inference.plan is None and not inference.planning
+    assert runtime.plan is None and not runtime.planning
     click("set_up_inference")
     answer(setup)
     click("cancel_set_up")
@@ -368,22 +368,22 @@ def test_what_another_blender_has_set_up_is_noticed(setup, stage, monkeypatch):
     setup.stands(SetupState.INSTALLING, message="Another Blender is setting up inference.", elsewhere=True)
     with pytest.raises(RuntimeError, match="Another Blender is setting up"):
         stage.add_strip(3)
-    inference._seen = float("-inf")  # nobody looks any more
+    runtime._seen = float("-inf")  # nobody looks any more
     setup.found = SetupStatus(SetupState.READY, **{**READY, "python": stage.good_python})
     handlers.timer()
-    assert inference.python == stage.good_python and not session.halted
+    assert runtime.python == stage.good_python and not session.halted
 
 
 def test_progress_is_shown_a_few_times_a_second(setup):
     setup.stands(SetupState.INSTALLING, step=1, steps=4, doing="Installing PyTorch")
-    assert inference.tick() and not inference.tick()
+    assert runtime.tick() and not runtime.tick()
     changes = 0
     for percent in range(100):
         setup.stands(SetupState.INSTALLING, step=1, steps=4, doing="Installing PyTorch", fraction=percent / 100)
-        changes += inference.tick()
+        changes += runtime.tick()
     assert changes < 50
     setup.stands(SetupState.INSTALLING, step=2, steps=4, doing="Trying it", fraction=1.0)
-    assert inference.tick()
+    assert runtime.tick()
 
 
 def test_a_training_says_the_same_until_it_is_set_up(setup, stage, tmp_path):

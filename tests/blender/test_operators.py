@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from latent_lantern.latent_addon.registration import CLASSES
-from latent_lantern.latent_addon.session.runtime import inference
+from latent_lantern.latent_addon.registration import BLENDER_CLASSES
+from latent_lantern.latent_addon.session.runtime import runtime
 from latent_lantern.latent_addon.setup import operators as inference_operators
 from latent_lantern.latent_addon.training.properties import training_form
 
-OPERATORS = [cls for cls in CLASSES if issubclass(cls, bpy.types.Operator)]
+OPERATORS = [cls for cls in BLENDER_CLASSES if issubclass(cls, bpy.types.Operator)]
 CHOOSY = [cls for cls in OPERATORS if any("poll" in vars(base) for base in cls.__mro__[:-2])]
 """Those that cannot always be pressed."""
 
@@ -59,7 +59,7 @@ def test_every_refusal_gives_its_reason(stage, preferences, monkeypatch):
             setattr(training_form(stage.scene), name, value)
         refused |= check_all(monkeypatch)
     with monkeypatch.context() as patched:
-        patched.setattr(type(inference), "changing", property(lambda self: True))
+        patched.setattr(type(runtime), "changing", property(lambda self: True))
         refused |= check_all(monkeypatch)
     offline = SimpleNamespace(online_access=False, online_access_override=True)
     with monkeypatch.context() as patched:

@@ -19,8 +19,8 @@ PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 OURS = r"python3? (?:dev\.py|-m inference_server)"
 COMMAND = re.compile(rf"`({OURS} [^`]+)`|^ *({OURS} .+)$", re.MULTILINE)
-DRAWN_FROM = ("latent_addon/ui/*.py", "latent_addon/preferences.py")
-PROPERTIES = ("latent_addon/scene/*properties.py", "latent_addon/preferences.py")
+DRAWN_FROM = ("latent_addon/**/*panel*.py", "latent_addon/ui/*.py")
+PROPERTIES = ("latent_addon/**/*properties.py", "latent_addon/preferences.py")
 
 
 def pages(root: Path) -> list[Path]:
@@ -153,7 +153,7 @@ def names_of_properties(root: Path) -> tuple[dict[str, set[str]], dict[str, set[
 def labels_of_operators(root: Path) -> dict[str, set[str]]:
     """What each operator's button says where no other text is given."""
     found = {}
-    for tree in trees(root, ("latent_addon/operators/*.py",)):
+    for tree in trees(root, ("latent_addon/**/*.py",)):
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 values = {each.targets[0].id: each.value for each in node.body if isinstance(each, ast.Assign)}

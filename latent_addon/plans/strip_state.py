@@ -1,0 +1,102 @@
+"""What is known of one strip, and what a pass over all strips needs of their plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bpy.types import ImageStrip, Scene
+
+from ..core.frame_plan import FramePlan
+from ..core.frame_store import FrameStore
+from ..core.recipe import Recipe
+from . import planning
+from .planning import StripKey
+
+
+@dataclass(slots=True)
+class StripState:
+    """What is known of one strip."""
+
+    plan: FramePlan | None = None
+    recipe: Recipe | None = None
+    """What the plan is made from."""
+    problem: str = ""
+    """Why it cannot be planned, for a person."""
+    placeholder: str = ""
+    partial_keys: int = 0
+    """Frames with keys of some components only, which the great circle passes over."""
+    kept: set[int] = field(default_factory=set)
+    """Numbers of elements that still show what an edit has overtaken, because someone was looking there."""
+
+    def adopt(self, recipe: Recipe) -> bool:
+        """Plan by this recipe; return whether the plan is another one than before. What has not changed is kept."""
+        self.partial_keys = recipe.whole.partial if recipe.whole is not None else 0
+        old, before = self.plan, self.recipe
+        if old is None or before is None:
+            self.plan, self.recipe = FramePlan(recipe), recipe
+            return True
+        first = recipe.start - recipe.origin
+        shift = first - (before.start - before.origin)
+        span = recipe.changed_since(before)
+        if span is None and not shift and (recipe.start, recipe.end) == (before.start, before.end):
+            return False
+        if span is not None:
+            span = (span[0] - first, span[1] - first)
+        self.plan, self.recipe = FramePlan.after(recipe, old, shift, span), recipe
+        return True
+
+    @property
+    def first(self) -> int:
+        """Number of the element that shows the plan's first frame."""
+        return self.recipe.start - self.recipe.origin if self.recipe else 0
+
+    def fits(self, image_strip: ImageStrip) -> bool:
+        """Whether the strip still shows the frames that are planned."""
+        recipe = self.recipe
+        return recipe is not None and planning.extent(image_strip) == (recipe.start, recipe.end, recipe.origin)
+
+
+class StripPlans(Protocol):
+    """The plans of all strips as a pass over them sees them; `Plans` is one.
+
+    writing: whether files may be written and strips be pointed at placeholders. swept: set when drivers or NLA move any
+    strip. postponed: set when such a strip waits for the end of playback.
+    """
+
+    writing: bool
+    swept: bool
+    postponed: bool
+
+    @property
+    def store(self) -> FrameStore:
+        """Where the frames are."""
+        ...
+
+    def changed(self) -> None:
+        """A plan has become a different one."""
+        ...
+
+    def playing(self) -> bool:
+        """Whether an animation is played in any window."""
+        ...
+
+    def state(self, key: StripKey) -> StripState:
+        """What is known of the strip of that name."""
+        ...
+
+    def placeholder_of(self, image_strip: ImageStrip) -> str:
+        """Name of the picture that the strip shows for missing frames. Raises StoreError."""
+        ...
+
+    def point(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
+        """Point a strip at frames of its plan, number first .. end - 1."""
+        ...
+
+    def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
+        """Point a strip at the placeholder where frames first .. end - 1 of its plan are not planned again yet."""
+        ...
+
+    def show_backgrounds(self) -> None:
+        """Let the pictures behind drawings be those at the playheads."""
+        ...

@@ -1,0 +1,27 @@
+"""Which generator makes a strip's pictures."""
+
+import math
+
+from bpy.types import ImageStrip, Scene
+
+from ..core.frame_request import GeneratorFacts
+from ..core.latents import sample_z
+from . import curves, strip
+from .properties import LATENT, settings_of
+
+
+def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:
+    """Let the file or run at `path`, as the server has described it, make the strip's pictures.
+
+    A latent without keys that does not fit is drawn anew from the strip's seed. One with keys stays, whatever its
+    length: the panel says what can be done.
+    """
+    settings = settings_of(image_strip)
+    settings.choose(path, facts)
+    strip.fit_classes(image_strip)
+    fits = (settings.space == "Z" or facts.has_w) and (
+        len(curves.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))
+    )
+    if not fits and not curves.latent_key_frames(scene, image_strip):
+        settings.space = "Z"
+        strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
