@@ -1,4 +1,4 @@
-"""Checkpoints: files in, generators out, and nothing in a file is ever run."""
+"""Read checkpoint files into generators. Nothing in a file is ever run."""
 
 from .errors import CheckpointError
 from .native import BUILTIN_RUN, save_generator, sha256_of

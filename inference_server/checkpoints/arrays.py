@@ -1,4 +1,4 @@
-"""Calls in pickles that make numpy arrays and scalars, of plain numbers only."""
+"""Makers for the calls in pickles that make numpy arrays and scalars; plain numbers only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .pickles import Makers, Unbuilt
 
 
 class Dtype(Inert):
-    """A dtype; its byte order comes with its state."""
+    """A numpy dtype; its byte order comes with its state."""
 
     def numbers(self) -> np.dtype[Any] | None:
-        """The dtype of plain numbers that this is, None if it is another."""
+        """Return this dtype if it is one of plain numbers, otherwise None."""
         code = self.arguments[0] if self.arguments else None
         if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)", code):
             return None
@@ -27,7 +27,7 @@ class Dtype(Inert):
 
 
 def _array(budget: Budget, raw: Any, dtype: np.dtype[Any], shape: Any, order: str) -> np.ndarray[Any, Any]:
-    """An array over bytes, which it shares if they are aligned and in this machine's order."""
+    """Return an array of the bytes. It shares their memory if they are aligned and in this machine's byte order."""
     if isinstance(raw, str):
         budget.copy(len(raw))
         raw = raw.encode("latin-1")
@@ -54,7 +54,7 @@ class UnbuiltArray(Unbuilt):
     """An array whose shape and numbers come with its state."""
 
     def build(self, budget: Budget, state: Any) -> Any:
-        """Make the array of (version, shape, dtype, whether columns come first, numbers)."""
+        """Return the array of the state (version, shape, dtype, whether columns come first, numbers)."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], Dtype):
             raise Damaged("it has an array without a shape")
         dtype = state[2].numbers()
@@ -64,17 +64,17 @@ class UnbuiltArray(Unbuilt):
 
 
 def make_dtype(budget: Budget, arguments: tuple[Any, ...]) -> Dtype:
-    """``numpy.dtype``."""
+    """Make a dtype, as ``numpy.dtype`` does."""
     return Dtype("numpy", "dtype", arguments)
 
 
 def make_unbuilt(budget: Budget, arguments: tuple[Any, ...]) -> UnbuiltArray:
-    """``numpy.core.multiarray._reconstruct``: an array yet without anything."""
+    """Make an array that has no shape and no numbers yet: ``numpy.core.multiarray._reconstruct``."""
     return UnbuiltArray("numpy", "ndarray")
 
 
 def make_scalar(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``numpy.core.multiarray.scalar``: one number of a dtype."""
+    """Make one number of a dtype: ``numpy.core.multiarray.scalar``."""
     kind, raw = arguments
     dtype = kind.numbers() if isinstance(kind, Dtype) else None
     if dtype is None:
@@ -83,7 +83,7 @@ def make_scalar(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 
 def make_from_buffer(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``numpy.core.numeric._frombuffer``: an array of (bytes, dtype, shape, order), of protocol 5."""
+    """Make an array of (bytes, dtype, shape, order), as protocol 5 stores it: ``numpy.core.numeric._frombuffer``."""
     raw, kind, shape, order = arguments
     dtype = kind.numbers() if isinstance(kind, Dtype) else None
     if dtype is None:
@@ -100,4 +100,4 @@ ARRAYS: Makers = {
     },
     **{(f"numpy.{core}.numeric", "_frombuffer"): make_from_buffer for core in ("core", "_core")},
 }
-"""By the names that pickles give them."""
+"""The makers by the (module, name) that pickles call."""

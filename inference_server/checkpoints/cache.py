@@ -1,7 +1,8 @@
-"""Every foreign checkpoint is converted once: kept in our own format, in a folder of the user's, by its contents.
+"""Convert each foreign checkpoint once, and keep the conversion in our own format in the user's cache folder.
 
-The folder is $LATENT_LANTERN_CACHE, else the platform's folder for caches. It holds `<sha256>-r<revision>.safetensors`
-in float32; all of it may be deleted at any time. Without the folder everything works, only slower.
+The folder is $LATENT_LANTERN_CACHE if that is set, otherwise the platform's folder for caches. Its files are named
+`<sha256>-r<revision>.safetensors`, after the SHA-256 of the checkpoint's contents, and hold float32. All of them may be
+deleted at any time. Without the folder everything works, but slower.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from .native import read_info, read_make, read_native, sha256_of, write_native
 from .opening import load_generator
 
 REVISION = 2
-"""Raised when a reader makes other tensors or another configuration of the same file."""
+"""Increase it when a reader makes different tensors or a different configuration from the same file."""
 
 BUDGET_BYTES = 20 << 30
-"""What the conversions may take on disk; the one used longest ago goes first."""
+"""The most bytes that the conversions may take on disk; the one used longest ago is deleted first."""
 
 SPARE_BYTES = 1 << 30
-"""Left free on the disk."""
+"""Bytes that stay free on the disk."""
 
 _NAME = re.compile(r"[0-9a-f]{64}-r(\d{1,9})\.safetensors")
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made again; not made here."""
+    """Return the folder for files that can be made again. It is not created here."""
     chosen = os.environ.get("LATENT_LANTERN_CACHE")
     if chosen:
         return Path(chosen)
@@ -52,7 +53,7 @@ def cache_folder() -> Path:
 
 
 class ConversionCache:
-    """Loads checkpoints of any kind, foreign ones by way of their conversion.
+    """Loads checkpoints of any kind, and keeps the conversions of foreign ones.
 
     folder: where conversions are kept. log: takes a level and a sentence.
     """
@@ -63,10 +64,10 @@ class ConversionCache:
         self._complained = False
 
     def load(self, path: Path, sha256: str) -> Generator:
-        """Return the generator of a file with these contents; on the CPU, in float32, ready for use.
+        """Return the generator of the file, whose contents have this SHA-256; on the CPU, in float32, ready for use.
 
         Raises:
-            CheckpointError: with a sentence for a person.
+            CheckpointError: the file cannot be read; the message is a sentence for the user.
         """
         if is_native(path):
             return read_native(path)
@@ -87,14 +88,17 @@ class ConversionCache:
         return generator
 
     def info(self, path: Path, sha256: str) -> GeneratorInfo | None:
-        """What a file says of itself, None if that cannot be known without loading it."""
+        """Return what the file says about itself, or None if that is not known without loading it."""
         try:
             return read_info(path if is_native(path) else self._place(sha256), path.stem)
         except (CheckpointError, OSError, ValueError):
             return None
 
     def make(self, path: Path, sha256: str) -> Any:
-        """Something that is equal for networks of one make, None if it cannot be known without loading the file."""
+        """Return a value that is equal for networks of the same kind and configuration.
+
+        None if it is not known without loading the file.
+        """
         try:
             return read_make(path if is_native(path) else self._place(sha256))[:2]
         except (CheckpointError, OSError, ValueError):
@@ -113,7 +117,7 @@ class ConversionCache:
                 return
             if shutil.disk_usage(self.folder).free < size + SPARE_BYTES:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            # It may have been replaced since it was hashed, and a conversion of the wrong file would stay for ever.
+            # The file may have been replaced since it was hashed; a conversion of the wrong file would stay for ever.
             if sha256_of(path) != sha256:
                 return
             info = generator.info
@@ -133,7 +137,7 @@ class ConversionCache:
                 )
 
     def _trim(self, newest: Path) -> None:
-        """Delete what older versions have left, and the conversions used longest ago beyond the budget."""
+        """Delete conversions of older revisions, then those used longest ago until the rest fits the budget."""
         kept: list[tuple[float, int, Path]] = []
         for entry in os.scandir(self.folder):
             match = _NAME.fullmatch(entry.name)
@@ -150,6 +154,6 @@ class ConversionCache:
             if total <= BUDGET_BYTES:
                 return
             if path != newest:
-                with suppress(OSError):  # Windows keeps a file that is in use.
+                with suppress(OSError):  # Windows does not delete a file that is in use.
                     path.unlink()
                     total -= size

@@ -1,4 +1,4 @@
-"""Calls in pickles that make plain containers, and NVIDIA's persistent objects."""
+"""Makers for the calls in pickles that make plain containers and NVIDIA's persistent objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .pickles import Makers, as_key
 
 
 def make_dict(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """A dict of nothing, of another dict, or of a list of pairs."""
+    """Make a dict: empty, from another dict, or from a list of pairs."""
     entries = arguments[0] if arguments else ()
     if isinstance(entries, dict):
         budget.step(len(entries))
@@ -27,12 +27,12 @@ def make_dict(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
 
 
 def make_default_dict(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """A ``defaultdict``, whose first argument makes missing values."""
+    """Make a dict for a ``defaultdict``. Its first argument, which makes missing values, is dropped."""
     return make_dict(budget, arguments[1:])
 
 
 def make_list(budget: Budget, arguments: tuple[Any, ...]) -> list[Any]:
-    """A list or a set, of nothing or of a sequence."""
+    """Make a list for a list or a set: empty, or from a sequence."""
     items = arguments[0] if arguments else ()
     if not isinstance(items, (list, tuple)):
         raise Damaged("it has a list that is not made of items")
@@ -41,12 +41,12 @@ def make_list(budget: Budget, arguments: tuple[Any, ...]) -> list[Any]:
 
 
 def make_tuple(budget: Budget, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A tuple, such as ``torch.Size``."""
+    """Make a tuple, for example for ``torch.Size``."""
     return tuple(make_list(budget, arguments))
 
 
 def encode(budget: Budget, arguments: tuple[Any, ...]) -> bytes:
-    """Bytes as Python 3 writes them for Python 2: text in latin-1."""
+    """Make bytes from text in latin-1, as Python 3 writes bytes for Python 2."""
     text, encoding = arguments
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise Damaged("it encodes a text in another way than latin-1")
@@ -55,7 +55,7 @@ def encode(budget: Budget, arguments: tuple[Any, ...]) -> bytes:
 
 
 def make_bytes(budget: Budget, arguments: tuple[Any, ...]) -> bytes:
-    """Bytes of nothing, of other bytes, or of text in latin-1."""
+    """Make bytes: empty, from other bytes, or from text in latin-1."""
     value = arguments[0] if arguments else b""
     if isinstance(value, str):
         return encode(budget, (value, arguments[1] if len(arguments) > 1 else "latin-1"))
@@ -66,7 +66,7 @@ def make_bytes(budget: Budget, arguments: tuple[Any, ...]) -> bytes:
 
 
 def make_persistent(budget: Budget, arguments: tuple[Any, ...]) -> Inert:
-    """An object of a class that carries its own source text. The text is dropped."""
+    """Make the ``Inert`` of an object whose class comes with its own source text. The text is dropped."""
     (meta,) = arguments
     if not isinstance(meta, dict) or meta.get("type") != "class" or not isinstance(meta.get("class_name"), str):
         raise Damaged("it has a persistent object without a class")
@@ -74,7 +74,7 @@ def make_persistent(budget: Budget, arguments: tuple[Any, ...]) -> Inert:
 
 
 def make_old_object(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """An object as protocols 0 and 1 write it: (class, base, what the base is made of)."""
+    """Make an object as protocols 0 and 1 write it: (class, base class, value for the base class)."""
     kind, base, entries = arguments
     if not isinstance(kind, Inert) or not isinstance(base, Inert):
         raise Damaged("it has an object without a class")
@@ -105,4 +105,4 @@ CONTAINERS: Makers = {
     ("copy_reg", "_reconstructor"): make_old_object,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): make_persistent,
 }
-"""By the names that pickles give them."""
+"""The makers by the (module, name) that pickles call."""

@@ -1,4 +1,4 @@
-"""A stack of layers, as the readers of DCGANs find it, into ``generators.dcgan``."""
+"""Turn the stack of layers that a reader of DCGANs has found into a network of ``generators.dcgan``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..generators.kinds import build
 from .network import Network
 
 FREEZING_BATCH = 256
-"""So many z of ``RandomState(0)`` give the statistics of networks that were stored without."""
+"""Number of z from ``RandomState(0)`` that give the statistics of a network that was stored without them."""
 
 Pair = tuple[int, int]
 
 
 @dataclass
 class Linear:
-    """weight: (outputs, inputs)."""
+    """A linear layer. weight: (outputs, inputs)."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -30,14 +30,14 @@ class Linear:
 
 @dataclass
 class Reshape:
-    """What a linear layer made becomes a picture of (channels, height, width)."""
+    """Turns the output of a linear layer into a picture of (channels, height, width)."""
 
     shape: tuple[int, int, int]
 
 
 @dataclass
 class Convolution:
-    """A transposed one; weight: (inputs, outputs, height, width). Pairs are (height, width)."""
+    """A transposed convolution. weight: (inputs, outputs, height, width). Pairs are (height, width)."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -48,7 +48,7 @@ class Convolution:
 
 @dataclass
 class Norm:
-    """Batch normalisation of so many channels (or features); what is None was not stored."""
+    """Batch normalisation of ``count`` channels (or features). A field that was not stored is None."""
 
     count: int
     weight: torch.Tensor | None = None
@@ -58,7 +58,7 @@ class Norm:
     epsilon: float = 1e-5
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
-        """By the names of a layer ``name`` of the network; what is missing changes nothing."""
+        """Return the tensors by their names in the layer ``name``; a missing one gets values that change nothing."""
         own = (self.weight, self.bias, self.mean, self.variance)
         return {
             f"{name}.norm.{key}": torch.full((self.count,), default) if tensor is None else tensor
@@ -69,7 +69,7 @@ class Norm:
 
     @property
     def is_untrained(self) -> bool:
-        """Whether there are no statistics, or those that a new network has."""
+        """Whether there are no statistics, or only those of a new network (mean 0, variance 1)."""
         if self.mean is None or self.variance is None:
             return True
         return not self.mean.any() and bool((self.variance == 1).all())
@@ -77,7 +77,7 @@ class Norm:
 
 @dataclass
 class Activation:
-    """name: one of ``generators.dcgan.ACTIVATIONS``."""
+    """An activation. name: one of ``generators.dcgan.ACTIVATIONS``."""
 
     name: str
     slope: float = 0.2
@@ -88,7 +88,7 @@ Step = Linear | Reshape | Convolution | Norm | Activation
 
 @dataclass
 class _Group:
-    """A layer of the network: what multiplies, and what follows it."""
+    """A layer of the network: the layer with the weights, and what follows it."""
 
     main: Linear | Convolution
     shape: tuple[int, int, int] | None = None
@@ -97,14 +97,15 @@ class _Group:
 
 
 def assemble(steps: Iterable[Step], origin: str, sizes: Iterable[Pair] = ()) -> Network:
-    """Make a network of the steps in their order.
+    """Return the network of the steps in their order.
 
     Args:
-        origin: the file's format, for people.
-        sizes: heights and widths of the pictures that the file mentions, for networks whose layers do not tell.
+        steps: the layers.
+        origin: the file's format, as it is shown to the user.
+        sizes: (height, width) of pictures that the file mentions, for networks whose layers do not show the size.
 
     Raises:
-        ValueError: they are no DCGAN, or tensors do not fit.
+        ValueError: the steps are not a DCGAN, or tensors do not fit.
     """
     groups = _grouped(steps)
     linear = groups.pop(0) if groups and isinstance(groups[0].main, Linear) else None
@@ -181,7 +182,7 @@ def _projection(group: _Group, layers: tuple[DCGANLayer, ...], sizes: Iterable[P
     if prod(shape) != features:
         raise ValueError(
             f"its first layer makes {features} numbers for {channels} channels, and how wide and high they are is not "
-            "stored; write it beside the weights, for example torch.save({'state_dict': netG.state_dict(), "
+            "stored; save it next to the weights, for example torch.save({'state_dict': netG.state_dict(), "
             "'height': 192, 'width': 320}, ...)"
         )
     activation = group.activation or Activation("none")
@@ -199,9 +200,9 @@ def _projection(group: _Group, layers: tuple[DCGANLayer, ...], sizes: Iterable[P
 
 
 def _first_size(pixels: int, layers: tuple[DCGANLayer, ...], sizes: Iterable[Pair]) -> Pair:
-    """Height and width of the picture of so many pixels from which the layers make one of the sizes.
+    """Return height and width of a picture of ``pixels`` pixels from which the layers make one of the sizes.
 
-    Without sizes, of a square, as in the paper.
+    If none of the sizes can be made, the picture is a square, as in the paper.
     """
     heights = [height for height in range(1, min(pixels, 1 << 16) + 1) if pixels % height == 0]
     for size in sizes:
@@ -216,7 +217,7 @@ def _first_size(pixels: int, layers: tuple[DCGANLayer, ...], sizes: Iterable[Pai
 
 @torch.no_grad()
 def _statistics(config: DCGANConfig, tensors: dict[str, torch.Tensor], names: list[str]) -> dict[str, torch.Tensor]:
-    """Statistics of the norms of such layers, over one fixed batch of z that goes through the network."""
+    """Return the statistics of the batch norms in the named layers, from one fixed batch of z."""
     network = build("dcgan", config, tensors, {})
     assert isinstance(network, DCGAN)
     z = torch.from_numpy(np.random.RandomState(0).randn(FREEZING_BATCH, config.z_dim).astype(np.float32))
@@ -226,7 +227,7 @@ def _statistics(config: DCGANConfig, tensors: dict[str, torch.Tensor], names: li
     for name, last in zip(names, wanted, strict=True):
         before = steps[: steps.index(last)]
         total, squares, count = torch.zeros(()), torch.zeros(()), 0
-        # In pieces, and from z on for each norm: the features of the whole batch may take more memory than there is.
+        # In pieces, and from z again for each norm: the features of the whole batch may not fit in memory.
         for piece in z[:, :, None, None].split(16):
             x = piece
             for step in before:
@@ -244,7 +245,11 @@ def _statistics(config: DCGANConfig, tensors: dict[str, torch.Tensor], names: li
 
 
 def with_usual_activations(steps: list[Step]) -> list[Step]:
-    """Steps whose activations are not stored: ReLU, or the one that is found first, and tanh at the end (section 3)."""
+    """Return the steps with the usual activations, for networks that do not store all of them.
+
+    These are tanh (or a stored sigmoid) at the end, and ReLU (or the first one stored) elsewhere; see section 3 of the
+    paper, 1511.06434.
+    """
     known = [step for step in steps if isinstance(step, Activation)]
     hidden = next((step for step in known if step.name in ("relu", "leaky_relu")), Activation("relu"))
     final = next((step for step in known if step.name in ("tanh", "sigmoid")), Activation("tanh"))

@@ -1,9 +1,9 @@
-"""DCGANs of PyTorch: state dicts in the manner of pytorch/examples, and whole modules.
+"""Read DCGANs of PyTorch: state dicts like those of pytorch/examples, and whole modules.
 
-A state dict does not tell strides, paddings and activations. Those of the paper are assumed (1511.06434, section 3:
-each convolution doubles the size, ReLU, tanh at the end); kernels from which they cannot be told are refused. A whole
-module tells all; if its own class holds the layers, its code decides what is between them and is not read, so
-activations that it does not list are those of the paper, too.
+A state dict does not contain strides, paddings and activations. Those of the paper are assumed (1511.06434, section 3:
+each convolution doubles the size, ReLU, tanh at the end). A kernel size that leaves stride and padding open is refused.
+A whole module contains everything. But if its own class holds the layers, the code of that class decides what is
+between them, and that code is not read. So activations that such a module does not list are taken from the paper, too.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from .network import Network
 
 ORIGIN = "DCGAN (PyTorch)"
 DEPTH = 4
-"""Dicts within dicts that are searched for a network."""
+"""How many levels of dicts within dicts are searched for a network."""
 _TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 _CONTAINERS = {"Sequential", "DataParallel", "DistributedDataParallel"}
 _PASSED_OVER = {"Identity", "Dropout", "Dropout1d", "Dropout2d", "Flatten"}
 _ACTIVATIONS = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 _USUAL: dict[int, tuple[int, int, int]] = {2: (2, 0, 0), 4: (2, 1, 0), 5: (2, 2, 1), 6: (2, 2, 0), 8: (4, 2, 0)}
-"""Stride, padding and output padding of the kernels that make a picture larger by a whole number of times."""
+"""(stride, padding, output padding) by kernel size, such that a picture grows by a whole factor."""
 
 
 @dataclass
 class _Leaf:
-    """A module without children. kind: its class; None if only its tensors are known."""
+    """A module without children. kind: its class, or None if only its tensors are known."""
 
     name: str
     tensors: dict[str, torch.Tensor]
@@ -48,22 +48,22 @@ class _Leaf:
 
 @dataclass
 class _Stack:
-    """Leaves in the order in which they are used. is_sequential: nothing else is between them."""
+    """Leaves in the order in which they are used. is_sequential: there is nothing else between them."""
 
     leaves: list[_Leaf]
     is_sequential: bool = False
 
 
 def recognises(value: Any) -> bool:
-    """Whether there is a stack of transposed convolutions that ends in a picture."""
+    """Return whether the value holds a stack of transposed convolutions that ends in a picture."""
     return _find(value) is not None
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Convert a DCGAN.
+    """Return the network of a DCGAN.
 
     Raises:
-        CheckpointError: it cannot be told how its layers work, or they are of other kinds than a DCGAN's.
+        CheckpointError: the file does not show how a layer works, or has a layer that a DCGAN does not have.
     """
     stack = _find(value)
     try:
@@ -86,7 +86,7 @@ def _find(value: Any) -> _Stack | None:
 
 
 def _candidates(value: Any, depth: int) -> Iterator[Any]:
-    """What may be a network: averages of the weights first, as they make better pictures."""
+    """Yield what may be a network: averaged weights first, because they make better pictures."""
     if is_module(value):
         yield value
     elif isinstance(value, dict) and depth < DEPTH:
@@ -98,7 +98,7 @@ def _candidates(value: Any, depth: int) -> Iterator[Any]:
 
 
 def _of_state(state: dict[Any, Any]) -> Iterator[_Stack]:
-    """The stacks that a state dict may be: the whole of it, or what its first names tell apart."""
+    """Yield the stacks that a state dict may hold: all of it, or the tensors whose names begin with the same word."""
     tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
     if not 0 < len(tensors) <= 1000 or not all(isinstance(name, str) for name in tensors):
         return
@@ -118,12 +118,12 @@ def _of_state(state: dict[Any, Any]) -> Iterator[_Stack]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Order in which 10 comes after 9."""
+    """Return a sort key that puts 10 after 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
 
 
 def _of_module(module: Inert) -> _Stack:
-    """The leaves of a module, in the order in which they were put into it."""
+    """Return the leaves of a module, in the order in which they were put into it."""
     stack = _Stack([], is_sequential=True)
     seen: set[int] = set()
 
@@ -145,7 +145,7 @@ def _of_module(module: Inert) -> _Stack:
 
 
 def _sizes(value: Any, depth: int) -> list[Pair]:
-    """Heights and widths that stand beside the weights, in a dict or the arguments of a program."""
+    """Return the (height, width) pairs stored next to the weights, in a dict or in a program's arguments."""
     held = value.state if isinstance(value, Inert) else value
     if not isinstance(held, dict) or depth > 2:
         return []
@@ -161,7 +161,7 @@ def _sizes(value: Any, depth: int) -> list[Pair]:
 
 
 def _kind(leaf: _Leaf) -> str:
-    """The class, or what it must be by its tensors."""
+    """Return the class of the leaf, or the class that its tensors show."""
     if leaf.kind is not None:
         return "BatchNorm" if leaf.kind in ("BatchNorm1d", "BatchNorm2d", "SyncBatchNorm") else leaf.kind
     weight = leaf.tensors.get("weight")
@@ -170,7 +170,7 @@ def _kind(leaf: _Leaf) -> str:
 
 
 def _ends_in_picture(stack: _Stack) -> bool:
-    """Whether the channels run through transposed convolutions, from one to the next, and end in those of a picture."""
+    """Return whether the channels fit from each transposed convolution to the next, and end in 1, 3 or 4."""
     width, count = None, 0
     for leaf in stack.leaves:
         kind = _kind(leaf)
@@ -209,7 +209,7 @@ def _steps(stack: _Stack) -> list[Step]:
         elif kind in ("Unflatten", "View", "Reshape"):
             steps.append(_reshape(leaf, kind))
         elif kind not in _PASSED_OVER:
-            raise ValueError(f"it has a layer {leaf.name} of the class {kind[:60]}, which a DCGAN has not")
+            raise ValueError(f"it has a layer {leaf.name} of the class {kind[:60]}, which a DCGAN does not have")
     return steps
 
 
@@ -217,7 +217,7 @@ def _convolution(leaf: _Leaf, is_first: bool) -> Convolution:
     weight, bias = leaf.tensors["weight"], leaf.tensors.get("bias")
     if leaf.module is not None:
         if _number(leaf, "groups", 1) != 1 or _pair(leaf, "dilation", 1) != (1, 1):
-            raise ValueError(f"its layer {leaf.name} has groups or is dilated, which a DCGAN's are not")
+            raise ValueError(f"its layer {leaf.name} has groups or is dilated; a DCGAN does not have such layers")
         stride, padding, more = (_pair(leaf, *rule) for rule in (("stride", 1), ("padding", 0), ("output_padding", 0)))
         return Convolution(weight, bias, stride, padding, more)
     height, width = weight.shape[2:]

@@ -1,7 +1,7 @@
-"""DCGANs of Torch7, in the manner of art-DCGAN and dcgan.torch: an ``nn.Sequential`` of full convolutions.
+"""Read DCGANs of Torch7, like those of art-DCGAN and dcgan.torch: an ``nn.Sequential`` of full convolutions.
 
-What Torch7 calls a full convolution is a transposed one, and its weights lie as PyTorch's do. Old versions of batch
-normalisation store 1 / sqrt(variance + eps) as ``running_std``.
+Torch7's full convolution is a transposed convolution; its weights have the same layout as PyTorch's. Old versions of
+batch normalisation store 1 / sqrt(variance + eps) as ``running_std``.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _ACTIVATIONS = {"nn.ReLU": "relu", "nn.LeakyReLU": "leaky_relu", "nn.Tanh": "tan
 
 
 def recognises(value: Any) -> bool:
-    """Whether there is a sequence of layers with full convolutions among them."""
+    """Return whether the value holds a sequence of layers that has full convolutions."""
     return _find(value) is not None
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Convert a DCGAN.
+    """Return the network of a DCGAN.
 
     Raises:
-        CheckpointError: its layers are of other kinds than a DCGAN's, or lack their weights.
+        CheckpointError: it has a layer that a DCGAN does not have, or a layer without its weights.
     """
     try:
         return assemble([_step(layer) for layer in _find(value) or () if layer.name not in _PASSED_OVER], ORIGIN)
@@ -44,7 +44,7 @@ def convert(value: Any, file_name: str) -> Network:
 
 
 def _find(value: Any) -> list[Inert] | None:
-    """The layers of the first network that has a full convolution, alone or in a table."""
+    """Return the layers of the first network that has a full convolution; the value is a network or a table of them."""
     for candidate in value.values() if isinstance(value, dict) else (value,):
         layers = list(_layers(candidate, 0, set()))
         if any(layer.name == _CONVOLUTION for layer in layers):
@@ -53,7 +53,7 @@ def _find(value: Any) -> list[Inert] | None:
 
 
 def _layers(value: Any, depth: int, seen: set[int]) -> Iterator[Inert]:
-    """The layers in their order; a container that stands in several places is followed once."""
+    """Yield the layers in their order. A container that is used in several places is followed once."""
     if not isinstance(value, Inert) or value.module != "torch7":
         return
     if value.name not in _CONTAINERS:
@@ -75,7 +75,7 @@ def _step(layer: Inert) -> Step:
         if weight is None:
             raise ValueError("a convolution in it has no weights")
         if _whole(layer, "groups", 1) != 1:
-            raise ValueError("a convolution in it has groups, which a DCGAN's have not")
+            raise ValueError("a convolution in it has groups, which a DCGAN does not have")
         pairs = ((("dH", "dW"), 1), (("padH", "padW"), 0), (("adjH", "adjW"), 0))
         stride, padding, more = (
             (_whole(layer, high, usual), _whole(layer, wide, usual)) for (high, wide), usual in pairs
@@ -92,7 +92,7 @@ def _step(layer: Inert) -> Step:
         return Activation(_ACTIVATIONS[layer.name], _number(layer, "negval", 0.01))
     if layer.name in ("nn.View", "nn.Reshape"):
         return _reshape(layer)
-    raise ValueError(f"it has a layer of the class {layer.name[:60]}, which a DCGAN has not")
+    raise ValueError(f"it has a layer of the class {layer.name[:60]}, which a DCGAN does not have")
 
 
 def _norm(layer: Inert) -> Norm:
@@ -118,7 +118,7 @@ def _reshape(layer: Inert) -> Reshape:
 
 
 def _tensor(layer: Inert, name: str) -> torch.Tensor | None:
-    """A tensor of floating numbers; None if there is none, or an empty one as ``clearState`` leaves it."""
+    """Return a tensor, or None if it is missing, or empty as ``clearState`` leaves it."""
     value = layer.get(name)
     if not isinstance(value, torch.Tensor) or not value.numel():
         return None

@@ -1,4 +1,4 @@
-"""What a file holds that no reader knows, in words for a person."""
+"""Describe to the user what a file holds that no reader knows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import torch
 
 from .inert import Inert
 
-READ = "Read are generators of StyleGAN, StyleGAN2 (also ADA's and rosinality's), StyleGAN3 (also XL) and DCGAN"
+READ = (
+    "Latent Lantern reads generators of StyleGAN, StyleGAN2 (also ADA's and rosinality's), StyleGAN3 (also XL) "
+    "and DCGAN"
+)
 
 
 def describe(value: Any) -> str:
-    """One or two sentences, without the file's name, that go on from "<file> "."""
+    """Return one or two sentences about the value; the first one continues "<file> "."""
     kind = _known_stranger(value)
     if kind:
         return f"{kind}. {READ}."
@@ -22,7 +25,7 @@ def describe(value: Any) -> str:
 
 
 def _known_stranger(value: Any) -> str | None:
-    """What is recognised and still not read."""
+    """Return a description of a value that is recognised but not read, or None."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return f"holds a tensor of shape {tuple(value.shape)} and no network; if it is a latent, import it as one"
     if isinstance(value, Inert) and "iscriminator" in value.name:
@@ -35,7 +38,7 @@ def _known_stranger(value: Any) -> str | None:
     if keys >= {"state", "param_groups"}:
         return "holds the state of an optimizer and no network; choose the generator's checkpoint of the same training"
     if "GAN" in keys:
-        return "is of lucidrains' stylegan2-pytorch or a relative of it: another network, which is not read"
+        return "is from lucidrains' stylegan2-pytorch or a project based on it: a different network, which is not read"
     if keys & {"D", "d", "discriminator", "netD"} and not keys & {"G", "G_ema", "g", "g_ema", "generator", "netG"}:
         return "holds a discriminator only; the generator is in another file"
     if any(key.startswith(("final_conv.", "final_linear.")) for key in keys) or "b4.fc.weight" in keys:
@@ -53,7 +56,7 @@ def _known_stranger(value: Any) -> str | None:
 
 def _contents(value: Any) -> str:
     if isinstance(value, dict):
-        # Never words of a whole value: printed, a small file can be endless.
+        # Never print a whole value: even a small file can hold a value whose text is endless.
         keys = [key[:40] if isinstance(key, str) else type(key).__name__ for key in islice(value, 6)]
         more = len(value) - len(keys)
         return f"a dict of {', '.join(keys) or 'nothing'}" + (f" and {more} more" if more else "")

@@ -1,4 +1,4 @@
-"""How large a value is when it is followed to its ends: a few shared lists within lists can be endless."""
+"""Limit how large a value may be when all its parts are followed: a few lists that share parts can be endless."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from .inert import Inert
 from .limits import Damaged
 
 DEPTH = 200
-"""Containers within containers; objects count anew."""
+"""The most containers within containers; inside an object the count starts again at 0."""
 EXTENT = 4_000_000
-"""Entries of a value and of all within it, each as often as it stands there."""
+"""The most entries of a value and of everything in it; an entry counts once for each place where it is used."""
 MODULE_DEPTH = 64
 MODULES = 100_000
-"""Modules of a network, each as often as it stands there."""
+"""The most modules of a network; a module counts once for each place where it is used."""
 
 _FOLLOWED = (list, tuple, dict, Inert)
 
 
 def check_extent(value: Any) -> None:
-    """Raise Damaged for what cannot be printed, compared or walked in a moment.
+    """Raise Damaged for a value that cannot be printed, compared or walked in a moment.
 
-    Those are containers that hold themselves, or the same parts again and again, and networks of modules that do.
-    Objects may refer to those that hold them.
+    Such values are containers, and networks of modules, that hold themselves or hold the same parts again and again.
+    An object may refer to the objects that hold it.
     """
     extents: dict[int, tuple[int, int]] = {}
     entered: dict[int, int] = {}
     modules: list[Inert] = []
-    # Item, whether its children are done, depth among containers, and objects on the way to it.
+    # The item, whether its children are done, its depth in containers, and the number of objects that lead to it.
     waiting: list[tuple[Any, bool, int, int]] = [(value, False, 0, 0)]
     while waiting:
         item, done, level, objects = waiting.pop()
@@ -37,7 +37,7 @@ def check_extent(value: Any) -> None:
             found = [extents[id(child)] for child in children if id(child) in extents]
             extent = 1 + len(children) + sum(extent for extent, _ in found)
             if extent > EXTENT:
-                raise Damaged("the same parts stand in it again and again, without end")
+                raise Damaged("it holds the same parts again and again, without end")
             depth = 0 if isinstance(item, Inert) else 1 + max((depth for _, depth in found), default=0)
             if depth > DEPTH:
                 raise Damaged("it is nested too deep")
@@ -64,7 +64,7 @@ def check_extent(value: Any) -> None:
 
 
 def _count_modules(module: Inert, counts: dict[int, int | None], depth: int) -> int:
-    """Modules in a module, itself included."""
+    """Return the number of modules in a module, including the module."""
     if id(module) in counts:
         count = counts[id(module)]
         if count is None:
@@ -80,7 +80,7 @@ def _count_modules(module: Inert, counts: dict[int, int | None], depth: int) -> 
             if isinstance(child, Inert):
                 count += _count_modules(child, counts, depth + 1)
     if count > MODULES:
-        raise Damaged("the same modules stand in it again and again, without end")
+        raise Damaged("it holds the same modules again and again, without end")
     counts[id(module)] = count
     return count
 

@@ -1,4 +1,4 @@
-"""What a file is, seen by how it begins, and in words for a person if it is no checkpoint."""
+"""Find out what a file is from its first bytes, and tell the user if it is not a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"RIFF"
 
 
 def is_native(path: Path) -> bool:
-    """Whether a file is in our own format; if not, it is one that ``read_file`` may be asked to read.
+    """Return whether a file is in our own format. If it is not, ``read_file`` may try to read it.
 
     Raises:
-        CheckpointError: it is missing, or plainly something else; the words say what it is and what to do.
+        CheckpointError: the file is missing, or is clearly not a checkpoint; the message says what it is and what to
+            do.
     """
     if path.is_dir():
         raise CheckpointError(_about_folder(path))
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is not a file.")  # A pipe would be waited for.
+        raise CheckpointError(f"{path} is not a file.")  # Opening a pipe would wait for ever.
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -59,7 +60,7 @@ def is_native(path: Path) -> bool:
 
 
 def _trouble(name: str, start: bytes) -> str | None:
-    """What is wrong with a file that begins so, if it is plain."""
+    """Return what is wrong with a file that begins with these bytes, or None if nothing is clearly wrong."""
     if not start:
         return f"is empty; {_AGAIN}"
     if not start.strip(b"\0"):
@@ -73,9 +74,7 @@ def _trouble(name: str, start: bytes) -> str | None:
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return "holds weights of Keras (HDF5), which are not read; convert it to a PyTorch state dict"
     if re.match(rb"\x08\x01\x12", start) or re.search(r"\.(index|meta|data-\d+-of-\d+)$", name):
-        return (
-            "is a TensorFlow model; only the pickles (.pkl) that StyleGAN's authors' code writes are read of TensorFlow"
-        )
+        return "is a TensorFlow model; of these, only the pickles (.pkl) of the StyleGAN authors' code are read"
     if re.match(rb"\x08[\x02-\x20][\x12\x1a\x22\x2a\x32\x3a]", start):
         return "is an ONNX model, which is not read; choose the checkpoint that it was made from"
     for sign, kind in _ARCHIVES.items():
@@ -92,7 +91,7 @@ def _trouble(name: str, start: bytes) -> str | None:
 
 
 def _check_zip(path: Path, data: memoryview) -> None:
-    """Raise for a zip that is something else than a file of ``torch.save``."""
+    """Raise CheckpointError if a zip is not a file of ``torch.save``."""
     try:
         names = list(list_zip(data, Budget(LIMITS, len(data))))
     except Damaged as error:
@@ -117,7 +116,10 @@ def _check_zip(path: Path, data: memoryview) -> None:
 
 
 def _may_be_old_pickle(path: Path) -> bool:
-    """Whether it ends as a pickle of protocol 0 or 1 does, which has no sign at its beginning."""
+    """Return whether a file may be a pickle of protocol 0 or 1.
+
+    Such a pickle has no signature at its start, so its first and last bytes decide.
+    """
     with path.open("rb") as file:
         start = file.read(1)
         file.seek(-1, 2)

@@ -1,7 +1,7 @@
-"""What is read from a file of foreign objects: plain values, tensors, and everything else as inert descriptions.
+"""What is read from a file of foreign objects: plain values, tensors, and inert descriptions of everything else.
 
-Nothing here was ever run. Lists, tuples, dicts, strings, numbers, None, numpy arrays and torch tensors are themselves
-(``OrderedDict``, ``EasyDict`` and their like become dicts); an object of any other class is an ``Inert``.
+None of it was ever run. Lists, tuples, dicts, strings, numbers, None, numpy arrays and torch tensors stay what they are
+(``OrderedDict``, ``EasyDict`` and similar classes become dicts). An object of any other class becomes an ``Inert``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 
 @dataclass(eq=False, repr=False)
 class Inert:
-    """An object of a class that is not run.
+    """The description of an object whose class is never run.
 
-    module, name: its class. For objects of NVIDIA's ``persistent_class`` module is "persistent" and name the class's
-    own; for Torch7 module is "torch7" and name, for example, "nn.Sequential". arguments: what it was made with. state:
-    its attributes, mostly a dict. items: what was appended to it or set in it, if it is a container.
+    module, name: its class. For objects of NVIDIA's ``persistent_class``, module is "persistent" and name is the name
+    of the class; for Torch7, module is "torch7" and name is, for example, "nn.Sequential". arguments: what it was made
+    with. state: its attributes, usually a dict. items: what was appended to it or set in it, if it is a container.
     """
 
     module: str
@@ -28,21 +28,21 @@ class Inert:
     items: list[Any] | dict[Any, Any] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        # Not what it holds: printed, a small file can be endless.
+        # Without its contents: even a small file can hold an object whose text is endless.
         return f"<{self.module}.{self.name}>"
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute of the object."""
+        """Return an attribute of the object."""
         return self.state.get(name, default) if isinstance(self.state, dict) else default
 
 
 def is_module(value: Any) -> bool:
-    """Whether this was a ``torch.nn.Module``."""
+    """Return whether this was a ``torch.nn.Module``."""
     return isinstance(value, Inert) and isinstance(value.state, dict) and isinstance(value.get("_modules"), dict)
 
 
 def submodule(module: Inert, path: str) -> Inert | None:
-    """The module of a dotted path, None if there is none. The empty path is the module itself."""
+    """Return the module at a dotted path, or None if there is none. The empty path is the module itself."""
     found: Any = module
     for part in path.split(".") if path else ():
         children = found.get("_modules") if is_module(found) else None
@@ -51,7 +51,7 @@ def submodule(module: Inert, path: str) -> Inert | None:
 
 
 def state_dict(module: Inert, prefix: str = "", depth: int = 0) -> dict[str, torch.Tensor]:
-    """The parameters and buffers of a module and its children, as ``torch.nn.Module.state_dict`` names them."""
+    """Return the parameters and buffers of a module and its children, named as by ``torch.nn.Module.state_dict``."""
     tensors: dict[str, torch.Tensor] = {}
     for group in ("_parameters", "_buffers"):
         named = module.get(group)
@@ -66,5 +66,5 @@ def state_dict(module: Inert, prefix: str = "", depth: int = 0) -> dict[str, tor
 
 
 def named_tensors(values: dict[Any, Any]) -> dict[str, torch.Tensor]:
-    """The entries of a state dict that are tensors with names."""
+    """Return the entries of a state dict that are tensors and have text keys."""
     return {key: value for key, value in values.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}

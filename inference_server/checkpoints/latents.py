@@ -1,4 +1,4 @@
-"""Latents of other programs: .npy, .npz and .pt files in, rows of z, w or W+ out; nothing in a file is ever run."""
+"""Read latents of other programs from .npy, .npz and .pt files, as z, w or W+. Nothing in a file is ever run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .reading import map_file, read_file
 from .zip_files import list_zip
 
 NUMBERS = 64_000_000
-"""The most numbers of one file: 7000 W+ matrices of a StyleGAN of 1024 pixels."""
+"""The most numbers in one file: 7000 W+ matrices of a StyleGAN of 1024 pixels."""
 
 _Z = ("z", "zs")
 _W = ("w", "ws", "w_plus", "wplus", "w+", "w_pivot", "dlatent", "dlatents")
@@ -29,17 +29,17 @@ _EITHER = ("latent", "latents", "latent_in", "latent_code", "latent_codes", "arr
 def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: int) -> tuple[np.ndarray[Any, Any], str]:
     """Read latents for a generator of given sizes.
 
-    An array that is called w (or is known by another of w's names) holds w or W+; one called z, z. One without such a
-    name holds W+ if it has three dimensions, else z if its rows are as long as z, else w. Leading dimensions of one
-    are dropped. An array named w of exactly ``num_ws`` rows is one W+ matrix. A file of rosinality's projector holds
-    the latents of all its pictures.
+    An array that is called w (or has another of w's usual names) holds w or W+; an array that is called z holds z. An
+    array without such a name holds W+ if it has three dimensions, otherwise z if its rows are as long as z, otherwise
+    w. Leading dimensions of size 1 are dropped. An array named w with exactly ``num_ws`` rows is one W+ matrix. From a
+    file of rosinality's projector, the latents of all its pictures are read.
 
     Returns:
-        float32 and finite, and the space it is in: "z" (n, z_dim), "w" (n, w_dim) or "w+" (n, num_ws, w_dim). W+ whose
-        rows are all equal to the bit is given as "w".
+        the latents, float32 and finite, and their space: "z" (n, z_dim), "w" (n, w_dim) or "w+" (n, num_ws, w_dim). If
+        the rows of every W+ matrix are exactly equal, they are returned as "w".
 
     Raises:
-        CheckpointError: with a sentence for a person.
+        CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     try:
@@ -54,7 +54,7 @@ def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: i
 
 
 def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
-    """The latents of a file, and the space that their name says they are in, if it does."""
+    """Return the latents of a file, and the space that their name tells, or None."""
     data = map_file(path)
     start = bytes(data[:6])
     if start == b"\x93NUMPY":
@@ -68,7 +68,7 @@ def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
 
 
 def _read_npy(file: IO[bytes]) -> np.ndarray[Any, Any]:
-    """An array of plain numbers; its size is checked before they are read, and numpy's parser of Python is not used."""
+    """Read an array of plain numbers. Its size is checked first, and numpy's parser of Python text is not used."""
     sign = file.read(8)
     width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 and sign.startswith(b"\x93NUMPY") else 0)
     if width is None:
@@ -105,7 +105,7 @@ def _read_npz(path: Path, names: list[str]) -> tuple[np.ndarray[Any, Any], str |
 
 
 def _choose(names: Any) -> tuple[Any, str | None]:
-    """The name of the latents among several, and the space it says."""
+    """Return which of the names is that of latents, and the space that it tells; None for what is not known."""
     for space, known in (("w", _W), ("z", _Z), (None, _EITHER)):
         for name in known:
             if name in names:
@@ -114,14 +114,14 @@ def _choose(names: Any) -> tuple[Any, str | None]:
 
 
 def _in_value(value: Any, depth: int = 0) -> tuple[np.ndarray[Any, Any], str | None]:
-    """The latents in what ``read_file`` gave."""
+    """Return the latents in a value of ``read_file``, and their space, or None if that is not known."""
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return _to_array(value), None
     if isinstance(value, dict) and depth < 2:
         key, space = _choose(value)
         if key is not None:
             array, inner = _in_value(value[key], depth + 1)
-            # With a picture or its noise beside it, a latent was projected, and that is done in w.
+            # A latent stored with a picture or its noise was projected, and projection is done in w.
             return array, space or inner or ("w" if value.keys() & {"img", "noise"} else None)
         if value and all(isinstance(item, dict) for item in value.values()):
             return _join([_in_value(item, depth + 1) for item in value.values()])
@@ -131,7 +131,7 @@ def _in_value(value: Any, depth: int = 0) -> tuple[np.ndarray[Any, Any], str | N
 
 
 def _join(parts: list[tuple[np.ndarray[Any, Any], str | None]]) -> tuple[np.ndarray[Any, Any], str | None]:
-    """Several latents of one shape and space as one array."""
+    """Return several latents of the same shape and space as one array."""
     spaces = {space for _, space in parts}
     shapes = {array.shape for array, _ in parts}
     if len(spaces) > 1 or len(shapes) > 1:
@@ -143,7 +143,7 @@ def _join(parts: list[tuple[np.ndarray[Any, Any], str | None]]) -> tuple[np.ndar
 
 
 def _to_array(value: torch.Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A copy, in float32."""
+    """Return a copy in float32."""
     count = value.numel() if isinstance(value, torch.Tensor) else value.size
     if count > NUMBERS:
         raise Damaged(f"its array of shape {tuple(value.shape)} is larger than any latents")
@@ -159,7 +159,7 @@ def _to_array(value: torch.Tensor | np.ndarray[Any, Any]) -> np.ndarray[Any, Any
 def _fit(
     array: np.ndarray[Any, Any], space: str | None, z_dim: int, w_dim: int, num_ws: int
 ) -> tuple[np.ndarray[Any, Any], str]:
-    """Give the latents one of the three shapes, if one is theirs."""
+    """Return the latents in one of the three shapes, and their space. Raises Damaged if none of the shapes fits."""
     found = array.shape
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]

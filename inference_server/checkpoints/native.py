@@ -1,12 +1,12 @@
-"""Latent Lantern's own format: safetensors with the configuration in the metadata.
+"""Read and write Latent Lantern's own format: safetensors with the configuration in the metadata.
 
 Metadata keys, all strings:
 
 - ``format``: always ``latent-lantern-generator``; ``format_version``: ``1``.
 - ``kind``: the network, a key of ``generators.kinds.KINDS``; ``config``: its configuration as JSON.
-- ``name``, ``licence``, ``training``, ``origin``: for people; ``training`` is one line on how it was trained,
-  ``origin`` the format that the weights came in if it was another. Any may be missing.
-- Any further key is kept for people and ignored here.
+- ``name``, ``licence``, ``training``, ``origin``: shown to the user; ``training`` is one line on how the network was
+  trained, ``origin`` is the format that the weights were converted from, if they were. Any may be missing.
+- Any other key is kept for people to read, and ignored here.
 
 The tensors are the network's state, in float32, float16 or bfloat16.
 """
@@ -37,15 +37,15 @@ DTYPES = ("F32", "F16", "BF16")
 def read_native(path: str | os.PathLike[str], name: str | None = None) -> Generator:
     """Read a generator in our own format; on the CPU, in float32, ready for use.
 
-    Sizes, configuration and every tensor's shape are checked before any memory is taken for the network, so a file
-    costs no more than a few times its own length.
+    Sizes, configuration and the shape of every tensor are checked before memory is taken for the network. So a file
+    never needs more memory than a few times its own length.
 
     Args:
         path: the file.
-        name: of a generator whose file does not say its name; without it the file's stem.
+        name: the generator's name if the file does not contain one; by default the file's stem.
 
     Raises:
-        CheckpointError: with a sentence for a person.
+        CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     try:
@@ -64,7 +64,7 @@ def read_native(path: str | os.PathLike[str], name: str | None = None) -> Genera
                         f"In {path.name}, {key} is {piece.get_dtype()} of shape {tuple(piece.get_shape())} where its "
                         f"configuration needs numbers of shape {shape}."
                     )
-            # Copies: the file may be cut short later; and sums are rounded otherwise where memory is not aligned.
+            # Copies: the file may be cut short later, and in memory that is not aligned, sums are rounded differently.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in expected}
     except SafetensorError as error:
         raise _not_safetensors(path, error) from error
@@ -74,7 +74,10 @@ def read_native(path: str | os.PathLike[str], name: str | None = None) -> Genera
 
 
 def read_make(path: str | os.PathLike[str]) -> tuple[str, Config, Mapping[str, str]]:
-    """Kind, configuration and metadata of a file in our own format, without its weights; errors as ``read_native``."""
+    """Read kind, configuration and metadata of a file in our own format, not its weights.
+
+    Raises the same errors as ``read_native``.
+    """
     path = Path(path)
     try:
         with safe_open(path, "pt") as file:
@@ -85,7 +88,10 @@ def read_make(path: str | os.PathLike[str]) -> tuple[str, Config, Mapping[str, s
 
 
 def read_info(path: str | os.PathLike[str], name: str | None = None) -> GeneratorInfo:
-    """What a file in our own format says of itself, without its weights; arguments and errors as ``read_native``."""
+    """Read what a file in our own format says about itself, not its weights.
+
+    Takes the same arguments, and raises the same errors, as ``read_native``.
+    """
     kind, config, about = read_make(path)
     words = [about.get(key, "") for key in ("licence", "training")]
     with torch.device("meta"):
@@ -100,16 +106,16 @@ def save_generator(
     metadata: Mapping[str, str],
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a generator, whole or not at all.
+    """Write a generator to a file, completely or not at all.
 
     Args:
         generator: the network.
-        path: the file, replaced if it is there.
-        metadata: ``name``, ``licence``, ``training`` override the generator's own; further keys are kept.
+        path: the file; one that exists is replaced.
+        metadata: ``name``, ``licence``, ``training`` replace the generator's own; other keys are written, too.
         dtype: torch.float32, torch.float16 or torch.bfloat16.
 
     Raises:
-        CheckpointError: a weight has no value in ``dtype``, or the file cannot be written.
+        CheckpointError: a weight cannot be stored in ``dtype``, or the file cannot be written.
     """
     path = Path(path)
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in generator.state_dict().items()}
@@ -125,17 +131,17 @@ def save_generator(
 def write_native(
     part: Path, path: Path, kind: str, config: Config, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]
 ) -> None:
-    """Write a file in our own format under the name ``part``, beside ``path``, then give it its name.
+    """Write a file in our own format as ``part``, in the folder of ``path``, then rename it to ``path``.
 
     Raises:
-        CheckpointError: it cannot be written.
+        CheckpointError: the file cannot be written.
     """
     own = {"format": FORMAT, "format_version": "1", "kind": kind, "config": json.dumps(config.to_dict())}
     try:
         part.touch()
         mode = part.stat().st_mode
         save_file(dict(tensors), part, {**about, **own})
-        os.chmod(part, mode)  # safetensors' own is for the user alone, whatever files are here
+        os.chmod(part, mode)  # safetensors lets only the user read the file, and ignores the umask
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}.") from error
@@ -144,7 +150,7 @@ def write_native(
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The file's SHA-256 in hexadecimal, read piece by piece.
+    """Return the file's SHA-256 in hexadecimal; the file is read piece by piece.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -163,7 +169,7 @@ def _not_safetensors(path: Path, error: SafetensorError) -> CheckpointError:
 
 
 def _read_config(path: Path, about: Mapping[str, str]) -> tuple[str, Config]:
-    """The network's kind and configuration from the metadata."""
+    """Return the network's kind and configuration from the metadata."""
     if about.get("format") != FORMAT:
         raise CheckpointError(f"{path.name} is a safetensors file, but not a generator saved by Latent Lantern.")
     if about.get("format_version") != "1" or about.get("kind") not in KINDS:

@@ -1,4 +1,4 @@
-"""A network as a reader of foreign files hands it on: its kind, its configuration, its tensors by our names."""
+"""A network as a reader of foreign files returns it: its kind, its configuration, its tensors by our names."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from .errors import CheckpointError
 
 @dataclass(frozen=True)
 class Network:
-    """What a file holds.
+    """The network that a file holds.
 
-    kind: a key of ``generators.kinds.KINDS``; config: that kind's configuration. tensors: by the names that kind gives
-    them. origin: the file's format, for people. about: ``name``, ``licence``, ``training``, where the file says.
+    kind: a key of ``generators.kinds.KINDS``. config: the configuration of that kind. tensors: by the names of that
+    kind. origin: the file's format, as it is shown to the user. about: ``name``, ``licence``, ``training``, if the file
+    contains them.
     """
 
     kind: str
@@ -28,9 +29,9 @@ class Network:
     about: Mapping[str, str] = field(default_factory=dict)
 
     def build(self, file_name: str) -> Generator:
-        """Make the generator. Raises CheckpointError if the tensors are not what the configuration needs."""
+        """Return the generator. Raises CheckpointError if the tensors are not what the configuration needs."""
         about = {"name": file_name.rpartition(".")[0] or file_name, **self.about, "origin": self.origin}
         try:
             return build(self.kind, self.config, self.tensors, about)
         except ValueError as error:
-            raise CheckpointError(f"{file_name} is damaged, or of a make that is not known: {error}.") from error
+            raise CheckpointError(f"{file_name} is damaged, or of a kind that is not known: {error}.") from error

@@ -1,4 +1,4 @@
-"""From any file to a generator: recognise what the file is, read it, convert it."""
+"""Load a generator from any file: recognise what the file is, read it, convert it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ READERS: tuple[ModuleType, ...] = (
     dcgan_torch,
     dcgan_torch7,
 )
-"""Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``; asked in this order."""
+"""The readers, tried in this order.
+
+Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``.
+"""
 
 
 def load_generator(path: str | os.PathLike[str]) -> Generator:
     """Read a generator from a checkpoint of any kind; on the CPU, in float32, ready for use.
 
     Raises:
-        CheckpointError: with a sentence for a person.
+        CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     if is_native(path):
@@ -47,13 +50,13 @@ def load_generator(path: str | os.PathLike[str]) -> Generator:
 
 
 def open_network(path: str | os.PathLike[str]) -> Network:
-    """Read and convert a checkpoint of another program, without making the network.
+    """Read and convert a checkpoint of another program, without making the generator.
 
     Returns:
-        tensors that share no memory with the file, in float32.
+        a network whose tensors share no memory with the file; floating-point tensors are float32.
 
     Raises:
-        CheckpointError: with a sentence for a person.
+        CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     if is_native(path):
@@ -71,6 +74,6 @@ def open_network(path: str | os.PathLike[str]) -> Network:
 
 
 def _own(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy of numbers that may lie in the file's memory map; a file that shrinks would take them away."""
+    """Return a copy of a tensor that may be in the file's memory map, because a file that shrinks would remove it."""
     dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)

@@ -1,8 +1,8 @@
-"""Pickles read without running anything: an opcode machine that makes plain values and inert descriptions.
+"""Read pickles without running anything: an opcode machine that makes plain values and inert descriptions.
 
 The opcodes are those of Python's ``pickle`` module, protocols 0 to 5 (PEPs 307, 3154 and 574). A class or function
-that a pickle names is never imported: it becomes a ``Global``, which only holds the two words. What is made when a
-pickle calls it is decided by a closed table of makers, and for every other name is an ``Inert``.
+that a pickle names is never imported: it becomes a ``Global``, which holds only the module and the name. When a pickle
+calls it, a fixed table of makers decides what is made. For a name that is not in the table, it is an ``Inert``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .limits import Budget, Damaged
 Maker = Callable[[Budget, tuple[Any, ...]], Any]
 """Makes the value of a call from its arguments."""
 Makers = Mapping[tuple[str, str], Maker]
-"""By module and name."""
+"""Makers by (module, name)."""
 
 VIEWED = 1 << 16
-"""Bytes of this length or more stay a view of the file."""
+"""Byte strings of this length or more stay a view of the file."""
 
 _MARK = object()
 
@@ -31,14 +31,14 @@ class Global(Inert):
 
 
 class Unbuilt(Inert):
-    """An object that is known only when its state comes: ``build`` then gives it. keys: where the memo has it."""
+    """An object that can be made only when its state is read; ``build`` makes it. keys: its places in the memo."""
 
     def __init__(self, module: str, name: str) -> None:
         super().__init__(module, name)
         self.keys: list[int] = []
 
     def build(self, budget: Budget, state: Any) -> Any:
-        """The finished object."""
+        """Return the finished object."""
         raise NotImplementedError
 
 
@@ -52,17 +52,17 @@ def read_pickle(
     """Read one pickle.
 
     Args:
-        data: bytes. start: where the pickle begins.
-        budget: what may be asked for.
-        makers: the calls that make something else than an ``Inert``.
-        persistent: gives the object of a persistent id; without it there may be none.
+        data: the bytes. start: where the pickle begins.
+        budget: how much memory and work the pickle may still use.
+        makers: the calls that make something other than an ``Inert``.
+        persistent: returns the object of a persistent id. Without it, a persistent id raises Damaged.
 
     Returns:
-        its value, and where it ends. Strings of Python 2 are read as latin-1; byte strings of 64 KiB or more are
-        memoryviews of the data; sets are lists.
+        the value, and the position after the pickle. Strings of Python 2 are read as latin-1; byte strings of 64 KiB or
+        more are memoryviews of the data; sets become lists.
 
     Raises:
-        Damaged: it is no pickle, or asks for too much. Makers may raise other exceptions.
+        Damaged: the data is not a pickle, or exceeds the budget. Makers may raise other exceptions.
     """
     machine = _Machine(data, start, budget, makers, persistent)
     return machine.run(), machine.position
@@ -95,8 +95,6 @@ class _Machine:
             if step is None:
                 raise Damaged(f"it has a pickle opcode {opcode} that a checkpoint has no use for")
             step(self)
-
-    # Reading
 
     def take(self, count: int) -> memoryview:
         end = self.position + count
@@ -131,19 +129,17 @@ class _Machine:
             raise Damaged(f"it has a text of {count} bytes")
         return as_text(self.take(count), encoding, errors)
 
-    # The stack
-
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
     def pop(self) -> Any:
         if not self.stack:
-            raise Damaged("its pickle takes what it never gave")
+            raise Damaged("its pickle uses a value that it never made")
         return self.stack.pop()
 
     def top(self) -> Any:
         if not self.stack:
-            raise Damaged("its pickle takes what it never gave")
+            raise Damaged("its pickle uses a value that it never made")
         return self.stack[-1]
 
     def pop_mark(self) -> list[Any]:
@@ -159,14 +155,12 @@ class _Machine:
         self.outer.append(self.stack)
         self.stack = []
 
-    # Values
-
     def push_bytes(self, count: int) -> None:
         piece = self.take(count)
         self.stack.append(piece if count >= VIEWED else bytes(piece))
 
     def push_old_string(self, count: int) -> None:
-        # The numbers of Python 2's arrays are strings, too.
+        # The numbers of Python 2's arrays are strings, too, so large ones stay a view.
         piece = self.take(count)
         self.stack.append(piece if count >= 1 << 20 else str(piece, "latin-1"))
 
@@ -181,7 +175,7 @@ class _Machine:
         try:
             return int(line.rstrip(b"L"))
         except ValueError:
-            raise Damaged("it has a number that is none") from None
+            raise Damaged("it has a number that is not valid") from None
 
     def int_line(self) -> None:
         line = self.line()
@@ -191,7 +185,7 @@ class _Machine:
         try:
             self.stack.append(float(self.line()[:64]))
         except ValueError:
-            raise Damaged("it has a number that is none") from None
+            raise Damaged("it has a number that is not valid") from None
 
     def string_line(self) -> None:
         line = self.line().strip()
@@ -200,16 +194,14 @@ class _Machine:
         try:
             self.stack.append(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
         except ValueError:
-            raise Damaged("it has a text that is none") from None
+            raise Damaged("it has a text that is not valid") from None
 
     def push_tuple(self, count: int) -> None:
         if len(self.stack) < count:
-            raise Damaged("its pickle takes what it never gave")
+            raise Damaged("its pickle uses a value that it never made")
         items = tuple(self.stack[len(self.stack) - count :])
         del self.stack[len(self.stack) - count :]
         self.stack.append(items)
-
-    # Containers
 
     def append(self, items: list[Any]) -> None:
         target = self.top()
@@ -232,10 +224,8 @@ class _Machine:
         for index in range(0, len(items), 2):
             target[as_key(items[index])] = items[index + 1]
 
-    # The memo
-
     def put(self, key: int) -> None:
-        if not 0 <= key < 1 << 32:  # Larger numbers may all have one hash.
+        if not 0 <= key < 1 << 32:  # Larger numbers may all have the same hash.
             raise Damaged("it remembers a value at a place that is too far away")
         value = self.top()
         self.memo[key] = value
@@ -244,10 +234,8 @@ class _Machine:
 
     def get(self, key: int) -> None:
         if key not in self.memo:
-            raise Damaged("its pickle takes what it never gave")
+            raise Damaged("its pickle uses a value that it never made")
         self.stack.append(self.memo[key])
-
-    # Objects
 
     def push_global(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
@@ -295,7 +283,7 @@ class _Machine:
     def object(self) -> None:
         items = self.pop_mark()
         if not items:
-            raise Damaged("its pickle takes what it never gave")
+            raise Damaged("its pickle uses a value that it never made")
         self.call(items[0], tuple(items[1:]))
 
     def build(self) -> None:
@@ -315,7 +303,7 @@ class _Machine:
             raise Damaged(f"it gives attributes to a {type(target).__name__}")
 
     def attributes(self, state: Any) -> Any:
-        """Objects with slots come with two dicts."""
+        """Return the attributes in a state. The state of an object with slots is two dicts; they are merged."""
         if isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
             self.budget.step(sum(len(part) for part in state if part))
             return {**(state[0] or {}), **(state[1] or {})}
@@ -328,15 +316,19 @@ class _Machine:
 
 
 def as_text(raw: bytes | memoryview, encoding: str, errors: str = "strict") -> str:
-    """A text, or Damaged."""
+    """Return the text of the bytes. Raises Damaged if they are not text in this encoding."""
     try:
         return str(raw, encoding, errors)
     except UnicodeDecodeError:
-        raise Damaged("it has a text that is none") from None
+        raise Damaged("it has a text that is not valid") from None
 
 
 def as_key(value: Any) -> Any:
-    """A value as the key of a dict. Tuples and the like stand for themselves alone: to hash them may take forever."""
+    """Return the value as the key of a dict.
+
+    Tuples and other containers become an ``Inert``, equal only to itself, because hashing them may take forever. So do
+    integers of more than 64 bits.
+    """
     if value is None or isinstance(value, (str, bytes, float, Inert)):
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
@@ -412,15 +404,18 @@ _TABLE: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x95": lambda m: _frame(m, m.number(_U8)),
     b"\x96": lambda m: m.push_bytes(m.number(_U8)),
 }
-"""Every opcode that is read. Extension codes (0x82 to 0x84) name entries of a registry that is not ours, and
-out-of-band buffers (0x97, 0x98) lie elsewhere: both are refused."""
+"""Every opcode that is read.
+
+Two kinds are refused: extension codes (0x82 to 0x84) name entries of a registry that we do not have, and out-of-band
+buffers (0x97, 0x98) are not in the file.
+"""
 
 
 def _unescaped(line: bytes) -> str:
     try:
         return codecs.raw_unicode_escape_decode(line)[0]
     except UnicodeDecodeError:
-        raise Damaged("it has a text that is none") from None
+        raise Damaged("it has a text that is not valid") from None
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:

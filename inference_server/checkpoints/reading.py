@@ -1,4 +1,4 @@
-"""Foreign files into plain values: which format a file is in is seen by its content, and nothing in it is run."""
+"""Read foreign files into plain values. The content of a file decides its format, and nothing in it is run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
     """Read a pickle, a file of ``torch.save``, or a file of Torch7.
 
     Args:
-        path: the only file that is touched.
-        limits: what it may ask for.
+        path: the only file that is opened.
+        limits: how much memory and work the file may cause.
 
     Returns:
-        the format, "pickle", "torch" or "torch7", and the value: see ``inert``. Large tensors and arrays share the
-        file's memory map: they are to be cloned before the file is left.
+        the format ("pickle", "torch" or "torch7") and the value (see ``inert``). Large tensors and arrays share the
+        file's memory map; clone them if they are used after the file may change.
 
     Raises:
-        CheckpointError: with a sentence for a person.
+        CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     data = map_file(path, limits)
@@ -42,10 +42,10 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
 
 
 def map_file(path: Path, limits: Limits = LIMITS) -> memoryview:
-    """A file's bytes, in a private map: what is written there does not change the file.
+    """Return a file's bytes as a private memory map: writing to it does not change the file.
 
     Raises:
-        CheckpointError: it cannot be read, or is larger than the limit.
+        CheckpointError: the file cannot be read, or is larger than the limit.
     """
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path} is not a file.")

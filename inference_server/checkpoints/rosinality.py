@@ -1,7 +1,7 @@
-"""rosinality's StyleGAN2 for PyTorch, also inside the encoders of pSp and e4e: state dicts with names of their own.
+"""Read rosinality's StyleGAN2 for PyTorch, also inside the encoders of pSp and e4e: state dicts with their own names.
 
-``convert_weight.py`` writes {"g_ema", "latent_avg"}, ``train.py`` {"g", "g_ema", "args", ...} without an average w,
-encoders {"state_dict", "latent_avg"} with the generator's names after "decoder.".
+``convert_weight.py`` writes {"g_ema", "latent_avg"}. ``train.py`` writes {"g", "g_ema", "args", ...} without an average
+w. Encoders write {"state_dict", "latent_avg"}, and their names of the generator's tensors begin with "decoder.".
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ NETWORKS = ("g_ema", "state_dict", "g", "generator", "latent_decoder")
 PREFIXES = ("", "decoder.", "module.", "generator.", "g_ema.", "module.decoder.")
 SIGN = "conv1.conv.modulation.weight"
 AVERAGED = 10_000
-"""So many w make the average where the file has none."""
+"""The number of w that are averaged if the file has no average."""
 MAPPING_LR = 0.01
 
 
 def recognises(value: Any) -> bool:
-    """Whether this is, or holds, a generator with rosinality's names."""
+    """Return whether the value is, or holds, a generator with rosinality's names."""
     return _find(value) is not None
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Take over the generator: the averaged one, if the file has it.
+    """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
-        CheckpointError: something is missing, or makes no sense.
+        CheckpointError: something is missing or makes no sense.
     """
     found = _find(value)
     try:
@@ -44,7 +44,7 @@ def convert(value: Any, file_name: str) -> Network:
         return _convert(found, average if isinstance(average, torch.Tensor) else None)
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
-            f"{file_name} looks like a StyleGAN2 of rosinality's code, but cannot be taken over: {error}."
+            f"{file_name} looks like a StyleGAN2 of rosinality's code, but cannot be converted: {error}."
         ) from error
 
 
@@ -80,7 +80,7 @@ class _Source:
         return tensor
 
     def only(self, name: str, dimensions: int) -> torch.Tensor:
-        """A tensor whose first dimension is one, without it."""
+        """Return a tensor without its first dimension, whose size must be 1."""
         tensor = self.get(name, dimensions)
         if len(tensor) != 1:
             raise ValueError(f"{name} has the shape {tuple(tensor.shape)}")
@@ -149,7 +149,7 @@ def _check_filter(source: _Source, name: str) -> None:
 
 
 def _noise(source: _Source, ours: dict[str, torch.Tensor], config: StyleGAN2Config) -> None:
-    """The stored noise maps; older files have none, and get some that are always the same."""
+    """Add the stored noise maps to ``ours``. Older files have none; for them, fixed random maps are made."""
     random = np.random.RandomState(0)
     for index in range(2 * len(config.channels) - 1):
         block = (index + 1) // 2
@@ -162,13 +162,13 @@ def _noise(source: _Source, ours: dict[str, torch.Tensor], config: StyleGAN2Conf
 
 
 def _one_row(average: torch.Tensor) -> torch.Tensor:
-    """The average w; encoders keep it once for each layer."""
+    """Return the average w as one row; encoders store it once for each layer."""
     return average.float().reshape(-1, average.shape[-1]).mean(dim=0) if average.ndim > 1 else average
 
 
 @torch.no_grad()
 def _average(config: StyleGAN2Config, ours: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The mean w of always the same z."""
+    """Return the mean w of a fixed set of z."""
     with torch.device("meta"):
         mapping = MappingNetwork(config)
     state = {key.removeprefix("mapping."): value.float() for key, value in ours.items() if key.startswith("mapping.")}

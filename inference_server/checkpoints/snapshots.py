@@ -1,4 +1,4 @@
-"""Which files of a folder are snapshots of one training, and in what order; seen by names, sizes and first bytes."""
+"""Find the snapshots of one training in a folder, and their order, from names, sizes and first bytes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .errors import CheckpointError
 from .torch7 import looks_like_torch7
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
-"""Of files that may be checkpoints, in lower case."""
+"""Suffixes of files that may be checkpoints, in lower case."""
 
 MOST_SNAPSHOTS = 2000
 SIZES_AGREE = 0.1
-"""Snapshots of one training differ in size by less than this part."""
+"""Sizes of snapshots of one training differ by at most this fraction of the larger one."""
 
 _NOT_GENERATORS = {"d", "disc", "discriminator", "optim", "optimizer", "optimiser", "opt", "aug", "augment"}
 _LAST_NAMES = ("best", "last", "latest", "current", "final", "ema")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBER = re.compile(r"(?<![\dx])\d+(?!\d|x\d)")
-"""A number that may be a time; not the sides of 512x512."""
+"""A number that may be a point in training; not the sides of 512x512."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that may be a checkpoint; size in bytes, changed in seconds since 1970."""
+    """A file that may be a checkpoint. size: in bytes. changed: in seconds since 1970."""
 
     path: Path
     size: int
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
-    """Return the files of a folder that look like checkpoints, in the order of their names. Raises OSError."""
+    """Return the files of a folder that look like checkpoints, sorted by name. Raises OSError if it cannot be read."""
     found = []
     for entry in os.scandir(folder):
         path = Path(entry.path)
@@ -50,10 +50,10 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
 
 
 def group_runs(checkpoints: list[Checkpoint]) -> list[list[Checkpoint]]:
-    """Part the checkpoints of one folder into trainings, each in the order of training; a run may be of one file.
+    """Return the checkpoints of one folder as runs, each in the order of training; a run may be one file.
 
-    Files belong together if their names differ in a number only and their sizes agree. One whose name says "final" or
-    the like belongs to the run of the folder, if there is one only.
+    Files belong together if their names differ only in a number and their sizes agree. A file whose name contains
+    "final" or a similar word belongs to the folder's run, if the folder has only one run of several files.
     """
     groups: dict[tuple[str, str], list[Checkpoint]] = defaultdict(list)
     for checkpoint in checkpoints:
@@ -74,11 +74,11 @@ def group_runs(checkpoints: list[Checkpoint]) -> list[list[Checkpoint]]:
 def find_snapshots(folder: Path) -> list[Path]:
     """Return the snapshots of the training in a folder, in the order of training.
 
-    They are the largest run there is, or, if nothing in the folder makes a run, all checkpoints of one format and
-    size.
+    These are the files of the largest run. If no run has more than one file, they are all checkpoints of one format
+    and similar size.
 
     Raises:
-        CheckpointError: there are none, or the folder cannot be read.
+        CheckpointError: there are none, there are more than MOST_SNAPSHOTS, or the folder cannot be read.
     """
     try:
         checkpoints = list_checkpoints(folder)
@@ -86,7 +86,8 @@ def find_snapshots(folder: Path) -> list[Path]:
         raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     if not checkpoints:
         raise CheckpointError(
-            f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}). Choose the folder they lie in."
+            f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}). "
+            "Choose the folder that holds the checkpoints."
         )
     run = largest_run(checkpoints)
     if len(run) == 1:
@@ -100,7 +101,10 @@ def find_snapshots(folder: Path) -> list[Path]:
 
 
 def largest_run(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    """Return the run of most files among the checkpoints of one folder, of two the newer one; at least one file."""
+    """Return the run with the most files among the checkpoints of one folder; of equal runs, the newest.
+
+    There must be at least one checkpoint.
+    """
     return _largest(group_runs(checkpoints))
 
 
@@ -109,7 +113,7 @@ def _largest(runs: list[list[Checkpoint]]) -> list[Checkpoint]:
 
 
 def in_order(run: list[Checkpoint]) -> list[Checkpoint]:
-    """Sort by the numbers in the names, as numbers; names without one of their own, such as "final", come last."""
+    """Return the run sorted by the numbers in the names; a name without its own number, such as "final", comes last."""
     common = _common_start([checkpoint.path.stem for checkpoint in run])
 
     def key(checkpoint: Checkpoint) -> tuple[bool, int, list[tuple[bool, int, str]]]:
@@ -124,14 +128,14 @@ def in_order(run: list[Checkpoint]) -> list[Checkpoint]:
 
 
 def _common_start(stems: list[str]) -> str:
-    """What all names begin with, up to the number that tells them apart."""
+    """Return what all names begin with, up to the number in which they differ."""
     first, last = min(stems), max(stems)
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
     return first[:length].rstrip("0123456789")
 
 
 def _of_equal_size(group: list[Checkpoint]) -> list[list[Checkpoint]]:
-    """Part files by size: each run holds those that agree with its largest."""
+    """Return the files grouped by size: the sizes in a group agree with that of its largest file."""
     left, parts = sorted(group, key=lambda checkpoint: checkpoint.size, reverse=True), []
     while left:
         part = [checkpoint for checkpoint in left if _sizes_agree(checkpoint, left[0])]
@@ -157,7 +161,7 @@ def _words(stem: str) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """A key that sorts numbers in names as numbers."""
+    """Return a key that sorts numbers in names as numbers."""
     return [
         (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", name)
     ]

@@ -1,7 +1,7 @@
-"""StyleGAN's pickles (TensorFlow): variables of the generator average into ``generators.stylegan1``.
+"""Convert StyleGAN's pickles (TensorFlow): the variables of the averaged generator, for ``generators.stylegan1``.
 
-Written by ``dnnlib.tflib`` in versions 2 to 4 of its networks; the variables decide, not the version. Settings that
-the variables do not show (``static_kwargs``) are obeyed or refused.
+``dnnlib.tflib`` writes them, in versions 2 to 4 of its networks. The variables decide what the layers are, not the
+version. Settings that the variables do not show (``static_kwargs``) are applied, or the file is refused.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .tensorflow import find_generator, settings, variables
 
 ORIGIN = "StyleGAN pickle (TensorFlow)"
 FUSED_FROM = 128
-"""Size of the picture from which "auto" makes the original fuse upsampling with the convolution."""
+"""With the setting "auto", the original fuses upsampling with the convolution from this picture size on."""
 MOST_BLOCKS = 12
 """Up to 8192 x 8192."""
 MOST_LOD = 16.0
-"""More sizes than any network has left to grow."""
+"""The most sizes that a network may still have to grow; more than any real network."""
 _SLOPES = {"lrelu": 0.2, "relu": 0.0}
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "structure": ("auto", "linear", "recursive", "fixed"),
@@ -38,20 +38,20 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "use_styles": (True,),
     "const_input_layer": (True,),
 }
-"""Settings that change the arithmetic: the values that are known, the original's default first."""
+"""Settings that change the arithmetic, with the values that are known here; the original's default first."""
 
 
 def recognises(value: Any) -> bool:
-    """Whether this is a StyleGAN pickle: its generator has adaptive instance normalisation after a constant."""
+    """Return whether this is a StyleGAN pickle: its generator has adaptive instance normalisation after a constant."""
     network = find_generator(value)
     return network is not None and "4x4/Const/StyleMod/weight" in variables(network, "synthesis")
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Convert the generator average of a StyleGAN pickle.
+    """Return the network of the averaged generator in a StyleGAN pickle.
 
     Raises:
-        CheckpointError: it has settings or variables that are not known.
+        CheckpointError: the file has settings or variables that are not known.
     """
     try:
         return _convert(value)
@@ -71,7 +71,7 @@ def _convert(value: Any) -> Network:
     progressive = _can_grow(synthesis)
     blocks = _blocks(synthesis, progressive)
     if progressive:
-        # The original copies the whole generator's into the synthesis network whenever it draws.
+        # The original copies the lod of the whole generator into the synthesis network for every picture.
         tensors["synthesis.lod"] = torch.tensor(own.lod(synthesis.lod(0.0)), dtype=torch.float32)
     config = StyleGAN1Config(
         z_dim=z_dim,
@@ -105,7 +105,7 @@ class _Variables:
         return name in self.found
 
     def tensor(self, name: str, dimensions: int) -> torch.Tensor:
-        """A variable as float32."""
+        """Return a variable as float32. Raises ValueError if it is missing or has another number of dimensions."""
         value = self.found.get(name)
         if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind != "f":
             raise ValueError(f"the variable {name} is missing")
@@ -114,14 +114,14 @@ class _Variables:
         return torch.from_numpy(np.array(value, dtype=np.float32))
 
     def lod(self, default: float) -> float:
-        """How many sizes training has not reached yet."""
+        """Return how many sizes training has not reached yet."""
         value = float(self.tensor("lod", 0)) if "lod" in self else default
         if not 0 <= value <= MOST_LOD:
             raise ValueError(f"the variable lod is {value}, not a number from 0 to {MOST_LOD:g}")
         return value
 
     def setting(self, name: str) -> Any:
-        """A setting of ``_DEFAULTS``."""
+        """Return a setting of ``_DEFAULTS``. Raises ValueError if its value is not known here."""
         value = self.given.get(name, _DEFAULTS[name][0])
         for known in _DEFAULTS[name]:
             if type(value) is type(known) and value == known:
@@ -129,7 +129,7 @@ class _Variables:
         raise ValueError(f"its setting {name} is {str(value)[:60]!r}, which is not known here")
 
     def blur(self) -> tuple[float, ...]:
-        """The taps of the filter after upsampling, summing to one."""
+        """Return the taps of the filter after upsampling; their sum is one."""
         taps = self.given.get("blur_filter", [1, 2, 1])
         if taps is None or taps is False or (isinstance(taps, list) and not taps):
             return (1.0,)
@@ -139,14 +139,14 @@ class _Variables:
         return tuple(tap / sum(taps) for tap in taps)
 
     def weight(self, name: str, dimensions: int, gain: float = sqrt(2), lr: float = 1.0) -> torch.Tensor:
-        """A weight as it is multiplied with: its last dimension is of outputs, the others are of inputs."""
+        """Return a weight with its run-time scale applied. Its last dimension is outputs, the others are inputs."""
         weight = self.tensor(name, dimensions)
         inputs = max(weight[..., 0].numel(), 1) if weight.numel() else 1
         return weight * (gain / sqrt(inputs) * lr if self.setting("use_wscale") else lr)
 
 
 def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, tuple[int, ...]]:
-    """The tensors of the mapping network, z's size, and the outputs of each layer."""
+    """Return the tensors of the mapping network, the size of z, and the number of outputs of each layer."""
     lr = source.given.get("mapping_lrmul", 0.01)
     if type(lr) not in (int, float) or not 0 < lr <= 1000:
         raise ValueError(f"its setting mapping_lrmul is {str(lr)[:60]}")
@@ -166,7 +166,7 @@ def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, tuple[in
 
 
 def _blocks(source: _Variables, progressive: bool) -> list[dict[str, torch.Tensor]]:
-    """The tensors of each size, by their names in a block."""
+    """Return the tensors of each size, by their names in a block."""
     for name in ("use_styles", "const_input_layer"):
         source.setting(name)
     blocks = []
@@ -183,7 +183,7 @@ def _blocks(source: _Variables, progressive: bool) -> list[dict[str, torch.Tenso
             variable, ours = f"{size}x{size}/{name}", f"conv{part}"
             block[f"{ours}.bias"] = source.tensor(f"{variable}/bias", 1)
             styles = source.tensor(f"{variable}/StyleMod/bias", 1)
-            styles[: len(styles) // 2] += 1  # the styles' scales are around one
+            styles[: len(styles) // 2] += 1  # the styles' scales are relative to one
             block[f"{ours}.affine.bias"] = styles
             block[f"{ours}.affine.weight"] = source.weight(f"{variable}/StyleMod/weight", 2, gain=1.0).t()
             if "noise0" in source:
@@ -202,7 +202,7 @@ def _blocks(source: _Variables, progressive: bool) -> list[dict[str, torch.Tenso
 
 
 def _can_grow(source: _Variables) -> bool:
-    """Whether smaller sizes than the last have a step to colour that is used."""
+    """Return whether sizes smaller than the last have a ToRGB layer that is used."""
     stored = any(f"ToRGB_lod{lod}/weight" in source for lod in range(1, MOST_BLOCKS))
     return stored and source.setting("structure") != "fixed"
 
@@ -219,11 +219,12 @@ def _is_fused(source: _Variables, size: int) -> bool:
 
 
 def _upsampling(weight: torch.Tensor, fused: bool) -> torch.Tensor:
-    """Kernels (3, 3, i, o) of a convolution after upsampling as (i, o, 4, 4) of a transposed one.
+    """Turn kernels (3, 3, i, o) of a convolution after upsampling into (i, o, 4, 4) of one transposed convolution.
 
-    Every pixel is repeated, which is a transposed convolution with ones, 2 x 2; the two in one have the kernel's sums
-    over 2 x 2. A transposed convolution does not turn its kernel as a convolution does. The fused one of the original
-    did not turn it either, so networks that were trained with it need it as it is.
+    Upsampling repeats every pixel, which is a transposed convolution with 2 x 2 ones. Combined with the convolution,
+    its kernel is the sum of the 3 x 3 kernel over 2 x 2. A transposed convolution applies its kernel turned by 180
+    degrees, compared with a convolution, so the kernel is flipped. The original's fused layer did not flip it, so
+    networks that were trained with that layer need the kernel as it is.
     """
     kernel = weight.permute(2, 3, 0, 1)
     if not fused:

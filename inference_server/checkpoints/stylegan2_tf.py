@@ -1,7 +1,7 @@
-"""StyleGAN2's pickles (TensorFlow), also ADA's: variables of the generator average into ``generators.stylegan2``.
+"""Convert StyleGAN2's pickles (TensorFlow), also ADA's: the averaged generator, for ``generators.stylegan2``.
 
-The variables decide which layers there are, not the settings or the version. Of the settings, those that change the
-arithmetic are obeyed or refused; any other is nobody's concern as long as every variable has its place.
+The variables decide which layers there are, not the settings or the version. Settings that change the arithmetic are
+applied, or the file is refused. Other settings do not matter as long as every variable has its place.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _KNOWN: dict[str, tuple[Any, ...]] = {
     "use_wscale": (True,),
     "resample_kernel": ([1, 3, 3, 1], (1, 3, 3, 1)),
 }
-"""Settings that change the arithmetic: the values that are known."""
+"""Settings that change the arithmetic, with the values that are known here."""
 _LAYER = re.compile(r"(\d{1,5})x(\d{1,5})/Conv1?/mod_weight")
 
 
 def recognises(value: Any) -> bool:
-    """Whether this is a StyleGAN2 pickle: the weights of its convolutions are modulated."""
+    """Return whether this is a StyleGAN2 pickle: the weights of its convolutions are modulated."""
     network = find_generator(value)
     return network is not None and any(map(_LAYER.fullmatch, variables(network, "synthesis")))
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Convert the generator average of a StyleGAN2 pickle.
+    """Return the network of the averaged generator in a StyleGAN2 pickle.
 
     Raises:
-        CheckpointError: it has settings or variables that are not known.
+        CheckpointError: the file has settings or variables that are not known.
     """
     try:
         return _convert(value)
@@ -96,7 +96,7 @@ def _convert(value: Any) -> Network:
 
 
 class _Variables:
-    """The variables of one network, and which of them were asked for."""
+    """The variables of one network, and which of them were used."""
 
     def __init__(self, found: dict[str, np.ndarray[Any, Any]]) -> None:
         self.found = found
@@ -106,7 +106,7 @@ class _Variables:
         return name in self.found
 
     def tensor(self, name: str, dimensions: int) -> torch.Tensor:
-        """A variable as float32."""
+        """Return a variable as float32. Raises ValueError if it is missing or has another number of dimensions."""
         self.asked.add(name)
         value = self.found.get(name)
         if value is None or value.dtype.kind != "f":
@@ -116,12 +116,12 @@ class _Variables:
         return torch.from_numpy(np.array(value, dtype=np.float32))
 
     def unused(self) -> list[str]:
-        """What was not asked for, but for the counters of training."""
+        """Return the names of the unused variables, without ``lod`` and ``dlatent_avg``, the counters of training."""
         return sorted(self.found.keys() - self.asked - {"lod", "dlatent_avg"})
 
 
 def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, list[int], int]:
-    """The tensors of the mapping network, z's size, the outputs of its layers, and those of the embedding."""
+    """Return the tensors of the mapping network, the size of z, and the outputs of its layers and of its embedding."""
     tensors: dict[str, torch.Tensor] = {}
     widths: list[int] = []
     inputs = embed = 0
@@ -137,7 +137,7 @@ def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, list[int
     if "LabelConcat/weight" in source:
         weight = source.tensor("LabelConcat/weight", 2)
         classes, embed = weight.shape
-        # It is used as it is; ours is divided by the root of its inputs.
+        # The original uses it unscaled; our network divides by the square root of the number of inputs.
         tensors["mapping.embed.weight"] = weight.t() * sqrt(classes)
         tensors["mapping.embed.bias"] = torch.zeros(embed)
     elif "LabelEmbed/weight" in source:
@@ -149,7 +149,7 @@ def _mapping(source: _Variables) -> tuple[dict[str, torch.Tensor], int, list[int
 
 
 def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
-    """The tensors of each size, by their names in a block."""
+    """Return the tensors of each size, by their names in a block."""
     found = [
         (int(match[1]) * int(match[2]), match[0].partition("/")[0])
         for match in map(_LAYER.fullmatch, source.found)
@@ -170,7 +170,7 @@ def _blocks(source: _Variables) -> list[dict[str, torch.Tensor]]:
         for ours, theirs in layers.items():
             name = f"{size}/{theirs}"
             weight = source.tensor(f"{name}/weight", 4).permute(3, 2, 0, 1)
-            # A transposed convolution does not turn its kernel as a convolution does.
+            # A transposed convolution applies its kernel turned by 180 degrees, compared with a convolution.
             block[f"{ours}.weight"] = weight.flip(2, 3) if ours == "conv0" else weight
             block.update(_modulated(source, name, ours))
             if f"{name}/noise_strength" in source:
@@ -197,5 +197,5 @@ def _modulated(source: _Variables, name: str, ours: str) -> dict[str, torch.Tens
     return {
         f"{ours}.bias": source.tensor(f"{name}/bias", 1),
         f"{ours}.affine.weight": source.tensor(f"{name}/mod_weight", 2).t(),
-        f"{ours}.affine.bias": source.tensor(f"{name}/mod_bias", 1) + 1,  # scales are around one
+        f"{ours}.affine.bias": source.tensor(f"{name}/mod_bias", 1) + 1,  # scales are relative to one
     }

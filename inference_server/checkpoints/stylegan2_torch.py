@@ -1,7 +1,7 @@
-"""StyleGAN2 as NVIDIA's PyTorch projects save it (also the code of StyleGAN3, and artists' compact files).
+"""Read StyleGAN2 as NVIDIA's PyTorch projects save it (also the code of StyleGAN3, and artists' compact files).
 
-A pickle of the projects holds modules, whose attributes say what every layer does. A state dict with the same names
-holds tensors only: there the clamp, and the blocks in half precision, are taken to be those of the published settings.
+A pickle of these projects holds modules, whose attributes tell what every layer does. A state dict with the same names
+holds only tensors; for it, the clamp and the number of blocks in half precision are those of the published settings.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
 
 NETWORKS = ("G_ema", "g_ema", "Gs", "G", "g", "generator", "state_dict", "model")
-"""Where files keep generators, the best first."""
+"""The keys under which files hold generators, the best first."""
 BLOCK = re.compile(r"b(\d{1,5})(?:x\d{1,5})?")
 CLAMP = 256.0
-"""Of the published settings."""
+"""The clamp of the published settings."""
 
 
 def recognises(value: Any) -> bool:
-    """Whether this is, or holds, a generator of this layout."""
+    """Return whether the value is, or holds, a generator of this layout."""
     return _find(value) is not None
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Take over the generator: the averaged one, if the file has it.
+    """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
-        CheckpointError: something is missing, or does what is not known here.
+        CheckpointError: something is missing, or a layer does something that is not known here.
     """
     found = _find(value)
     try:
@@ -45,7 +45,7 @@ def convert(value: Any, file_name: str) -> Network:
         return _convert(found, None)
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
-            f"{file_name} looks like a StyleGAN2, but cannot be taken over: {error}. "
+            f"{file_name} looks like a StyleGAN2, but cannot be converted: {error}. "
             "If a changed copy of NVIDIA's code saved it, open the file that it was trained from."
         ) from error
 
@@ -73,7 +73,7 @@ def _find(value: Any) -> Inert | dict[str, torch.Tensor] | None:
 
 
 def _block_names(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """The names of the blocks, coarsest first."""
+    """Return the names of the blocks, coarsest first."""
     found = (re.fullmatch(r"synthesis\.(b\d{1,5}(?:x\d{1,5})?)\.conv1\.affine\.weight", key) for key in tensors)
     names = [match[1] for match in found if match]
     return sorted(names, key=lambda name: int(BLOCK.fullmatch(name)[1]))  # type: ignore[index]
@@ -118,7 +118,7 @@ def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None) -> Ne
         elif part == "mapping":
             ours[key] = tensor
         elif part == "synthesis" and block in names:
-            # Some save single numbers as rows of one.
+            # Some programs save a single number as a row of one number.
             tensor = tensor.reshape(()) if inner.endswith("noise_strength") and tensor.numel() == 1 else tensor
             ours[f"synthesis.blocks.{names.index(block)}.{inner}"] = tensor
     return Network("stylegan2", config, ours, f"StyleGAN2 {'pickle' if generator else 'state dict'} (PyTorch)")
@@ -147,7 +147,7 @@ def _check_filter(key: str, tensor: torch.Tensor) -> None:
 
 
 class _Attributes:
-    """What the modules say and the tensors do not; without modules, what is usual."""
+    """What the modules tell and the tensors do not. Without modules, the usual values."""
 
     def __init__(self, generator: Inert | None, names: list[str]) -> None:
         self.generator = generator
@@ -172,7 +172,7 @@ class _Attributes:
         return self.number("mapping.fc0", "bias_gain", 0.01)
 
     def clamp(self) -> float | None:
-        """The range of the features, the same for all layers."""
+        """Return the limit to which all layers clamp features, or None. Raises ValueError if the layers differ."""
         found = set()
         for name in self.names:
             for layer in ("conv0", "conv1"):
@@ -188,7 +188,7 @@ class _Attributes:
         return found.pop()
 
     def half_blocks(self) -> int:
-        """How many of the last blocks were in half precision."""
+        """Return how many of the last blocks were in half precision."""
         if self.generator is None:
             return HALF_BLOCKS
         count = 0

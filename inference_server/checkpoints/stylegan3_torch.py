@@ -1,7 +1,7 @@
-"""StyleGAN3 and StyleGAN-XL as their own projects save them, and state dicts with the same names.
+"""Read StyleGAN3 and StyleGAN-XL as their own projects save them, and state dicts with the same names.
 
-A pickle of the projects holds modules, whose attributes say what every layer does. A state dict holds tensors only: the
-sizes are in the layers' names, and what neither names nor shapes tell is taken to be what the published code does.
+A pickle of these projects holds modules, whose attributes tell what every layer does. A state dict holds only tensors;
+the sizes are in the layers' names, and what neither names nor shapes tell is assumed to be as in the published code.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
 
 NETWORKS = ("G_ema", "g_ema", "G", "g", "generator", "state_dict")
-"""Where files keep generators, the best first."""
+"""The keys under which files hold generators, the best first."""
 LAYER_NAME = re.compile(r"synthesis\.(L(\d{1,3})_(\d{1,5})_(\d{1,5}))\.weight")
 TAPS_PER_STEP = 6
 MARGIN = 10
-"""Of the published networks: filter taps for each step of the lower rate; pixels around the picture."""
+"""Of the published networks: filter taps per sample at the lower rate, and pixels around the picture."""
 
 
 def recognises(value: Any) -> bool:
-    """Whether this is, or holds, a generator of StyleGAN3's layout."""
+    """Return whether the value is, or holds, a generator of StyleGAN3's layout."""
     return _find(value) is not None
 
 
 def convert(value: Any, file_name: str) -> Network:
-    """Take over the generator (the averaged one, if the file has it).
+    """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
         CheckpointError: something is missing or makes no sense.
@@ -46,7 +46,7 @@ def convert(value: Any, file_name: str) -> Network:
         return _from_tensors(found)
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
-            f"{file_name} looks like a StyleGAN3, but cannot be taken over: {error}. "
+            f"{file_name} looks like a StyleGAN3, but cannot be converted: {error}. "
             "If it was saved by another program than StyleGAN3 or StyleGAN-XL, open the file that it was made from."
         ) from error
 
@@ -136,7 +136,7 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
                 raise ValueError(f"synthesis.{name} has filters of {taps} taps, from which nothing can be concluded")
             else:
                 shapes[direction] = taps // TAPS_PER_STEP
-        # The filters lie symmetrically around the picture's middle.
+        # The filters are symmetric around the centre of the picture.
         up, down = shapes["up"], shapes["down"]
         total = (out - 1) * down + 1 - (size + shapes["kernel"] - 1) * up + shapes["up_taps"] + shapes["down_taps"] - 2
         before = (total + up) // 2
@@ -163,7 +163,7 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
 
 
 def _shapes(path: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What the shapes of a layer's tensors say of it."""
+    """Return what the shapes of a layer's tensors tell about the layer."""
     weight = tensors.get(f"{path}.weight")
     if weight is None or weight.ndim != 4:
         raise ValueError(f"{path} has no weights")
@@ -186,7 +186,10 @@ def _network(
     num_classes: int | None,
     **rest: Any,
 ) -> Network:
-    """Put together what both kinds of files have in common. ``num_classes`` is None where the tensors must tell."""
+    """Return the network, with what both kinds of files have in common.
+
+    num_classes: None if the tensors must tell it. rest: the other fields of the configuration.
+    """
     average, table = tensors.get("mapping.w_avg"), tensors.get("mapping.embed.weight")
     first, features = tensors.get("mapping.fc0.weight"), tensors.get("synthesis.input.weight")
     if first is None or average is None or features is None or 0 in (first.ndim, average.ndim, features.ndim):
@@ -198,7 +201,7 @@ def _network(
         if table is None or table.ndim != 2:
             raise ValueError("its class embeddings are missing")
         if is_xl:
-            # Half of the mapping network's input is z, half the embedded class.
+            # Half of the mapping network's input is z, the other half is the embedded class.
             width, embedding = width // 2, table.shape[1]
             known = average.shape[0] if average.ndim == 2 else table.shape[0]
         else:
@@ -243,7 +246,7 @@ def _child(module: Inert, path: str) -> Inert:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy and small arrays as Python's own."""
+    """Return numpy numbers and small arrays as Python numbers and lists; tuples become lists, too."""
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size <= 4):
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

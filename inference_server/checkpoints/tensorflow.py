@@ -1,8 +1,8 @@
-"""Networks of ``dnnlib.tflib`` (TensorFlow pickles of StyleGAN and StyleGAN2): their parts, settings and variables.
+"""Find networks of ``dnnlib.tflib`` (TensorFlow pickles of StyleGAN and StyleGAN2), their settings and variables.
 
-A pickle holds one network, or a sequence of them: generator, discriminator, generator average. A generator has the
-components "synthesis" and "mapping"; variables such as the average w lie beside them, in the generator itself. The
-number of the format, and the source text that a network carries, decide nothing.
+A pickle holds one network, or a sequence: generator, discriminator, averaged generator. A generator has the components
+"synthesis" and "mapping". Variables such as the average w are not in a component but in the generator itself. The
+version number of the format and the source text that a network contains are not used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COMPONENTS = ("synthesis", "mapping")
 
 
 def find_generator(value: Any) -> Inert | None:
-    """The generator average of what a pickle held: the last generator in it, None if there is none."""
+    """Return the averaged generator of a pickle's value: the last generator in it, or None if there is none."""
     if isinstance(value, dict):
         value = list(value.values())
     for item in reversed(value) if isinstance(value, list | tuple) else (value,):
@@ -27,9 +27,9 @@ def find_generator(value: Any) -> Inert | None:
 
 
 def variables(network: Inert, component: str = "") -> dict[str, np.ndarray[Any, Any]]:
-    """The variables of a network's component, of the network itself if ``component`` is empty, by their names.
+    """Return the variables of a network's component by their names; of the network itself if ``component`` is empty.
 
-    Scalars become arrays of no dimension; what is neither a number nor an array is left out.
+    Scalars become arrays without dimensions. Values that are neither numbers nor arrays are left out.
     """
     part = _component(network, component)
     listed = part.get("variables") if part is not None else None
@@ -44,14 +44,14 @@ def variables(network: Inert, component: str = "") -> dict[str, np.ndarray[Any, 
 
 
 def settings(network: Inert, component: str = "") -> dict[str, Any]:
-    """What a network, or its component, was made with (``static_kwargs``)."""
+    """Return the settings that a network, or its component, was made with (``static_kwargs``)."""
     part = _component(network, component)
     given = part.get("static_kwargs") if part is not None else None
     return {key: value for key, value in given.items() if isinstance(key, str)} if isinstance(given, dict) else {}
 
 
 def _component(network: Any, name: str) -> Inert | None:
-    """A component, the network itself for the empty name; None if it is no network or has none of that name."""
+    """Return a component, or the network itself if the name is empty; None if there is no such network or component."""
     if not isinstance(network, Inert) or not isinstance(network.state, dict):
         return None
     if not name:

@@ -1,12 +1,12 @@
-"""Files of Torch7 (``torch.save`` of Lua), binary and in text. They hold functions, too: those are skipped.
+"""Read files of Torch7 (``torch.save`` of Lua), binary or text. They may hold functions, too; these are skipped.
 
-The value of a file is made of None, bools, numbers (whole ones are ints), strings (latin-1), tensors, and
+The value of a file consists of None, bools, numbers (whole numbers are ints), strings (latin-1), tensors, and
 
-- tables: dicts, also those that Lua counts from 1;
+- tables: dicts, also for lists, whose keys count from 1 in Lua;
 - storages: tensors of one dimension;
 - objects of other classes: ``Inert("torch7", name, state=dict)``.
 
-Names of classes are those of the CPU: ``cudnn.SpatialConvolution`` is ``nn.SpatialConvolution``.
+Class names are those of the CPU: ``cudnn.SpatialConvolution`` becomes ``nn.SpatialConvolution``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .pickles import as_key
 from .torch_files import numbers, view
 
 DEPTH = 200
-"""Values within values; a network of ten levels has about 40."""
+"""The most values within values; a network of ten levels has about 40."""
 
 _NIL, _NUMBER, _STRING, _TABLE, _OBJECT, _BOOLEAN = range(6)
 _FUNCTIONS = (6, 7, 8)
@@ -43,22 +43,22 @@ _DTYPES = {
 
 
 def looks_like_torch7(start: bytes) -> bool:
-    """Whether a file that begins so may be of Torch7: a table or an object, binary or in text."""
+    """Return whether a file that begins with these bytes may be of Torch7: a table or an object, binary or text."""
     return start[:4] in (b"\x03\0\0\0", b"\x04\0\0\0") or re.match(rb"[34]\s\d+\s", start) is not None
 
 
 def read_torch7(data: memoryview, budget: Budget) -> Any:
-    """Read a file.
+    """Return the value of a file.
 
     Raises:
-        Damaged: it is none, is cut short, or asks for too much.
+        Damaged: it is not a file of Torch7, is cut short, or exceeds the budget.
     """
     if data[1:2] != b"\0":
         return _Reader(_Text(data, budget), budget, torch.int64).value(0)
     try:
         return _Reader(_Binary(data, budget, "<q"), budget, torch.int64).value(0)
     except Damaged as error:
-        # Windows writes long numbers with four bytes. The first trouble is the one to tell.
+        # Windows writes long numbers with four bytes. If that fails, too, the first error is the one to report.
         words = _Binary(data, budget, "<i")
         try:
             value = _Reader(words, budget, torch.int32).value(0)
@@ -70,7 +70,7 @@ def read_torch7(data: memoryview, budget: Budget) -> Any:
 
 
 class _Binary:
-    """Words of a binary file."""
+    """Reads the words of a binary file."""
 
     def __init__(self, data: memoryview, budget: Budget, long: str) -> None:
         self.data = data
@@ -101,7 +101,7 @@ class _Binary:
 
 
 class _Text:
-    """Words of a text file, with spaces or line ends between them."""
+    """Reads the words of a text file; spaces or line ends separate them."""
 
     def __init__(self, data: memoryview, budget: Budget) -> None:
         self.data = data
@@ -117,7 +117,7 @@ class _Text:
         try:
             return float(found[1]) if kind == "double" else int(found[1])
         except ValueError:
-            raise Damaged("it has a number that is none") from None
+            raise Damaged("it has a number that is not valid") from None
 
     def text(self) -> str:
         count = self.word("int")
@@ -142,13 +142,13 @@ class _Text:
         try:
             values = np.fromstring(line, kind, count, sep=" ")
         except ValueError:
-            raise Damaged("it has a number that is none") from None
+            raise Damaged("it has a number that is not valid") from None
         if len(values) != count:
             raise Damaged("it has fewer numbers than it says")
         return torch.from_numpy(values).to(dtype)
 
     def line(self) -> bytes:
-        """The rest of the line, or the next if nothing is left of it: a row of numbers stands in one."""
+        """Return the rest of the line, or the next line if nothing is left; a row of numbers is always in one line."""
         near = bytes(self.data[self.position : self.position + 64])
         start = self.position + len(near) - len(near.lstrip())
         end, piece = start, 1 << 16
@@ -189,7 +189,7 @@ class _Reader:
         raise Damaged(f"it has a value of a kind {kind} that is not known")
 
     def shared(self, kind: int, depth: int) -> Any:
-        """What may stand in several places: it is written once, and has a number."""
+        """Return a value that may be used in several places. The file holds it once, with a number."""
         index = self.words.word("int")
         if index in self.known:
             return self.known[index]
@@ -210,7 +210,7 @@ class _Reader:
             table[key] = self.value(depth + 1)
 
     def function(self, depth: int) -> Inert:
-        """The code is passed over, and what it has captured is read, because more follows it."""
+        """Skip the code of a function. The values it has captured are read, because more of the file follows them."""
         self.words.skip()
         self.value(depth + 1)
         return Inert("torch7", "function")

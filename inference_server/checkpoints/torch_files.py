@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, of the zip and of the older format, and the tensors in pickles; nothing in them is run."""
+"""Read files of ``torch.save``, in the zip format and the older one, and tensors in pickles. Nothing in them is run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .pickles import Global, Maker, Makers, read_pickle
 from .zip_files import read_zip
 
 MAGIC = 0x1950A86A20F9469CFC6C
-"""The first pickle of a file in the older format."""
+"""The value of the first pickle of a file in the older format."""
 
 _STORAGES = {
     "DoubleStorage": torch.float64,
@@ -40,7 +40,7 @@ _DTYPES = {
 
 
 class Storage(Inert):
-    """Numbers in a row. arguments: dtype and count; raw: their bytes, once they are found."""
+    """Numbers in a row. arguments: (dtype, count). raw: their bytes, once their place in the file is known."""
 
     raw: memoryview | None = None
     swapped: bool = False
@@ -51,12 +51,12 @@ class Storage(Inert):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the numbers take."""
+        """The number of bytes that the numbers take."""
         dtype, count = self.arguments
         return dtype.itemsize * count
 
     def tensor(self, budget: Budget, dtype: torch.dtype) -> torch.Tensor:
-        """The numbers as a tensor of one dimension, sharing the file's memory if they are aligned in it."""
+        """Return the numbers as a tensor of one dimension. It shares the file's memory if they are aligned in it."""
         if dtype not in self.views:
             assert self.raw is not None
             self.views[dtype] = numbers(budget, self.raw, dtype, self.swapped)
@@ -64,7 +64,10 @@ class Storage(Inert):
 
 
 def numbers(budget: Budget, raw: memoryview, dtype: torch.dtype, swapped: bool = False) -> torch.Tensor:
-    """A tensor of one dimension over bytes: it shares them if they are aligned and in this machine's order."""
+    """Return a tensor of one dimension of the bytes.
+
+    It shares their memory if they are aligned and in this machine's byte order. swapped: they are in the other order.
+    """
     raw = raw[: len(raw) // dtype.itemsize * dtype.itemsize]
     if not len(raw):
         return torch.empty(0, dtype=dtype)
@@ -83,10 +86,11 @@ def numbers(budget: Budget, raw: memoryview, dtype: torch.dtype, swapped: bool =
 
 
 def view(budget: Budget, row: torch.Tensor, offset: Any, size: Any, stride: Any) -> torch.Tensor:
-    """A tensor within a row of numbers, of which none lies outside.
+    """Return a tensor that is a strided view of a row of numbers.
 
     Raises:
-        Damaged: one does, or the tensor is so much larger than the row that it is meant to take memory.
+        Damaged: an element is outside the row, or the tensor is so much larger than the row that it exceeds the budget,
+            as in a file made to use up memory.
     """
     whole = (offset, *size, *stride)
     if len(size) != len(stride) or len(size) > 16 or not all(type(n) is int and 0 <= n < 1 << 48 for n in whole):
@@ -107,31 +111,34 @@ def view(budget: Budget, row: torch.Tensor, offset: Any, size: Any, stride: Any)
 def _tensor(
     budget: Budget, storage: Any, offset: Any, size: Any, stride: Any, dtype: torch.dtype | None = None
 ) -> torch.Tensor | Inert:
-    """A tensor of a storage, inert while nobody knows where the storage lies."""
+    """Return a tensor of a storage, or an ``Inert`` while the place of the storage is not known."""
     if not isinstance(storage, Storage) or storage.raw is None:
         return Inert("torch", "Tensor", (storage, offset, size, stride))
     return view(budget, storage.tensor(budget, dtype or storage.arguments[0]), offset, size, stride)
 
 
 def make_tensor(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch._utils._rebuild_tensor`` and ``_v2``: (storage, offset, size, stride, ...)."""
+    """Make a tensor of (storage, offset, size, stride, ...): ``torch._utils._rebuild_tensor`` and ``_v2``."""
     return _tensor(budget, *arguments[:4])
 
 
 def make_tensor_of_dtype(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch._utils._rebuild_tensor_v3``: as the second, with its dtype seventh."""
+    """Make a tensor as ``make_tensor`` does, with a dtype as the seventh argument: ``_rebuild_tensor_v3``."""
     dtype = _DTYPES.get(arguments[6].name) if isinstance(arguments[6], Global) else None
     storage, offset, size, stride = arguments[:4]
     return _tensor(budget, storage, offset, size, stride, dtype) if dtype else Inert("torch", "Tensor", arguments)
 
 
 def make_parameter(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch._utils._rebuild_parameter``: (tensor, ...)."""
+    """Return the tensor of a parameter (tensor, ...): ``torch._utils._rebuild_parameter``."""
     return arguments[0]
 
 
 def make_from_numpy(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch._utils._rebuild_device_tensor_from_numpy``: (array, ...), of devices that store no numbers themselves."""
+    """Make a tensor of (array, ...): ``torch._utils._rebuild_device_tensor_from_numpy``.
+
+    It is used for devices that do not store numbers themselves.
+    """
     array = arguments[0]
     if not isinstance(array, np.ndarray):
         return Inert("torch", "Tensor", arguments)
@@ -139,7 +146,7 @@ def make_from_numpy(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 
 def make_of_subclass(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch._tensor._rebuild_from_type_v2``: (function, class, its arguments, state)."""
+    """Make a tensor of (function, class, arguments, state): ``torch._tensor._rebuild_from_type_v2``."""
     function, _, inner, _ = arguments
     maker = TENSORS.get((function.module, function.name)) if isinstance(function, Global) else None
     if maker is None or maker is make_of_subclass:
@@ -156,13 +163,13 @@ TENSORS: dict[tuple[str, str], Maker] = {
     ("torch._utils", "_rebuild_device_tensor_from_numpy"): make_from_numpy,
     ("torch._tensor", "_rebuild_from_type_v2"): make_of_subclass,
 }
-"""By the names that pickles give them."""
+"""The makers by the (module, name) that pickles call."""
 
 _INNER: Makers = {**CONTAINERS, **ARRAYS, **TENSORS}
 
 
 def make_nested_storage(budget: Budget, arguments: tuple[Any, ...]) -> Any:
-    """``torch.storage._load_from_bytes``: a storage that is a file of the older format in itself."""
+    """Make a storage from bytes that are a file of the older format: ``torch.storage._load_from_bytes``."""
     (blob,) = arguments
     if isinstance(blob, str):
         blob = blob.encode("latin-1")
@@ -179,14 +186,14 @@ def make_nested_storage(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 
 
 MAKERS: Makers = {**_INNER, ("torch.storage", "_load_from_bytes"): make_nested_storage}
-"""Every call in a pickle that makes something else than an ``Inert``."""
+"""Every call in a pickle that makes something other than an ``Inert``."""
 
 
 def read_legacy(data: memoryview, budget: Budget, makers: Makers = MAKERS) -> Any:
-    """A file of the older format: five pickles, and then the storages.
+    """Return the value of a file in the older format: five pickles, then the storages.
 
     Raises:
-        Damaged: it is none, is cut short, or asks for too much.
+        Damaged: it is not such a file, is cut short, or exceeds the budget.
     """
     magic, position = read_pickle(data, 0, budget, {})
     version, position = read_pickle(data, position, budget, {})
@@ -198,7 +205,7 @@ def read_legacy(data: memoryview, budget: Budget, makers: Makers = MAKERS) -> An
 
     def find(identity: Any) -> Any:
         if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
-            return identity[1]  # A class with its source text.
+            return identity[1]  # A class, which is stored with its source text.
         kind, key, count, view = _storage_identity(identity)
         if key not in storages:
             storages[key] = Storage(kind, count)
@@ -207,7 +214,7 @@ def read_legacy(data: memoryview, budget: Budget, makers: Makers = MAKERS) -> An
             raise Damaged("it has a storage of two kinds")
         return root if view is None else _part_of(root, view)
 
-    # Where a storage lies is known only after the pickle that uses it, so that is read twice.
+    # The place of a storage is known only after the pickle that uses it, so this pickle is read twice.
     value, position = read_pickle(data, start, budget, makers, find)
     keys, position = read_pickle(data, position, budget, {})
     if not isinstance(keys, list):
@@ -232,10 +239,10 @@ def read_legacy(data: memoryview, budget: Budget, makers: Makers = MAKERS) -> An
 
 
 def read_torch_zip(data: memoryview, budget: Budget) -> Any:
-    """A file of the zip format: a pickle, and an entry for each storage.
+    """Return the value of a file in the zip format: a pickle, and an entry for each storage.
 
     Raises:
-        Damaged: it is none, is cut short, or asks for too much.
+        Damaged: it is not such a file, is cut short, or exceeds the budget.
     """
     entries = read_zip(data, budget)
     pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -266,7 +273,7 @@ def read_torch_zip(data: memoryview, budget: Budget) -> Any:
 
 
 def _storage_identity(identity: Any) -> tuple[torch.dtype, str, int, Any]:
-    """Kind, key, count and part of ("storage", class, key, device, count[, part])."""
+    """Return dtype, key, count and part (or None) of ("storage", class, key, device, count[, part])."""
     if not isinstance(identity, tuple) or len(identity) not in (5, 6) or identity[0] != "storage":
         raise Damaged("it points to objects outside itself")
     _, kind, key, _, count = identity[:5]
@@ -280,7 +287,7 @@ def _storage_identity(identity: Any) -> tuple[torch.dtype, str, int, Any]:
 
 
 def _part_of(root: Storage, view: Any) -> Storage:
-    """A part of another storage, of (key, offset, count)."""
+    """Return the part (key, offset, count) of another storage."""
     if not isinstance(view, tuple) or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
         raise Damaged("it has a storage without a length")
     _, offset, count = view

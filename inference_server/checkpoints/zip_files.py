@@ -1,4 +1,4 @@
-"""Zip files as ``torch.save`` writes them: entries that are not compressed, seen in place, never written anywhere."""
+"""Read zip files as ``torch.save`` writes them: uncompressed entries, viewed in place, never extracted to disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FULL = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an entry lies: the offset of its header, and its size; packed: compressed or encrypted."""
+    """An entry of a zip file. offset: of its header. size: in bytes. packed: it is compressed or encrypted."""
 
     offset: int
     size: int
@@ -25,15 +25,16 @@ class Entry:
 
 
 def read_zip(data: memoryview, budget: Budget) -> dict[str, memoryview]:
-    """The entries by name, as views of the file.
+    """Return the entries by name, as views of the file.
 
     Raises:
-        Damaged: it is no zip, is cut short, has two entries of one name, or one that is compressed or encrypted.
+        Damaged: it is not a zip file, is cut short, has two entries of the same name, or one that is compressed or
+            encrypted.
     """
     entries: dict[str, memoryview] = {}
     for name, entry in list_zip(data, budget).items():
         if entry.packed:
-            raise Damaged("it is a compressed or encrypted zip file, where the entries of a checkpoint lie open")
+            raise Damaged("it is a compressed or encrypted zip file, and a checkpoint is neither")
         local = _unpack(_LOCAL, data, entry.offset, b"PK\x03\x04")
         begin = entry.offset + _LOCAL.size + local[9] + local[10]
         if begin + entry.size > len(data):
@@ -43,10 +44,10 @@ def read_zip(data: memoryview, budget: Budget) -> dict[str, memoryview]:
 
 
 def list_zip(data: memoryview, budget: Budget) -> dict[str, Entry]:
-    """What the directory of a zip says of its entries, by name.
+    """Return the entries in the directory of a zip file, by name.
 
     Raises:
-        Damaged: it is no zip, is cut short, or has two entries of one name.
+        Damaged: it is not a zip file, is cut short, or has two entries of the same name.
     """
     start, count = _directory(data)
     entries: dict[str, Entry] = {}
@@ -76,7 +77,7 @@ def _unpack(kind: struct.Struct, data: memoryview, start: int, sign: bytes) -> t
 
 
 def _directory(data: memoryview) -> tuple[int, int]:
-    """Where the directory of entries begins, and how many there are."""
+    """Return where the directory of entries begins, and the number of entries."""
     tail = bytes(data[max(0, len(data) - _END.size - 65535) :])
     found = tail.rfind(b"PK\x05\x06")
     if found < 0 or found + _END.size > len(tail):
@@ -94,7 +95,7 @@ def _directory(data: memoryview) -> tuple[int, int]:
 
 
 def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
-    """Sizes of more than four bytes stand in an extra field, in this order."""
+    """Return size, packed size and offset. Those of more than four bytes are in an extra field, in this order."""
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, position)

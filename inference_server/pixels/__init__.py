@@ -1,1 +1,1 @@
-"""What happens to a frame after the device: 8-bit pixels to shadows, and to files."""
+"""Process a frame after the device has made it: turn 8-bit pixels into shadows and files."""

@@ -1,4 +1,4 @@
-"""Pixels to PNG files and back. A file has its final name only once it is complete."""
+"""Write pixels to PNG files and read them. A file gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lantern_protocol.part_files import part_beside
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 UP = 2
-"""PNG's filter for rows: what is stored is the difference from the row above."""
+"""PNG's filter "Up" for rows: it stores the difference from the row above."""
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
     """Return a PNG file's bytes for uint8 pixels (H, W, C); C of 1, 3, 4 gives grey, RGB, RGBA.
 
-    Written here and not by Pillow, because encoding competes with the generator on a CPU: one filter for all rows, and
-    runs and Huffman codes without a search for matches, took a third of the time of Pillow's fastest setting, for files
-    of the size of zlib's level 1.
+    Pillow is not used, because encoding competes with the generator on a CPU. This encoder uses one filter for all
+    rows, and run lengths and Huffman codes without a search for matches. It took a third of the time of Pillow's
+    fastest setting, and its files are as large as with zlib's level 1.
     """
     height, width, channels = pixels.shape
     rows = pixels.reshape(height, width * channels)
@@ -46,9 +46,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def read_png(path: Path) -> np.ndarray:
-    """Return a file's pixels, uint8 (H, W, C) with C of 1, 3 or 4. Raises ProtocolError SOURCE_MISSING."""
+    """Return a file's pixels, uint8 (H, W, C) with C of 1, 3 or 4.
+
+    Raises ProtocolError SOURCE_MISSING if the file is missing or cannot be read.
+    """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe might be to wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe could wait for ever
             raise OSError("it is not a file")
         with Image.open(path) as image:
             if image.mode not in MODES.values():
@@ -64,7 +67,10 @@ def read_png(path: Path) -> np.ndarray:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, then give it its name. Raises ProtocolError WRITE_FAILED."""
+    """Write `data` to a temporary file next to `path`, then rename it to `path`.
+
+    Raises ProtocolError WRITE_FAILED if it cannot be written.
+    """
     part = part_beside(path)
     try:
         with open(part, "wb") as file:
@@ -77,7 +83,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_failed(path: Path, error: OSError) -> ProtocolError:
-    """Return the error for a file or folder that could not be written: which, why, and what to do."""
+    """Return the error for a file or folder that could not be written. It says which one, why, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = "Free some space or choose another folder in the preferences."
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -88,7 +94,7 @@ def write_failed(path: Path, error: OSError) -> ProtocolError:
 
 
 def prepare_folder(folder: Path) -> None:
-    """Make `folder` if it is missing; its parent must exist. Raises ProtocolError WRITE_FAILED."""
+    """Make `folder` if it is missing; its parent must exist. Raises ProtocolError WRITE_FAILED if that fails."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

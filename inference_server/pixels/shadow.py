@@ -1,4 +1,4 @@
-"""Colour frames flattened to shadows: threshold, clean up, soften, ink. The manual page is docs/shadow.md."""
+"""Turn colour frames into flat shadows: threshold, clean up, soften, ink. The manual page is docs/shadow.md."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def make_shadow(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
     """Return the shadow of one colour frame.
 
     colour: uint8 (H, W, C), C of 1 (grey), 3 (RGB) or 4 (RGBA, straight alpha).
-    Returns uint8 (H, W, C'), the fewest channels that hold every frame made with these settings: 1 when both inks are
-    grey and opaque, 3 when opaque, else 4; with `mix` below 1 also no fewer than the colour frame has.
-    Only integers and correctly rounded operations are used, so that the bytes are the same wherever they are made.
+    Returns uint8 (H, W, C'). C' is the smallest number of channels that can hold every frame made with these settings:
+    1 if both inks are grey and opaque, 3 if both are opaque, otherwise 4. With `mix` below 1, C' is at least C.
+    Only integers and correctly rounded operations are used, so the bytes are the same on every machine.
     """
     coverage = figure_coverage(colour, settings)
     inks = ink_table(settings)
@@ -33,16 +33,16 @@ def make_shadow(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
     if channels == 4:
         return _blend(_with_alpha(colour), shadow, np.int64(round(settings.mix * MIX_WHOLE)), MIX_WHOLE)
     share = np.int32(round(settings.mix * MIX_WHOLE))
-    mixed = colour * (MIX_WHOLE - share)  # one grey channel spreads to three by itself
+    mixed = colour * (MIX_WHOLE - share)  # adding the shadow broadcasts one grey channel to three
     mixed = mixed + shadow * share
     mixed += MIX_WHOLE // 2
     return (mixed >> 16).astype(np.uint8)
 
 
 def figure_coverage(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
-    """Return how much of each pixel is figure, uint8 (H, W): 0 none, 255 all."""
+    """Return how much of each pixel is figure, uint8 (H, W): 0 is none, 255 is all."""
     light = luma(colour, over=255 if settings.invert else 0)
-    level = math.floor(settings.threshold)  # luma is whole, so > threshold and > its floor are the same
+    level = math.floor(settings.threshold)  # luma is a whole number, so "> threshold" and "> its floor" are the same
     thresholded = (light <= level) if settings.invert else (light > level)
     figure = clean_up(thresholded, settings.fill_holes, settings.min_area)
     if settings.softness <= 0:
@@ -54,8 +54,8 @@ def figure_coverage(colour: np.ndarray, settings: ShadowSettings) -> np.ndarray:
 def luma(colour: np.ndarray, over: int = 0) -> np.ndarray:
     """Return the luma of uint8 (H, W, C) pixels, uint8 (H, W): 0.299 R + 0.587 G + 0.114 B.
 
-    The weights are whole 32768ths, as in OpenCV since 4.0, and the result is equal to its cvtColor for every colour.
-    Transparent pixels are laid over a grey of `over` first.
+    The weights are whole 32768ths, as in OpenCV since 4.0, and the result equals that of its cvtColor for every colour.
+    RGBA pixels are first composited over a grey of value `over`.
     """
     if colour.shape[2] == 1:
         return colour[:, :, 0]
@@ -73,8 +73,9 @@ def luma(colour: np.ndarray, over: int = 0) -> np.ndarray:
 def clean_up(figure: np.ndarray, fill_holes: int, min_area: int) -> np.ndarray:
     """Return the bool mask (H, W) with small enclosed holes filled, then small specks removed.
 
-    A hole is ground that touches no border of the picture, joined over edges (4 neighbours); a speck is figure joined
-    over edges and corners (8 neighbours). Those of at most `fill_holes` and `min_area` pixels are turned over.
+    A hole is a region of ground that does not touch the border of the picture; its pixels are joined at edges (4
+    neighbours). A speck is a region of figure; its pixels are joined at edges and corners (8 neighbours). Holes of at
+    most `fill_holes` pixels become figure, and specks of at most `min_area` pixels become ground.
     """
     if fill_holes > 0:
         labels, count = _label(~figure)
@@ -97,25 +98,25 @@ def _label(mask: np.ndarray, structure: np.ndarray | None = None) -> tuple[np.nd
 
 
 def _soften(field: np.ndarray, thresholded: np.ndarray, figure: np.ndarray, softness: float) -> np.ndarray:
-    """Return the coverage of an edge whose ramp is `softness` pixels wide and has its middle where the hard edge is.
+    """Return the coverage with edges whose ramp is `softness` pixels wide and has its middle at the hard edge.
 
-    field: luma minus the threshold, positive in the figure. Up to one pixel the ramp follows the picture itself: field
-    over its slope is the distance to the edge in pixels, finer than the pixel grid. What is wider is blurred further.
+    field: luma minus the threshold, positive in the figure. A ramp of up to one pixel follows the picture itself: field
+    divided by its slope is the distance to the edge in pixels, finer than the pixel grid. A wider ramp is also blurred.
     """
     down, across = _steepest(field, 0), _steepest(field, 1)
     slope = np.sqrt(down * down + across * across)
     ramp = np.clip(field / (np.maximum(slope, np.float32(1e-3)) * np.float32(min(softness, 1.0))) + 0.5, 0, 1)
-    # Filled holes and removed specks have no edge any more: the picture's ramp counts only along the edges left.
+    # Filled holes and removed specks no longer have an edge, so the picture's ramp is used only at the remaining edges.
     ramp = np.where(_beside_an_edge(figure) & (figure == thresholded), ramp, figure)
     coverage = np.floor(ramp * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     if softness <= 1:
         return coverage
-    blur = ImageFilter.BoxBlur((softness - 1) / 4)  # its width is 2 r + 1; twice, for a ramp without corners
+    blur = ImageFilter.BoxBlur((softness - 1) / 4)  # its width is 2 r + 1; applied twice, for a ramp without corners
     return np.asarray(Image.fromarray(coverage).filter(blur).filter(blur))
 
 
 def _beside_an_edge(figure: np.ndarray) -> np.ndarray:
-    """Return where a pixel differs from one of its four neighbours."""
+    """Return where a pixel differs from one of its four neighbours, bool (H, W)."""
     beside = np.zeros_like(figure)
     down, across = figure[1:] != figure[:-1], figure[:, 1:] != figure[:, :-1]
     beside[1:] |= down
@@ -126,7 +127,7 @@ def _beside_an_edge(figure: np.ndarray) -> np.ndarray:
 
 
 def _steepest(field: np.ndarray, axis: int) -> np.ndarray:
-    """Return the greater of the steps to the two neighbours; their mean would make a sharp edge half as steep."""
+    """Return the larger of the steps to the two neighbours; their mean would make a sharp edge half as steep."""
     steps = np.abs(np.diff(field, axis=axis))
     before, after = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
     before[axis], after[axis] = (1, 0), (0, 1)
@@ -141,7 +142,10 @@ def ink_table(settings: ShadowSettings) -> np.ndarray:
 
 
 def _blend(first: np.ndarray, second: np.ndarray, share: np.ndarray | np.int64, whole: int | np.integer) -> np.ndarray:
-    """Return RGBA between two RGBA values (..., 4) in integers, as light through glass: weighted by their alpha."""
+    """Return uint8 RGBA between two RGBA values (..., 4), in integers. The weight of `second` is `share` / `whole`.
+
+    Colours are also weighted by their alpha, as for light through glass.
+    """
     first, second = first.astype(np.int64), second.astype(np.int64)
     first_weight = (whole - share) * first[..., 3:]
     second_weight = share * second[..., 3:]

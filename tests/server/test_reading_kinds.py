@@ -129,7 +129,7 @@ def test_files_without_a_generator(tmp_path, value, words):
         save(value, path)
         said = refusal(path)
         assert words in said
-        assert "Read are generators of StyleGAN" in said
+        assert "Latent Lantern reads generators of StyleGAN" in said
 
 
 def test_networks_of_tensorflow_of_another_kind(tmp_path):

@@ -184,7 +184,7 @@ def test_modules_that_do_something_else_are_refused(attributes, words, tmp_path,
     path.write_bytes(pickle.dumps({"G_ema": their_module(make(PLAIN), attributes)}))
     with pytest.raises(CheckpointError, match=words) as caught:
         load_generator(path)
-    assert str(caught.value).startswith("other.pkl looks like a StyleGAN2, but cannot be taken over: ")
+    assert str(caught.value).startswith("other.pkl looks like a StyleGAN2, but cannot be converted: ")
 
 
 @pytest.mark.parametrize(
