@@ -73,7 +73,7 @@ def build(kind: str, config: Any, tensors: Mapping[str, torch.Tensor], about: Ma
     """
     expected = KINDS[kind].shapes(config)
     for key in sorted(expected.keys() ^ tensors.keys()):
-        raise ValueError(f"{key} is missing" if key in expected else f"there is a tensor {key} that has no place")
+        raise ValueError(f"{key} is missing" if key in expected else f"there is an unknown tensor {key}")
     for key, shape in expected.items():
         found = tensors[key]
         if tuple(found.shape) != shape or not found.is_floating_point():

@@ -32,7 +32,7 @@ class StyleGAN(Generator):
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
         if (classes is not None) != bool(self.config.num_classes):
-            raise ValueError("classes are needed exactly when the generator is conditional")
+            raise ValueError("classes are needed if the generator is conditional, and only then")
         if classes is not None and classes.shape != (len(z), self.config.num_classes):
             raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
         z = z.to(self.device, torch.float32)
