@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from ..datasets.sources import Source
     from ..terminal.jobs import Job
 
-DESCRIPTION = """Make a data set of a film, of a folder of pictures, of a text file with a path on each line, or of
-another data set. The same command goes on with one that was stopped or killed. Nothing that is there is changed."""
+DESCRIPTION = """Make a data set from a film, from a folder of pictures, from a text file with a path on each line, or
+from another data set. If the command was stopped or killed, run it again to continue. No existing picture is
+changed."""
 FEW, VERY_FEW = 500, 50
 DUPLICATES = 3
 
 
 class _Source(argparse.Action):
-    """Takes the source, and says that a film needs PyAV."""
+    """Stores the source and, if it is a film, that the package PyAV is needed."""
 
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
@@ -35,12 +36,12 @@ class _Source(argparse.Action):
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    about = "make a data set of a film or of pictures"
+    about = "make a data set from a film or from pictures"
     parser = commands.add_parser("dataset", help=about, description=DESCRIPTION)
     parser.add_argument("source", type=Path, action=_Source, help="a film, a folder, a .txt of paths, or a data set")
     parser.add_argument("out", type=Path, help="the data set's folder; made if it is missing")
     parser.add_argument("--size", type=_kind(rules.parse_size), default=(256, 256), help="256, or 512x256 (256)")
-    parser.add_argument("--crop", choices=rules.CROPS, default="centre", help="which part is taken (centre)")
+    parser.add_argument("--crop", choices=rules.CROPS, default="centre", help="which part is used (centre)")
     parser.add_argument("--mirror", action="store_true", help="show each picture mirrored too")
     parser.add_argument("--colour", choices=("rgb", "grey"), default="rgb")
     parser.add_argument("--alpha", action="store_true", help="keep transparency as a fourth channel")
@@ -51,19 +52,19 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--nice", action="store_true", help="let other programs go first")
 
-    film = parser.add_argument_group("of a film")
+    film = parser.add_argument_group("only for a film")
     which = film.add_mutually_exclusive_group()
-    which.add_argument("--every", type=_number(int, 1, 1_000_000), default=1, metavar="N", help="every N-th frame")
-    which.add_argument("--rate", type=_number(float, 1e-4, 1000), metavar="FPS", help="so many frames for each second")
+    which.add_argument("--every", type=_number(int, 1, 1_000_000), default=1, metavar="N", help="take every N-th frame")
+    which.add_argument("--rate", type=_number(float, 1e-4, 1000), metavar="FPS", help="take FPS frames per second")
     film.add_argument("--start", type=_kind(rules.parse_time), default=0.0, help="seconds, or 1:05")
     film.add_argument("--end", type=_kind(rules.parse_time))
-    film.add_argument("--scenes", type=_number(int, 0, 1_000_000), default=0, metavar="N", help="at most N of a scene")
+    film.add_argument("--scenes", type=_number(int, 0, 1_000_000), default=0, metavar="N", help="at most N per scene")
 
-    cut = parser.add_argument_group("figures cut out")
+    cut = parser.add_argument_group("cut out figures")
     cut.add_argument(
         "--ground", type=_kind(rules.parse_colour), default=(0, 0, 0), help="black, white or #rrggbb (black)"
     )
-    cut.add_argument("--key", type=_kind(rules.parse_colour), help="the colour of the screen behind, such as #00ff00")
+    cut.add_argument("--key", type=_kind(rules.parse_colour), help="colour of the screen to remove, such as #00ff00")
     cut.add_argument("--key-tolerance", type=_number(float, 0, 0.9), default=0.25, help="0 to 0.9 (0.25)")
     cut.add_argument("--trim", action="store_true", help="cut each picture to the figure")
     parser.set_defaults(run=run)
@@ -93,7 +94,7 @@ def _number(kind: Callable[[str], float], low: float, high: float) -> Callable[[
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the data set."""
+    """Make the data set with the parsed options; return the exit status."""
     from PIL import Image
 
     from ..datasets.making import SKIPPED, Making, check_folder
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.nice and hasattr(os, "nice"):
         os.nice(10)
-    # The size is checked here, with a sentence, before anything is decoded.
+    # pictures.py checks the size before it decodes anything, and reports it in a sentence of its own.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     if not options.source.exists():
         raise JobError(f"There is no {options.source}.")
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     print(_hint(counts))
     if counts["kept"]:
         print(f"Look at {out / FILE} before you train.")
-    listed = f" (why, is in {out / SKIPPED})" if counts["skipped"] else ""
+    listed = f" (the reasons are in {out / SKIPPED})" if counts["skipped"] else ""
     print(
         f"{counts['kept']} pictures kept, {counts['skipped']} skipped{listed}, "
         f"{counts['duplicates']} near-duplicates left out."
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> rules.Settings:
-    """The settings that the options and the source ask for. Raises JobError."""
+    """Return the settings from the options and the source. Raises JobError if they do not fit together."""
     from dataclasses import fields, replace
 
     from lantern_protocol.job_folder import read_json
@@ -148,8 +149,8 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
         refused += ["--crop smart"] if settings.crop == "smart" else []
         if refused:
             problem = (
-                f"{latents} says which latent each picture was drawn from, and {' and '.join(refused)} would show "
-                f"something else than was drawn. Leave it out, or rename {latents.name} to go on without latents."
+                f"{latents} says which latent each picture was drawn from, and {' and '.join(refused)} would change "
+                f"the pictures. Leave it out, or rename {latents.name} to continue without latents."
             )
         settings = replace(settings, duplicates=0)
     if problem:
@@ -158,7 +159,7 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
 
 
 def _source(options: argparse.Namespace, settings: rules.Settings, job: Job) -> Source | None:
-    """The source, ready to be read; None if it was stopped before that. Raises JobError."""
+    """Return the source, ready to be read; None if the command was stopped before that. Raises JobError."""
     from ..datasets.sources import picture_files
 
     if not is_film(options.source):
@@ -174,7 +175,7 @@ def _source(options: argparse.Namespace, settings: rules.Settings, job: Job) -> 
 
 
 def _hint(counts: dict[str, int]) -> str:
-    """What the number of pictures means for training."""
+    """Return a sentence about what the number of pictures means for training."""
     kept = counts["kept"]
     if kept < VERY_FEW:
         hint = f"Only {kept} pictures: expect a generator that repeats them. Some hundred are better."

@@ -1,1 +1,1 @@
-"""Data sets: from films and pictures to a folder that a generator is trained from."""
+"""Data sets: from films and pictures to a folder of pictures that a generator is trained on."""

@@ -1,4 +1,4 @@
-"""Which part of a picture is taken."""
+"""Choose which part of a picture is used."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 from PIL import Image
 
 LOOK_SIDE = 64
-"""Detail is looked for in a copy of this width or height, in pixels."""
+"""Detail is measured in a small copy; its shorter side has this many pixels."""
 PULL = 0.15
-"""How much less the detail counts in a window at the very edge than in one in the middle."""
+"""How much less the detail counts in a window at the edge of the picture than in one in the middle, 0 to 1."""
 
 
 def window(size: tuple[int, int], wanted: tuple[int, int], position: float = 0.5) -> tuple[float, float, float, float]:
-    """The largest box of the wanted shape in a picture: left, top, right, bottom.
+    """Return the largest box of the wanted shape in a picture: left, top, right, bottom in pixels.
 
     Args:
-        size: of the picture: width and height.
-        wanted: width and height, of which only the ratio counts.
-        position: 0 is leftmost or topmost, 1 rightmost or lowest.
+        size: width and height of the picture.
+        wanted: width and height of the box; only their ratio counts.
+        position: 0 is leftmost or topmost, 1 is rightmost or lowest.
     """
     width, height = size
     ratio = wanted[0] / wanted[1]
@@ -27,7 +27,7 @@ def window(size: tuple[int, int], wanted: tuple[int, int], position: float = 0.5
 
 
 def detail(grey: np.ndarray) -> np.ndarray:
-    """Gradient energy: float32 (h, w) for pictures (..., h, w), of which the mean is taken."""
+    """Return the gradient energy of pictures (..., h, w): the mean of all pictures, float32 (h, w)."""
     levels = grey.astype(np.float32)
     energy = np.zeros_like(levels)
     energy[..., :, 1:] += np.abs(np.diff(levels, axis=-1))
@@ -36,16 +36,16 @@ def detail(grey: np.ndarray) -> np.ndarray:
 
 
 def best_position(energy: np.ndarray, size: tuple[int, int], wanted: tuple[int, int]) -> float:
-    """Where the window lies best, 0 to 1, as `window` takes it.
+    """Return the best position of the window, 0 to 1, as `window` takes it.
 
-    The window only slides along one side, so that the sums over all its places come from one running sum (the
-    one-dimensional integral image). Detail in the middle of the window counts more, by a second running sum, and
-    windows near the middle of the picture count more by up to `PULL`.
+    The window only moves along one side, so the sums for all its places come from one running sum (the one-dimensional
+    integral image). Detail in the middle of the window counts more, with a second running sum. Windows near the middle
+    of the picture count more, by up to `PULL`.
 
     Args:
         energy: float (h, w) of any size, from `detail`.
-        size: of the picture: width and height.
-        wanted: width and height of the window, of which only the ratio counts.
+        size: width and height of the picture.
+        wanted: width and height of the window; only their ratio counts.
     """
     left, top, right, bottom = window(size, wanted)
     across = right - left < size[0] - 0.5
@@ -65,7 +65,7 @@ def best_position(energy: np.ndarray, size: tuple[int, int], wanted: tuple[int, 
 
 
 def smart_position(image: Image.Image, wanted: tuple[int, int]) -> float:
-    """`best_position` for one picture."""
+    """Return `best_position` for one picture."""
     scale = LOOK_SIDE / min(image.size)
     shape = (min(4096, max(1, round(image.width * scale))), min(4096, max(1, round(image.height * scale))))
     small = image.convert("L").resize(shape, Image.Resampling.BOX)
@@ -73,6 +73,6 @@ def smart_position(image: Image.Image, wanted: tuple[int, int]) -> float:
 
 
 def _sums(profile: np.ndarray, length: int) -> np.ndarray:
-    """Sums of each `length` neighbours."""
+    """Return the sum of every `length` neighbours."""
     running = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
     return running[length:] - running[:-length]

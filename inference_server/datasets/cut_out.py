@@ -1,4 +1,4 @@
-"""Cutting a figure out of the plain ground that it stands before."""
+"""Cut a figure out of the plain background behind it (the screen)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 LEAST_CHROMA = 0.1
-"""Below this a key colour counts as grey, and is told by its distance, not by its hue."""
+"""A key colour with less chroma than this counts as grey. Pixels are then compared with it by distance, not by hue."""
 SOLID = 0.95
-"""From here on a pixel counts as the figure's alone."""
+"""If the figure's share in a pixel is this or more, the whole pixel counts as the figure."""
 
 
 def cut_out(picture: np.ndarray, key: tuple[int, int, int], tolerance: float) -> np.ndarray:
-    """Make a colour transparent, softly, and take its spill out of the rest.
+    """Make a colour transparent, with soft edges, and remove its reflection (spill) from the rest.
 
     A coloured key follows van den Bergh and Lalioti, "Software chroma keying in an immersive virtual environment"
-    (1999): in the plane of the two colour differences, what of a pixel lies within 45 degrees of the key is the
-    screen's share in it. That share of the key is subtracted, which also takes away its spill, and makes shadows on the
-    screen dark. A grey, black or white key is told by the largest difference of a channel.
+    (1999). In the plane of the two colour differences, the part of a pixel that is within 45 degrees of the key is the
+    screen's share in the pixel. That share of the key is subtracted. This also removes its spill, and makes shadows on
+    the screen dark. With a grey, black or white key, the largest difference in a channel decides.
 
     Args:
         picture: uint8 (h, w, 3).
         key: red, green, blue, 0 to 255.
-        tolerance: 0 to 1; pixels that hold less than this of something else are screen.
+        tolerance: 0 to 1; a pixel is screen if the share of anything else in it is less than this.
 
     Returns:
         uint8 (h, w, 4), not premultiplied.
@@ -49,13 +49,13 @@ def cut_out(picture: np.ndarray, key: tuple[int, int, int], tolerance: float) ->
 
 
 def bounds(alpha: np.ndarray, margin: float = 0.03) -> tuple[int, int, int, int] | None:
-    """The box around what is not transparent: left, top, right, bottom in pixels; None where nothing is.
+    """Return the box around the visible part: left, top, right, bottom in pixels; None if nothing is visible.
 
-    Specks of less than a thousandth of a row or column are not counted.
+    Specks that fill less than a thousandth of a row or column are not counted.
 
     Args:
         alpha: uint8 (h, w).
-        margin: added on every side, as a share of the box's longer side.
+        margin: space added on every side, as a share of the box's longer side.
     """
     solid = alpha > 127
     height, width = alpha.shape

@@ -1,8 +1,9 @@
-"""Telling that two pictures are nearly the same, among a hundred thousand.
+"""Find pictures that are nearly the same, among a hundred thousand.
 
-A picture's cells are its mean colours in 8 x 8 places. Its bits, 112, say whether a cell is clearly brighter than the
-one to its left, and than the one above: the difference hash of image search, with a dead zone so that plain grounds
-with noise give no random bits. Two pictures are near-duplicates if few bits differ and no cell's colour differs much.
+A picture's cells are its mean colours in 8 x 8 places. Its 112 bits say whether a cell is clearly brighter than the
+cell to its left, and whether it is clearly brighter than the cell above. This is the difference hash of image search,
+with a dead zone, so that plain backgrounds with noise give no random bits. Two pictures are near-duplicates if few bits
+differ and no cell's colour differs much.
 
 The bits are cut into 7 bands of 16. Pictures that differ in 6 bits or fewer have at least one band in common, so only
 pictures that share a band are compared.
@@ -21,12 +22,12 @@ SIDE = 8
 CELLS = SIDE * SIDE * 3
 DEAD_ZONE = 6.0
 CELL_STEP = 4
-"""By how much of 255 a cell may differ for each bit that may."""
+"""How much the colour of a cell may differ, of 255, for each bit that may differ."""
 BANDS = MOST_BITS + 1
 
 
 def cells_of(image: Image.Image) -> np.ndarray:
-    """The cells: uint8 (192,). Transparent parts count as black."""
+    """Return the cells of a picture: uint8 (192,). Transparent parts count as black."""
     if image.mode == "RGBA":
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
@@ -35,7 +36,7 @@ def cells_of(image: Image.Image) -> np.ndarray:
 
 
 def bits_of(cells: np.ndarray) -> np.ndarray:
-    """The bits as 7 bands, and an empty one: uint16 (8,)."""
+    """Return the bits as 7 bands, and an empty band: uint16 (8,)."""
     grey = cells.reshape(SIDE, SIDE, 3).astype(np.float32).mean(axis=-1)
     bits = np.concatenate(
         [(np.diff(grey, axis=1) > DEAD_ZONE).ravel(), (np.diff(grey, axis=0) > DEAD_ZONE).ravel()],
@@ -44,7 +45,7 @@ def bits_of(cells: np.ndarray) -> np.ndarray:
 
 
 class Duplicates:
-    """The pictures so far, to find the first one that a new one is nearly the same as.
+    """All pictures so far, to find near-duplicates of a new one among them.
 
     Args:
         most: how many bits may differ, 0 to 6; 0 finds nothing.
@@ -58,7 +59,7 @@ class Duplicates:
         self._buckets: list[dict[int, array[int]]] = [{} for _ in range(BANDS)]
 
     def find(self, cells: np.ndarray) -> str | None:
-        """The name of the earliest near-duplicate, or None."""
+        """Return the name of the earliest near-duplicate, or None."""
         if not self._most or not self._names:
             return None
         bits = bits_of(cells)
@@ -70,7 +71,7 @@ class Duplicates:
         if sum(map(len, sharing)) < len(words):
             places = np.concatenate(sharing)
             words = words[places]
-        else:  # they are all much alike
+        else:  # the pictures are all similar, so it is faster to compare with every picture once
             places = np.arange(len(words))
         apart = np.bitwise_count(words ^ bits.view(np.uint64))
         near = places[apart[:, 0] + apart[:, 1] <= self._most]
@@ -79,7 +80,7 @@ class Duplicates:
         return self._names[int(same.min())] if len(same) else None
 
     def add(self, name: str, cells: np.ndarray) -> None:
-        """Remember a picture."""
+        """Add a picture with its name and its cells."""
         if not self._most:
             return
         number = len(self._names)

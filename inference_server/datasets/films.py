@@ -25,9 +25,9 @@ from .sources import Item
 
 PLAN_FILE = "film.json"
 LOOKED_AT = 32
-"""Frames of a scene of which the detail is measured."""
+"""In how many frames of a scene the detail is measured."""
 TIME_SLACK = 0.05
-"""Of a step of --rate: times are rounded in films, often to milliseconds."""
+"""Tolerance as a share of a step of --rate, because times in films are rounded, often to milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -36,29 +36,29 @@ class Scene:
 
     first: int
     end: int
-    """Frames, counted from --start; `end` is not included."""
+    """`first` and `end` are frame numbers, counted from --start; `end` is not included."""
     start_seconds: float
     end_seconds: float
     position: float
-    """Where the window lies that is taken of it."""
+    """The position of the window that is cut from its frames, 0 to 1, as cropping.window takes it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which frames are taken of a film: pairs of the frame and its scene."""
+    """Which frames of a film are used: `picks` are pairs of a frame and its scene."""
 
     scenes: list[Scene]
     picks: list[tuple[int, int]]
     broken: int
-    """Packets that could not be decoded."""
+    """How many packets could not be decoded."""
 
 
 class Film:
-    """A film.
+    """A film as a source.
 
     Args:
         path: the file.
-        out: the data set's folder, where what was found out is kept for the next time.
+        out: the data set's folder; the plan is kept there for the next time.
     """
 
     latents: np.ndarray | None = None
@@ -71,13 +71,14 @@ class Film:
         self.plan: Plan | None = None
 
     def look(self, report: Callable[[int, int], None], stop: Callable[[], bool]) -> bool:
-        """Find the scenes and choose the frames; False if it was stopped.
+        """Find the scenes and choose the frames; return False if it was stopped.
 
         Args:
-            report: called with the frames looked at and how many there are, 0 if that is not known.
+            report: called with the number of frames read so far, and the expected number of all (at least the first).
+            stop: returns whether to stop.
 
         Raises:
-            JobError: the film cannot be read.
+            JobError: if the film cannot be read.
         """
         try:
             about = {"bytes": self.path.stat().st_size}
@@ -155,7 +156,10 @@ class Film:
         return self._settings.start > 0 or self._settings.end is not None
 
     def _frames(self, broken: list[str] | None = None) -> Iterator[tuple[float, av.VideoFrame, tuple[int, int]]]:
-        """Seconds, frame, and its width and height in square pixels before it is turned. What is broken is left out."""
+        """Yield seconds, the frame, and its width and height in square pixels before it is turned.
+
+        Broken packets are left out; the reasons are added to ``broken``.
+        """
         start, end = self._settings.start, self._settings.end
         self._expected = 0
         try:
@@ -176,7 +180,7 @@ class Film:
                     round(container.duration / av.time_base * rate) if container.duration else 0
                 )
             if start > 1 and stream.time_base:
-                with contextlib.suppress(FFmpegError):  # if it cannot jump, it is read from the beginning
+                with contextlib.suppress(FFmpegError):  # if seeking fails, the film is read from the beginning
                     container.seek(int((begin + start) / stream.time_base), stream=stream)
             last = -1 / rate
             for frame in _decoded(container, stream, [] if broken is None else broken):
@@ -199,14 +203,14 @@ def _decoded(container: InputContainer, stream: av.VideoStream, broken: list[str
                 return
             yield from packet.decode()
         except FFmpegError as error:
-            broken.append(_reason(error))  # if it was the file that ended amid a packet, no packet comes after this
+            broken.append(_reason(error))  # if the file ended in the middle of a packet, no packet follows
 
 
 def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[tuple[int, int]]:
-    """The frames to take, with their scenes, in order.
+    """Return the frames to use, each with the number of its scene, in order.
 
     Args:
-        times: of every frame, in seconds.
+        times: the time of every frame, in seconds.
     """
     due = list(range(0, len(times), settings.every))
     if settings.rate:
@@ -231,12 +235,12 @@ def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[
 
 
 def key_of(frame: int) -> str:
-    """The name of a frame in the journal."""
+    """Return the name of a frame in the journal."""
     return f"frame {frame}"
 
 
 def _turns(frame: av.VideoFrame) -> int:
-    """Quarter turns, anticlockwise, that set the frame upright."""
+    """Return how many quarter turns, anticlockwise, set the frame upright."""
     return round((frame.rotation or 0) / 90) % 4
 
 

@@ -1,7 +1,7 @@
-"""What became of each picture of the source: `sources.jsonl` in the data set, a line for each.
+"""The journal of a data set, `sources.jsonl`: a line for each picture of the source says what happened to it.
 
-A line is written after its picture. So whenever the work is killed, at most the newest picture is made anew, to the
-same name.
+A line is written after its picture. So if the work is killed, at most the newest picture is made again, with the same
+name.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ FILE = "sources.jsonl"
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture of the source."""
+    """One picture of the source, and what happened to it."""
 
     source: str
-    """The file, within the source's folder or as it was listed; of a film "frame 120"."""
+    """The file, relative to the source's folder or as the list names it; for a film, "frame 120"."""
     picture: str = ""
-    """Its name in the data set; "" if it is not in it."""
+    """Its name in the data set; "" if it is not in the data set."""
     like: str = ""
-    """The picture that it is a near-duplicate of."""
+    """The picture in the data set that it is a near-duplicate of, or ""."""
     skipped: str = ""
-    """Why it could not be used."""
+    """Why it could not be used, or ""."""
     scene: int = -1
     enlarged: bool = False
     cells: str = ""
-    """Of `picture`, for finding near-duplicates: base64."""
+    """The cells of `picture`, for finding near-duplicates: base64."""
 
     @staticmethod
     def pack(cells: np.ndarray) -> str:
-        """Cells as text."""
+        """Return cells as text."""
         return base64.b64encode(cells.tobytes()).decode()
 
     def unpack(self) -> np.ndarray | None:
-        """The cells, None if there are none."""
+        """Return the cells; None if there are none."""
         raw = base64.b64decode(self.cells)
         return np.frombuffer(raw, np.uint8) if len(raw) == CELLS else None
 
 
 class Journal:
-    """The entries of a data set. A line that was cut off by a kill is forgotten.
+    """The entries of a data set. A line that is not complete, because the work was killed, is removed.
 
     Args:
-        folder: the data set's.
+        folder: the data set's folder.
 
     Attributes:
-        entries: by source.
-        counts: how many were kept, skipped, left out as duplicates, and enlarged.
+        entries: the entries; the keys are their `source`.
+        counts: how many pictures were kept, skipped, left out as duplicates, and enlarged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class Journal:
         self._file.truncate(whole)
 
     def add(self, entry: Entry) -> None:
-        """Write an entry. Raises OSError."""
+        """Write an entry. Raises OSError if that fails."""
         default = asdict(Entry(""))
         fields = {name: value for name, value in asdict(entry).items() if value != default[name]}
         self._file.write(json.dumps(fields).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Making a data set: from a source to the folder that reading.py describes."""
+"""Make a data set: from a source to the folder that reading.py describes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ABOUT = "dataset.json"
 SKIPPED = "skipped.txt"
 PICTURES = "pictures"
 AHEAD = 3
-"""Pictures that are under way for each thread."""
+"""How many pictures are in work or waiting at once, for each thread."""
 RATE_SECONDS = 10.0
 
 
 def check_folder(out: Path, source: Path, settings: Settings) -> None:
-    """Raise JobError if the data set cannot be made, or gone on with, in this folder."""
+    """Raise JobError if the data set cannot be made or continued in this folder."""
     about = read_json(out / ABOUT)
     pictures = any((out / PICTURES).glob("*")) if (out / PICTURES).is_dir() else (out / PICTURES).exists()
     if about.get("format") != FORMAT:
@@ -48,24 +48,26 @@ def check_folder(out: Path, source: Path, settings: Settings) -> None:
         others.insert(0, f"from {about.get('source')}")
     if others:
         raise JobError(
-            f"{out} holds a data set that was made {', '.join(others)}. Give the same to go on with it, or choose "
+            f"{out} holds a data set that was made {', '.join(others)}. Give the same to continue it, or choose "
             f"another folder."
         )
 
 
 def printable(text: object) -> str:
-    """Text that can be written as UTF-8, whatever a file's name holds."""
+    """Return text that can be written as UTF-8, even if a file's name cannot."""
     return str(text).encode("utf-8", "replace").decode()
 
 
 class Making:
-    """Making one data set.
+    """The work of making one data set.
 
     Args:
-        job: holds its folder.
-        path: of the source, as it was given.
-        mirror: written down for the reader.
-        workers: threads that decode and resize; Pillow and PyAV let go of the interpreter.
+        job: the job; its folder is the data set's.
+        path: the path of the source, as it was given.
+        source: the source.
+        settings: which pictures are made, and how.
+        workers: threads that decode and resize; Pillow and PyAV release Python's interpreter lock while they do. None
+            is one for each processor core.
     """
 
     def __init__(self, job: Job, path: Path, source: Source, settings: Settings, workers: int | None = None) -> None:
@@ -76,26 +78,26 @@ class Making:
         self._sheet = False
 
     def run(self) -> dict[str, int]:
-        """Make what is missing, until it is asked to stop; return how many were kept, skipped, duplicates, enlarged.
+        """Make the pictures that are missing, until the job is asked to stop; return the journal's counts.
 
         Raises:
-            JobError: something cannot be written.
+            JobError: if something cannot be written, or no picture could be used.
         """
         try:
             return self._run()
         except OSError as error:
             raise JobError(
-                f"The data set {self._out} cannot be written: {error.strerror or error}. Put that right and give "
-                f"the same command again; it goes on where it was."
+                f"The data set {self._out} cannot be written: {error.strerror or error}. Solve this problem and give "
+                f"the same command again; it continues where it stopped."
             ) from error
 
     def _run(self) -> dict[str, int]:
         started = not any((self._out / PICTURES).glob("*.png"))
         (self._out / PICTURES).mkdir(exist_ok=True)
-        if started:  # of one that never got a picture
+        if started:  # files of a data set that never got a picture
             for name in ("sources.jsonl", LATENTS):
                 (self._out / name).unlink(missing_ok=True)
-        if self._source.latents is not None:  # they count the pictures: they come when those no longer change
+        if self._source.latents is not None:  # a row for each picture: written when all are made
             (self._out / LATENTS).unlink(missing_ok=True)
         with closing(Journal(self._out)) as journal:
             self._write_about(complete=False)
@@ -128,7 +130,10 @@ class Making:
                 return
 
     def _prepared(self, journal: Journal) -> Iterator[tuple[Item, Prepared | BadPicture]]:
-        """Items with their pictures or why there is none, in order; so many at once that memory stays bounded."""
+        """Yield items in order, each with its picture or the reason why there is none.
+
+        Only ``AHEAD`` pictures for each thread are in memory at once.
+        """
         waiting: deque[tuple[Item, Future[Prepared]]] = deque()
         pool = ThreadPoolExecutor(self._workers)
         try:
@@ -174,7 +179,7 @@ class Making:
         self._write_latents(journal)
         self._write_sheet(journal)
         self._write_about(complete=len(journal.entries) >= self._source.total)
-        for part in (self._out / PICTURES).glob("*.part"):  # of a kill
+        for part in (self._out / PICTURES).glob("*.part"):  # left when the work was killed
             part.unlink()
         self._tell(journal, f"{counts['kept']} pictures", 0.0, 0.0)
         if not counts["kept"] and not self._job.stop_asked():
@@ -196,7 +201,7 @@ class Making:
         write_json(self._out / ABOUT, about)
 
     def _write_latents(self, journal: Journal) -> None:
-        """Rows of the pictures that are there, in the order of their names."""
+        """Write the latents of the pictures that are there, in the order of the pictures' names."""
         if self._source.latents is None:
             return
         rows = {item.key: row for row, item in enumerate(self._source.items(()))}

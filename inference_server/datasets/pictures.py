@@ -1,4 +1,4 @@
-"""From a picture as it was found to a picture of a data set."""
+"""Make a picture of a data set from a picture of a source."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from .settings import Settings
 
 MOST_PIXELS = 150_000_000
 MOST_ENLARGED = 8
-"""A picture that would have to be enlarged more than this is skipped."""
+"""A picture that would have to be enlarged more than this many times is skipped."""
 ROOM = 3
-"""A picture is reduced quickly to this many times the wanted size before anything else is done to it."""
+"""First of all, a picture is reduced to this many times the wanted size, with a fast method."""
 
 
 class BadPicture(Exception):
-    """A picture cannot be used. The text says why, for a person, without the file's name."""
+    """Raised if a picture cannot be used. Its text is for people; it gives the reason without the file's name."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture of the data set."""
+    """A picture of the data set, ready to be written."""
 
     png: bytes
     cells: np.ndarray
-    """For finding near-duplicates."""
+    """Its cells, for finding near-duplicates; see duplicates.py."""
     enlarged: bool
 
 
@@ -39,10 +39,10 @@ def open_picture(path: Path, draft: tuple[int, int] | None = None) -> Image.Imag
     """Read a picture: RGB or RGBA, upright, in sRGB.
 
     Args:
-        draft: a JPEG may be read smaller, but not smaller than this.
+        draft: width and height; a JPEG may be read at a smaller size, but not smaller than this.
 
     Raises:
-        BadPicture: it cannot be read, or is too large.
+        BadPicture: if it cannot be read, or is too large.
     """
     try:
         if path.is_dir():
@@ -71,7 +71,7 @@ def _too_large(size: str) -> str:
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """RGB, or RGBA where there is transparency, 8 bits, in sRGB, of any kind of picture."""
+    """Convert any kind of picture to 8 bits in sRGB: RGB, or RGBA if there is transparency."""
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
@@ -83,7 +83,7 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """RGB by the picture's colour profile, plainly converted where it has none that can be used."""
+    """Convert to RGB with the picture's colour profile, or without one if it has none that can be used."""
     profile = image.info.get("icc_profile")
     if profile:
         try:
@@ -97,7 +97,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(levels: np.ndarray) -> np.ndarray:
-    """Grey of 16 or 32 bits, or of floats, to uint8; its range is told by its type and its largest value."""
+    """Convert grey of 16 or 32 bits, or of floats, to uint8; its type and its largest value decide its range."""
     values = np.nan_to_num(levels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     if np.issubdtype(levels.dtype, np.floating):
@@ -112,10 +112,10 @@ def prepare(image: Image.Image, settings: Settings, position: float | None = Non
 
     Args:
         image: RGB or RGBA.
-        position: where the window lies, as cropping.window takes it; None to decide by the settings.
+        position: the position of the window, as cropping.window takes it; with None, the settings decide.
 
     Raises:
-        BadPicture: nothing of it is left, or it is too small.
+        BadPicture: if nothing of the picture is left after the cut-out, or it is too small.
     """
     image = _cut(_reduced(image, settings), settings)
     if settings.trim and image.mode == "RGBA":

@@ -1,10 +1,10 @@
-"""What a data set is on disk, and reading it.
+"""Read a data set, and describe its form on disk.
 
-A folder, which anybody can look through and change::
+A data set is a folder. People can look at its files and change them::
 
     dataset.json         {"format": "latent-lantern-dataset", "version": 1, "width": 256, "height": 256, "channels": 3,
                           "mirror": false, "source": "...", "settings": {...}}
-    pictures/NAME.png    all of one size; grey (1 channel), RGB (3) or RGBA (4)
+    pictures/NAME.png    all of the same size; grey (1 channel), RGB (3) or RGBA (4)
     latents.npy          optional: float32 (pictures, z_dim), the latent that each picture was drawn from, in the order
                          of the pictures' names
     contact_sheet.png    some of the pictures, to look at
@@ -26,18 +26,18 @@ from lantern_protocol.job_folder import read_json
 FORMAT = "latent-lantern-dataset"
 VERSION = 1
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-"""Pillow's name of a picture's kind by its channels."""
+"""Pillow's name for a picture's kind; the keys are the numbers of channels."""
 
 
 class DatasetError(Exception):
-    """Something is no data set, or one that cannot be used. The text is for a person."""
+    """Raised if a folder is not a data set, or cannot be used. Its text is for people."""
 
 
 class Dataset:
     """A data set on disk.
 
     Args:
-        folder: as the module says.
+        folder: a folder as this module describes it.
 
     Attributes:
         names: file names of the pictures, sorted.
@@ -45,10 +45,10 @@ class Dataset:
         channels: 1, 3 or 4.
         mirror: whether each picture is also shown mirrored.
         latents: float32 (len(names), z_dim), or None.
-        fingerprint: hexadecimal; another one after pictures were added, deleted or changed in length.
+        fingerprint: hexadecimal; it changes if pictures are added or deleted, or if the length of a file changes.
 
     Raises:
-        DatasetError: it is none, or it is empty.
+        DatasetError: if the folder is not a data set, has no pictures, or cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,10 +80,10 @@ class Dataset:
         return len(self.names)
 
     def picture(self, index: int) -> np.ndarray:
-        """One picture: uint8 (height, width, channels).
+        """Return one picture: uint8 (height, width, channels).
 
         Raises:
-            DatasetError: it cannot be read, or is of another size than the data set's.
+            DatasetError: if the picture cannot be read, or its size is not the data set's.
         """
         path = self.folder / "pictures" / self.names[index]
         try:

@@ -1,8 +1,8 @@
-"""Finding the scenes of a film: the cuts, cross-fades and blank frames between them.
+"""Find the scenes of a film: the cuts, cross-fades and blank frames between them.
 
-A film is looked at through thumbnails of 48 x 27. A cut is a jump that is large, and large against the jumps beside it,
-so that fast movement and flashes are none. A cross-fade is a run of frames that lie on the straight line between its
-first and its last picture, which movement does not. A fade to black is one too.
+The film is seen as thumbnails of 48 x 27 pixels. A cut is a jump that is large, and also much larger than the jumps
+next to it, so that fast movement and flashes are not taken for cuts. A cross-fade is a run of frames that are on the
+straight line between its first and its last picture; frames of a movement are not. A fade to black is a cross-fade too.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ import numpy as np
 
 THUMB_WIDTH, THUMB_HEIGHT = 48, 27
 CUT = 0.06
-"""Mean change of colour, of 0 to 1, from which a jump may be a cut."""
+"""A jump may be a cut if the mean change of colour is this large or larger, on a scale of 0 to 1."""
 STANDS_OUT = 3.0
-"""How many times larger than the jumps beside it."""
+"""How many times larger a cut is than the jumps next to it."""
 BESIDE = 3
 REACH = 3
-"""Frames before and after one, between which it is looked for as a blend."""
+"""A frame is tested as a blend of the frame this many frames before it and the frame this many frames after it."""
 ALIKE = 0.7
-"""Cosine between the change before and the change after, from which the two are the same change."""
+"""If the cosine between the change before and the change after is larger than this, the two are the same change."""
 FADING = 0.008
-"""Mean change in 2 * REACH frames, of 0 to 1, below which nothing fades."""
+"""If the mean change in 2 * REACH frames is smaller than this, on a scale of 0 to 1, there is no fade."""
 LONGEST_FADE = 240
 OFF_LINE = 0.35
-"""How far off the straight line, against the line's length, a frame of a cross-fade may be."""
+"""How far a frame of a cross-fade may be from the straight line, as a share of the line's length."""
 BLANK_RANGE, BLANK_LEVEL = 24, 20
-"""Of 255: a frame is blank if its levels differ less, and are this near black or white."""
+"""A frame is blank if its levels, 0 to 255, differ by less than BLANK_RANGE, and each of them differs from black, or
+each of them from white, by less than BLANK_RANGE + BLANK_LEVEL."""
 BLOCK = 1024
 
 
 def find_scenes(thumbs: np.ndarray, jumps: np.ndarray) -> list[tuple[int, int]]:
-    """The scenes as pairs (first, end), end not included. Frames in none are blank or amid a cross-fade.
+    """Return the scenes as pairs (first, end), end not included.
+
+    Frames that are in no scene are blank, or in the middle of a cross-fade.
 
     Args:
         thumbs: uint8 (frames, 27, 48), luma.
-        jumps: float (frames,), mean change of colour from the frame before, 0 to 1.
+        jumps: float (frames,), the mean change of colour from the frame before, 0 to 1.
     """
     count = len(thumbs)
     flat = thumbs.reshape(count, -1)
@@ -56,13 +59,13 @@ def find_scenes(thumbs: np.ndarray, jumps: np.ndarray) -> list[tuple[int, int]]:
 
 
 def blank_frames(flat: np.ndarray) -> np.ndarray:
-    """Which frames are plain black or white: bool (frames,) for uint8 (frames, pixels)."""
+    """Return which frames are plain black or white: bool (frames,) for uint8 (frames, pixels)."""
     low, high = flat.min(axis=1).astype(int), flat.max(axis=1).astype(int)
     return (high - low < BLANK_RANGE) & ((high < BLANK_LEVEL + BLANK_RANGE) | (low > 255 - BLANK_LEVEL - BLANK_RANGE))
 
 
 def cuts(jumps: np.ndarray) -> list[int]:
-    """The first frames of scenes that begin with a cut."""
+    """Return the first frames of the scenes that begin with a cut."""
     found = []
     for frame in np.flatnonzero(jumps >= CUT):
         beside = [*jumps[max(1, frame - BESIDE) : frame], *jumps[frame + 1 : frame + 1 + BESIDE]]
@@ -72,7 +75,7 @@ def cuts(jumps: np.ndarray) -> list[int]:
 
 
 def fades(flat: np.ndarray) -> list[tuple[int, int]]:
-    """Cross-fades: pairs of the last frame before and the first frame after. flat: uint8 (frames, pixels)."""
+    """Return the cross-fades of frames uint8 (frames, pixels): pairs of the last frame before and the first after."""
     blending = _blending(flat)
     found: list[tuple[int, int]] = []
     frame, count = 0, len(flat)
@@ -92,7 +95,7 @@ def fades(flat: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _blending(flat: np.ndarray) -> np.ndarray:
-    """Whether each frame goes on with the change that led to it: bool (frames,)."""
+    """Return for each frame whether the change before it continues after it: bool (frames,)."""
     count = len(flat)
     result = np.zeros(count, bool)
     for start in range(REACH, count - REACH, BLOCK):
@@ -107,7 +110,7 @@ def _blending(flat: np.ndarray) -> np.ndarray:
 
 
 def _widest(flat: np.ndarray, first: int, last: int) -> tuple[int, int]:
-    """The cross-fade that goes on furthest beyond a run of blends; (0, 0) if the run is none."""
+    """Return the longest cross-fade around a run of blends; (0, 0) if the run is not a cross-fade."""
     beyond = sorted(((before, after) for before in range(REACH + 1) for after in range(REACH + 1)), key=sum)
     for before, after in reversed(beyond):
         ends = _ends(flat, max(0, first - before), min(len(flat) - 1, last + after))

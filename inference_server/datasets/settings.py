@@ -1,4 +1,4 @@
-"""What a data set is to be like, and how its options are written."""
+"""The settings of a data set, and how its options are written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 SMALLEST, LARGEST, STEP = 64, 1024, 32
-"""Sides of the pictures, in pixels."""
+"""Limits for the sides of the pictures, in pixels; sides are multiples of STEP."""
 CROPS = ("centre", "smart", "fit")
 MOST_BITS = 6
 """The largest threshold for near-duplicates; see duplicates.py."""
@@ -18,48 +18,48 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides which pictures are made of a source, and how. Field names are those of the options."""
+    """Everything that decides which pictures are made from a source, and how. The fields have the options' names."""
 
     size: tuple[int, int] = (256, 256)
     """Width and height in pixels."""
     crop: str = "centre"
-    """"centre"; "smart", where most detail is; "fit", the whole picture on the ground colour."""
+    """"centre"; "smart": the part with the most detail; "fit": the whole picture on the ground colour."""
     colour: str = "rgb"
     """"rgb" or "grey"."""
     alpha: bool = False
-    """Keep transparency as a fourth channel."""
+    """Whether to keep transparency as a fourth channel."""
     mirror: bool = False
     ground: Colour = (0, 0, 0)
-    """What transparent parts and the bars of "fit" are filled with."""
+    """The colour that fills transparent parts and the bars of "fit"."""
     key: Colour | None = None
-    """The colour that is made transparent."""
+    """The colour that is made transparent, or None."""
     key_tolerance: float = 0.25
     """0 to 1; see cut_out.py."""
     trim: bool = False
-    """Cut each picture to what is not transparent."""
+    """Whether to cut each picture to the part that is not transparent."""
     duplicates: int = 3
-    """Pictures that differ by so many bits or fewer are the same; 0 keeps all. See duplicates.py."""
+    """Pictures that differ by this many bits or fewer are near-duplicates; 0 keeps all. See duplicates.py."""
     every: int = 1
-    """Of a film, each so-manieth frame."""
+    """For a film: 1 takes every frame, 2 takes every second frame, and so on."""
     rate: float | None = None
-    """Of a film, frames for each second, instead of `every`."""
+    """For a film: how many frames are taken per second, instead of `every`."""
     start: float = 0.0
     end: float | None = None
-    """Of a film, in seconds."""
+    """For a film: `start` and `end` of the part that is used, in seconds."""
     scenes: int = 0
-    """Of a film, at most so many frames of each scene; 0 is all."""
+    """For a film: how many frames are taken from each scene at most; 0 is all."""
 
     @property
     def channels(self) -> int:
-        """1, 3 or 4."""
+        """Return the number of channels: 1, 3 or 4."""
         return 1 if self.colour == "grey" else 4 if self.alpha else 3
 
     def as_json(self) -> dict[str, Any]:
-        """The fields with lists for tuples, as JSON gives them back."""
+        """Return the fields with lists instead of tuples, because JSON has only lists."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def problem(self) -> str:
-        """A sentence about options that do not go together, "" where all is well."""
+        """Return a sentence about options that cannot be used together; "" if there are none."""
         if self.alpha and self.colour == "grey":
             return "Grey pictures with transparency cannot be trained on. Leave out --alpha or --colour grey."
         if self.end is not None and self.end <= self.start:
@@ -68,7 +68,10 @@ class Settings:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """``"256"`` or ``"512x256"`` to width and height. Raises ValueError with a sentence that names a size near it."""
+    """Return width and height from ``"256"`` or ``"512x256"``.
+
+    Raises ValueError with a sentence for people; if the size is not allowed, the sentence suggests a similar one.
+    """
     match = re.fullmatch(r"(\d{1,5})(?:[xX*](\d{1,5}))?", text.strip())
     if not match:
         raise ValueError(f"'{text}' is not a size. Write 256, or 512x256 for width and height.")
@@ -83,7 +86,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def parse_time(text: str) -> float:
-    """``"65"``, ``"1:05"`` or ``"0:01:05.5"`` to seconds. Raises ValueError with a sentence."""
+    """Return seconds from ``"65"``, ``"1:05"`` or ``"0:01:05.5"``. Raises ValueError with a sentence for people."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d*)?", text.strip()):
         raise ValueError(f"'{text}' is not a time. Write seconds, or minutes and seconds like 1:05.")
     seconds = 0.0
@@ -93,7 +96,10 @@ def parse_time(text: str) -> float:
 
 
 def parse_colour(text: str) -> Colour:
-    """``"black"``, ``"white"`` or ``"#00ff00"`` to red, green, blue. Raises ValueError with a sentence."""
+    """Return red, green and blue, 0 to 255, from ``"black"``, ``"white"`` or ``"#00ff00"``.
+
+    Raises ValueError with a sentence for people.
+    """
     if text.lower() in GROUNDS:
         return GROUNDS[text.lower()]
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", text.strip())
@@ -103,7 +109,7 @@ def parse_colour(text: str) -> Colour:
 
 
 def differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Words for the settings that differ, such as ``--size [256, 256]``, as the old ones were."""
+    """Return the settings that differ, with their old values, such as ``--size 256x256``."""
     names = [name for name in new if old.get(name) != new[name]]
     return [f"--{name.replace('_', '-')} {_written(name, old.get(name))}" for name in names]
 

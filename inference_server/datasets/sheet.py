@@ -1,4 +1,4 @@
-"""The contact sheet: some of a data set's pictures, to look at before hours are spent."""
+"""The contact sheet: some of a data set's pictures, to look at before hours of training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GROUND = (40, 40, 40)
 
 
 def spread(names: list[str], most: int = MOST) -> list[str]:
-    """At most so many of them, evenly spread."""
+    """Return at most ``most`` of the names, evenly spread."""
     if len(names) <= most:
         return names
     return [names[int((place + 0.5) * len(names) / most)] for place in range(most)]
 
 
 def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
-    """Pictures of one size in rows, at most 1280 wide and about as high: RGB."""
+    """Return an RGB picture with the pictures, all of one size, in rows: at most 1280 wide and about as high."""
     width, height = pictures[0].size
     columns = max(1, min(len(pictures), round(np.sqrt(len(pictures) * height / width))))
     rows = -(-len(pictures) // columns)
@@ -39,7 +39,7 @@ def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
 
 
 def write_contact_sheet(folder: Path, names: list[str]) -> bool:
-    """Write the sheet of a data set's pictures; False if none can be read. Raises OSError."""
+    """Write the sheet of a data set's pictures; return False if none can be read. Raises OSError if writing fails."""
     pictures = []
     for name in spread(names):
         try:
@@ -47,7 +47,7 @@ def write_contact_sheet(folder: Path, names: list[str]) -> bool:
                 image.load()
                 pictures.append(image.copy())
         except (OSError, ValueError, SyntaxError):
-            continue  # somebody has deleted it
+            continue  # somebody deleted it
     if not pictures:
         return False
     part = folder / f"{FILE}.part"

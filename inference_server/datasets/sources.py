@@ -1,4 +1,4 @@
-"""What a data set is made of: pictures in a folder, pictures in a list, another data set. Films are in films.py."""
+"""The sources of data sets: pictures in a folder, pictures in a list, another data set. Films are in films.py."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ class Item:
     """A picture of a source."""
 
     key: str
-    """Names it within the source."""
+    """Its name, unique within the source."""
     load: Callable[[], Image.Image]
-    """RGB or RGBA; raises BadPicture. Called in another thread."""
+    """Reads the picture, RGB or RGBA; raises BadPicture. It is called in another thread."""
     position: float | None = None
-    """Where the window lies that is taken of it; None for each picture by itself."""
+    """The position of the window that is cut from it, as cropping.window takes it; None to choose it for each picture
+    on its own."""
     scene: int = -1
 
 
 class Source(Protocol):
-    """Where pictures come from."""
+    """A source of pictures."""
 
     name: str
-    """For messages."""
+    """Its name in messages."""
     latents: np.ndarray | None
-    """float32, a row for each item."""
+    """float32 (items, z_dim), a row for each item, or None."""
     total: int
-    """Items that there are."""
+    """How many items there are."""
 
     def items(self, done: Container[str]) -> Iterator[Item]:
-        """The items whose key is not in `done`, in an order that never changes."""
+        """Yield the items whose key is not in `done`, in an order that never changes."""
         ...
 
 
@@ -53,8 +54,8 @@ class PictureFiles:
     """Pictures in files.
 
     Args:
-        paths: by their keys, in order.
-        latents: a row for each, or None.
+        paths: the files in order; the keys are those of the items.
+        latents: a row for each picture, or None.
     """
 
     def __init__(self, name: str, paths: dict[str, Path], settings: Settings, latents: np.ndarray | None) -> None:
@@ -76,15 +77,15 @@ class PictureFiles:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a source is a data set."""
+    """Return whether a source is a data set."""
     return read_json(path / "dataset.json").get("format") == FORMAT
 
 
 def picture_files(source: Path, out: Path, settings: Settings) -> PictureFiles:
-    """The pictures of a folder, a list or a data set. `out` is left out of a folder.
+    """Return the pictures of a folder, a list or a data set. If `out` is inside the folder, it is left out.
 
     Raises:
-        JobError: there are none, or their latents do not fit.
+        JobError: if there are no pictures, or their latents do not fit.
     """
     if not source.exists():
         raise JobError(f"There is no {source}.")
@@ -105,13 +106,16 @@ def picture_files(source: Path, out: Path, settings: Settings) -> PictureFiles:
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts "frame 2" before "frame 10"."""
+    """Return a key that sorts "frame 2" before "frame 10"."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part] + [(1, 0, name)]
 
 
 def _walk(folder: Path, out: Path) -> list[Path]:
-    """Pictures in a folder and its sub-folders; links to folders are followed, once. Hidden ones are left out."""
+    """Return the pictures in a folder and its sub-folders.
+
+    Links to folders are followed, but no folder is read twice. Hidden files and folders are left out.
+    """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
@@ -123,7 +127,7 @@ def _walk(folder: Path, out: Path) -> list[Path]:
         except OSError as error:
             if place == folder:
                 raise JobError(f"{folder} cannot be read: {error.strerror or error}.") from error
-            found.append(place)  # it is listed among the skipped
+            found.append(place)  # so that it is listed among the skipped files
             continue
         known = (about.st_dev, about.st_ino)
         if known in seen or (out.exists() and place.samefile(out)):
@@ -154,7 +158,10 @@ def _listed(file: Path) -> dict[str, Path]:
 
 
 def latents_file(source: Path) -> Path | None:
-    """The latents that a folder's pictures were drawn from, beside them or beside their folder `pictures`."""
+    """Return the file of the latents that a folder's pictures were drawn from, or None.
+
+    It is in the same folder as the pictures, or next to their folder `pictures`.
+    """
     places = [source / LATENTS, source.absolute().parent / LATENTS if source.name == "pictures" else source / LATENTS]
     return next((path for path in places if path.is_file()), None) if source.is_dir() else None
 
@@ -168,6 +175,6 @@ def _read_latents(path: Path, count: int) -> np.ndarray:
         about = f"{latents.dtype} of shape {latents.shape}" if isinstance(latents, np.ndarray) else "an archive"
         raise JobError(
             f"{path} is {about}, and there are {count} pictures: it must be float32 with a row for each. Rename it to "
-            f"go on without latents."
+            f"continue without latents."
         )
     return latents

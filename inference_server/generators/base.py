@@ -1,4 +1,4 @@
-"""What every generator offers: z to w, w to W+, truncation, and W+ to pictures."""
+"""The interface of every generator: z to w, w to W+, truncation, and W+ to pictures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 @dataclass(frozen=True)
 class GeneratorInfo:
-    """What the add-on shows of a generator, and needs to know of it."""
+    """What the add-on shows about a generator, and needs to know about it."""
 
     kind: str
     """The family of networks, for example ``"stylegan2"``."""
     name: str
-    """For people: from the file's metadata, or the file's stem."""
+    """The name that people see: from the file's metadata, or the file name without its extension."""
     z_dim: int
     w_dim: int
     num_ws: int
@@ -28,60 +28,62 @@ class GeneratorInfo:
     num_classes: int
     """0 for an unconditional generator."""
     spaces: tuple[str, ...]
-    """Spaces a latent may be given in: ``"z"`` and, where there is a mapping network, ``"w"``."""
+    """The spaces that a latent may be given in: ``"z"`` and, if there is a mapping network, ``"w"``."""
     has_noise: bool
     licence: str = ""
     training: str = ""
     """One line about how it was trained."""
     origin: str = ""
-    """The format that the weights came in, for people: "StyleGAN2-ADA pickle (PyTorch)". Set by who read them."""
+    """The format that the weights came in, as people see it: "StyleGAN2-ADA pickle (PyTorch)". The code that reads the
+    weights sets it."""
     has_truncation: bool = True
     default_cutoff: int | None = None
-    """Rows of W+ that the original truncates when it is not told how many; None is all of them."""
+    """How many rows of W+ the original truncates by default; None is all of them."""
     has_transform: bool = False
     """Whether ``synthesize`` takes a transform: the picture can be moved and turned in the plane."""
     normalises_z: bool = True
-    """Whether only the direction of z counts. Where it does not, a straight line between two z passes through pictures
-    that are paler than either."""
+    """Whether only the direction of z counts. If it is False, a straight line between two z passes through pictures
+    that are paler than the pictures at its ends."""
     canvas_step: int = 0
-    """Pixels by which the picture grows with every further column or row of z; 0 when z is always one vector.
-    Otherwise z may be (n, z_dim, rows, columns)."""
+    """Pixels by which the picture grows with every further column or row of z; 0 if z is always one vector.
+    If it is not 0, z may be (n, z_dim, rows, columns)."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
+        """Return all fields as plain JSON values."""
         return {**asdict(self), "spaces": list(self.spaces)}
 
 
 class Generator(torch.nn.Module, ABC):
     """A generator network. Every picture of a batch is computed from its own latent alone.
 
-    A generator without a mapping network has W+ of one row: ``map`` returns z, ``broadcast`` gives it that row.
+    In a generator without a mapping network, W+ has one row: ``map`` returns z, and ``broadcast`` makes z that row.
     """
 
     info: GeneratorInfo
     config: Any
     """The kind's own configuration, see ``kinds.py``."""
     compiles = True
-    """Whether torch.compile can make a whole of its passes; where they are many small pieces, tracing never pays."""
+    """Whether torch.compile can compile a pass as a whole. If a pass is many small pieces, tracing costs more time than
+    it saves."""
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Return the device that the weights are on."""
         return next(self.parameters()).device
 
     def set_origin(self, origin: str) -> None:
-        """Say what format the weights came in."""
+        """Set ``info.origin``, the format that the weights came in."""
         self.info = replace(self.info, origin=origin)
 
     def weights_changed(self) -> None:
-        """Forget what was computed from the weights: they have other values, or lie elsewhere, from now on."""
+        """Drop everything that was computed from the weights. Call it after their values or their device changed."""
 
     def set_precision(self, dtype: torch.dtype | None) -> None:
-        """Choose what the expensive layers compute in; weights stay float32.
+        """Choose the dtype that the expensive layers compute in; weights stay float32.
 
         Args:
-            dtype: torch.float32, torch.float16 or torch.bfloat16 (the upper layers, as the papers' authors choose
-                them), or None: float16 on CUDA where the network was trained for it, else float32.
+            dtype: torch.float32, torch.float16 or torch.bfloat16 (for the upper layers, as the papers' authors choose
+                them), or None: float16 on CUDA if the network was trained for it, else float32.
         """
         raise NotImplementedError
 
@@ -91,18 +93,18 @@ class Generator(torch.nn.Module, ABC):
 
         Args:
             z: float32 (n, z_dim), normally standard normal.
-            classes: float32 (n, num_classes), one-hot or any blend of classes; required by a conditional generator.
+            classes: float32 (n, num_classes), one-hot or any blend of classes; a conditional generator requires it.
 
         Returns:
             float32 (n, w_dim).
 
         Raises:
-            ValueError: a shape is wrong, or classes are missing or given to an unconditional generator.
+            ValueError: if a shape is wrong, if classes are missing, or if an unconditional generator is given classes.
         """
 
     @abstractmethod
     def broadcast(self, w: torch.Tensor) -> torch.Tensor:
-        """Repeat w (n, w_dim) for every layer: (n, num_ws, w_dim). A 3-D tensor is W+ already and is returned."""
+        """Repeat w (n, w_dim) for every layer: (n, num_ws, w_dim). A 3-D tensor is W+ already, and is returned."""
 
     @abstractmethod
     def truncate(
@@ -112,13 +114,15 @@ class Generator(torch.nn.Module, ABC):
         cutoff: int | None,
         classes: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Pull W+ towards the average w: avg + psi (w - avg). Without truncation (``info``), return W+ as it is.
+        """Pull W+ towards the average w: avg + psi (w - avg).
+
+        A generator without truncation (``info.has_truncation``) returns W+ as it is.
 
         Args:
             ws: float32 (n, num_ws, w_dim).
             psi: one number, or a tensor (n,) with one per picture.
-            cutoff: rows of W+ that are truncated, from the first on; None is all of them.
-            classes: as for ``map``; only generators with an average for each class look at them.
+            cutoff: how many rows of W+ are truncated, counted from the first; None is all of them.
+            classes: as for ``map``; only generators with an average for each class use them.
         """
 
     @abstractmethod
@@ -126,23 +130,23 @@ class Generator(torch.nn.Module, ABC):
         """Make pictures.
 
         Args:
-            ws: float32 (n, num_ws, w_dim), truncated where wanted.
-            noise: ``"const"`` for the maps stored with the weights, ``"none"``, or a seed: then each noisy layer in
-                turn takes ``randn(h, w)`` of one ``numpy.random.RandomState(seed)``, the same for every picture, so
-                that neither batch nor device decides it.
-            transform: float32 (n, 3, 3), in place of the transform stored with the weights (2106.12423, section 4.2:
-                an inverse transform in picture heights, applied to the sampling grid). Others than StyleGAN3 ignore it.
+            ws: float32 (n, num_ws, w_dim), truncated already if that is wanted.
+            noise: ``"const"`` for the maps stored with the weights, ``"none"``, or a seed. With a seed, each layer with
+                noise in turn takes ``randn(h, w)`` of one ``numpy.random.RandomState(seed)``. The maps are the same for
+                every picture, so they do not depend on the batch or the device.
+            transform: float32 (n, 3, 3), replaces the transform stored with the weights (2106.12423, section 4.2:
+                an inverse transform in picture heights, applied to the sampling grid). Only StyleGAN3 uses it.
 
         Returns:
             float32 (n, channels, height, width), black at -1 and white at 1, not yet clamped.
 
         Raises:
-            ValueError: ``ws`` has the wrong shape, or ``noise`` is neither of the two words nor a whole number.
+            ValueError: if ``ws`` has the wrong shape, or ``noise`` is not one of the two words or a whole number.
         """
 
 
 def best_device() -> torch.device:
-    """The fastest device there is: CUDA, else Apple's MPS, else the CPU."""
+    """Return the fastest device of this machine: CUDA, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():

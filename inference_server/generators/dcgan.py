@@ -1,16 +1,16 @@
 """DCGAN: a stack of transposed convolutions with batch normalisation, written from the paper.
 
 Radford, Metz, Chintala: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks,
-1511.06434, section 3 and figure 1. The stack is as its configuration says; it begins with a convolution of z as a
-picture of one pixel, or with the paper's "project and reshape".
+1511.06434, section 3 and figure 1. The configuration defines the stack. It begins with a convolution of z as a picture
+of one pixel, or with the paper's "project and reshape".
 
-There is no mapping network: w is z, and W+ has one row. A network that begins with a convolution also takes a canvas,
-z as a picture of several pixels, (n, z_dim, rows, columns); ``map``, ``broadcast`` and ``truncate`` give a canvas back
-as it is, and ``synthesize`` makes a picture of it that is larger by ``info.canvas_step`` for each further row and
+There is no mapping network: w is z, and W+ has one row. A network that begins with a convolution also takes a canvas:
+z as a picture of several pixels, (n, z_dim, rows, columns). ``map``, ``broadcast`` and ``truncate`` return a canvas as
+it is. ``synthesize`` makes a picture of it that is larger by ``info.canvas_step`` pixels for each further row and
 column.
 
-Batch normalisation uses the statistics that are stored, so that a picture does not depend on its batch mates. Some
-tools draw with those of the batch, as in training: ``use_batch_statistics``.
+Batch normalisation uses the stored statistics, so that a picture does not depend on the other pictures of its batch.
+Some tools make pictures with the statistics of the batch, as in training: ``use_batch_statistics`` does this.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ MAX_SIDE = 8192
 MAX_CHANNELS = 32768
 MAX_LAYERS = 64
 MAX_FEATURES = 2**28
-"""Numbers that a layer may make of one z."""
+"""The most numbers that a layer may make for one z."""
 ACTIVATIONS = ("none", "relu", "leaky_relu", "tanh", "sigmoid")
 
 
 @dataclass(frozen=True)
 class DCGANLayer:
-    """A transposed convolution, batch normalisation, an activation; checked when it is made.
+    """A transposed convolution, batch normalisation and an activation; the values are checked when it is made.
 
-    Pairs are (height, width). Raises ValueError naming the value that cannot be.
+    Pairs are (height, width). Raises ValueError that names the value if a value is impossible.
     """
 
     inputs: int
@@ -51,9 +51,9 @@ class DCGANLayer:
     batch_norm: bool = True
     activation: str = "relu"
     slope: float = 0.2
-    """Of the leaky ReLU."""
+    """Slope of the leaky ReLU for negative numbers."""
     epsilon: float = 1e-5
-    """Added to the variance."""
+    """Added to the variance in batch normalisation."""
 
     def __post_init__(self) -> None:
         _check_whole(self, ("inputs", "outputs"), 1, MAX_CHANNELS)
@@ -64,7 +64,7 @@ class DCGANLayer:
         _check_activation(self)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what the layer makes of a picture of such a size."""
+        """Return the height and width of the layer's output for an input of this height and width."""
         rows = zip((height, width), self.kernel, self.stride, self.padding, self.output_padding, strict=True)
         high, wide = ((side - 1) * stride - 2 * cut + kernel + more for side, kernel, stride, cut, more in rows)
         return high, wide
@@ -72,16 +72,16 @@ class DCGANLayer:
 
 @dataclass(frozen=True)
 class DCGANProjection:
-    """A linear layer from z to a small picture, batch normalisation, an activation; checked when it is made.
+    """A linear layer from z to a small picture, batch normalisation and an activation; checked when it is made.
 
-    Raises ValueError naming the value that cannot be.
+    Raises ValueError that names the value if a value is impossible.
     """
 
     shape: tuple[int, int, int]
-    """Channels, height and width of the picture; that is also the order of the layer's outputs."""
+    """Channels, height and width of the picture; the layer's outputs are in this order too."""
     bias: bool = True
     batch_norm: str = "channels"
-    """Statistics for each of the "channels", for each of the "features" (each pixel its own), or "none"."""
+    """"channels" (statistics for each channel), "features" (for each channel of each pixel) or "none"."""
     activation: str = "relu"
     slope: float = 0.2
     epsilon: float = 1e-5
@@ -98,7 +98,7 @@ class DCGANConfig:
     """Everything that decides the shapes and the arithmetic of a network; checked when it is made.
 
     Raises:
-        ValueError: naming the value that cannot be.
+        ValueError: if a value is impossible; names it.
     """
 
     z_dim: int
@@ -133,7 +133,7 @@ class DCGANConfig:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the image of one z."""
+        """Return the height and width of the image of one z."""
         height, width = self.projection.shape[1:] if self.projection else (1, 1)
         for layer in self.layers:
             height, width = layer.size(height, width)
@@ -141,20 +141,20 @@ class DCGANConfig:
 
     @property
     def canvas_step(self) -> int:
-        """Pixels by which the picture grows with each row and column of z; 0 if z is always one vector."""
+        """Return the pixels by which the picture grows with each row and column of z; 0 if z is always one vector."""
         steps = {prod(layer.stride[axis] for layer in self.layers) for axis in (0, 1)}
         return steps.pop() if self.projection is None and len(steps) == 1 else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values; ``from_dict`` reads them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DCGANConfig:
-        """From JSON values of any origin.
+        """Return a configuration from JSON values, which may come from any file and are checked.
 
         Raises:
-            ValueError: a name is missing or unknown, or a value cannot be.
+            ValueError: if a name is missing or unknown, or a value is impossible.
         """
         layers, projection = values.get("layers"), values.get("projection")
         if not isinstance(layers, list | tuple) or len(layers) > MAX_LAYERS:
@@ -209,7 +209,7 @@ def _check_activation(holder: DCGANLayer | DCGANProjection) -> None:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all dimensions but the second."""
+    """Batch normalisation over all dimensions except the second."""
 
     running_mean: torch.Tensor
     running_var: torch.Tensor
@@ -234,7 +234,10 @@ class BatchNorm(nn.Module):
 
 
 def activate(x: torch.Tensor, name: str, slope: float) -> torch.Tensor:
-    """Apply an activation, in place where that can be. A sigmoid's 0 to 1 becomes -1 to 1 in the picture only."""
+    """Apply an activation, in place where that is possible.
+
+    The range 0 to 1 of a sigmoid becomes -1 to 1 only in the finished picture.
+    """
     if name == "relu":
         return F.relu_(x)
     if name == "leaky_relu":
@@ -245,7 +248,7 @@ def activate(x: torch.Tensor, name: str, slope: float) -> torch.Tensor:
 
 
 class Projection(nn.Module):
-    """z to a small picture."""
+    """The network's first step if it has a projection: z to a small picture."""
 
     def __init__(self, config: DCGANProjection, z_dim: int) -> None:
         super().__init__()
@@ -257,7 +260,7 @@ class Projection(nn.Module):
         self.config = config
 
     def multiplied(self, z: torch.Tensor) -> torch.Tensor:
-        """What is normalised: (n, features), or (n, channels, height, width)."""
+        """Return the values before normalisation: (n, features), or (n, channels, height, width)."""
         x = F.linear(z.flatten(1), self.weight.to(z.dtype), None if self.bias is None else self.bias.to(z.dtype))
         return x if self.config.batch_norm == "features" else x.unflatten(1, self.config.shape)
 
@@ -268,7 +271,7 @@ class Projection(nn.Module):
 
 
 class Layer(nn.Module):
-    """Transposed convolution, batch normalisation, activation."""
+    """A transposed convolution, batch normalisation and an activation."""
 
     def __init__(self, config: DCGANLayer) -> None:
         super().__init__()
@@ -278,7 +281,7 @@ class Layer(nn.Module):
         self.config = config
 
     def multiplied(self, x: torch.Tensor) -> torch.Tensor:
-        """What is normalised."""
+        """Return the values before normalisation: (n, outputs, height, width)."""
         own, bias = self.config, None if self.bias is None else self.bias.to(x.dtype)
         return F.conv_transpose2d(x, self.weight.to(x.dtype), bias, own.stride, own.padding, own.output_padding)
 
@@ -324,24 +327,24 @@ class DCGAN(Generator):
 
     @property
     def steps(self) -> Iterator[Projection | Layer]:
-        """The projection, if there is one, and the layers."""
+        """Yield the projection, if there is one, and then the layers."""
         if self.project is not None:
             yield self.project
         yield from self.layers
 
     def use_batch_statistics(self, yes: bool) -> None:
-        """Normalise with the statistics of the batch that is drawn, as some tools do: a picture then depends on
-        all z of its batch."""
+        """Normalise with the statistics of the batch that is made, as some tools do. A picture then depends on all z of
+        its batch."""
         for step in self.steps:
             if step.norm is not None:
                 step.norm.of_batch = yes
 
     def set_precision(self, dtype: torch.dtype | None) -> None:
-        """See ``Generator``. DCGANs were trained in float32, so None is float32; the whole stack computes in one."""
+        """See ``Generator``. DCGANs were trained in float32, so None is float32; the whole stack uses one dtype."""
         self._precision = dtype or torch.float32
 
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
-        """z itself, (n, z_dim) or a canvas (n, z_dim, rows, columns); see ``Generator``."""
+        """Return z itself, (n, z_dim) or a canvas (n, z_dim, rows, columns); see ``Generator``."""
         if classes is not None:
             raise ValueError("a DCGAN has no classes")
         self._check(z, (2, 4), "z", 1)
@@ -356,7 +359,7 @@ class DCGAN(Generator):
         return ws
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        """Pictures of (n, 1, z_dim), or of a canvas (n, z_dim, rows, columns); see ``Generator``."""
+        """Make pictures of ws (n, 1, z_dim), or of a canvas (n, z_dim, rows, columns); see ``Generator``."""
         self._check(ws, (3, 4), "ws", 2 if ws.ndim == 3 else 1)
         if not (noise in ("const", "none") or (isinstance(noise, int) and not isinstance(noise, bool))):
             raise ValueError(f"noise must be 'const', 'none' or a whole number, not {noise!r}")
@@ -378,7 +381,7 @@ class DCGAN(Generator):
 
 
 def state_shapes(config: DCGANConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in ``DCGAN(config).state_dict()``, without making the network."""
+    """Return the name and shape of every tensor in ``DCGAN(config).state_dict()``, without making the network."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def normed(name: str, channels: int) -> None:

@@ -1,10 +1,10 @@
 """Leaky ReLU between two filters: up-sample, apply, clamp, down-sample (2106.12423, figure 4b), in plain PyTorch.
 
-Written down naively, zeros are put between the samples, everything is filtered at the highest rate, and most of the
-result is thrown away. Here each phase of the up-sampled signal is one convolution of the samples with its share of the
-taps (up times fewer products), the leaky ReLU writes the phases between each other, and only the samples that are kept
-are filtered at the end. On the CPU this is done in tiles, for what lies between the filters is up to 16 times larger
-than what goes in, and too large for a cache.
+The naive way puts zeros between the samples, filters everything at the highest rate, and throws most of the result
+away. Here each phase of the up-sampled signal is one convolution of the samples with that phase's share of the taps
+(``up`` times fewer products). The leaky ReLU writes its results interleaved, one phase after another. At the end, only
+the samples that are kept are filtered. On the CPU this is done in tiles, because the signal between the filters is up
+to 16 times larger than the input, and too large for a cache.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ log = logging.getLogger(__name__)
 SLOPE = 0.2
 TILE_SIDE = 64
 TILE_CHANNELS = 64
-"""Output pixels a side, and channels, of a tile on the CPU: some MB between the filters."""
+"""Output pixels per side, and channels, of a tile on the CPU: a few MB between the filters."""
 
 
 def fuses(x: torch.Tensor) -> bool:
-    """Whether the fused kernel is worth a try: it multiplies matrices of half precision on tensor cores."""
+    """Return whether the fused kernel is worth a try: it multiplies half-precision matrices on tensor cores."""
     if x.device.type != "cuda" or x.dtype == torch.float32:
         return False
     return torch.cuda.get_device_capability(x.device) >= (8, 0)
 
 
 class FilteredLReLU:
-    """A layer's filtered leaky ReLU; keeps what the fused kernel needs on each device."""
+    """The filtered leaky ReLU of a layer; it keeps what the fused kernel needs on each device."""
 
     fusing_fails = False
-    """Set once, for all layers, when the fused kernel could not be compiled or started."""
+    """Set to True, for all layers, when the fused kernel could not be compiled or started."""
 
     def __init__(self, layer: LayerConfig) -> None:
         self.layer = layer
         self.plans: dict[tuple[torch.device, torch.dtype], Any] = {}
 
     def forget(self) -> None:
-        """The filters have changed."""
+        """Drop what was made from the filters. Call it after the filters changed."""
         self.plans.clear()
 
     def __call__(
         self, x: torch.Tensor, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
     ) -> torch.Tensor:
-        """As ``filtered_lrelu``, by the fused kernel where it works."""
+        """Return the same as ``filtered_lrelu``; use the fused kernel where it works."""
         if not FilteredLReLU.fusing_fails and fuses(x):
             try:
                 fused = self._fused(x, up_filter, down_filter)
@@ -72,7 +72,7 @@ class FilteredLReLU:
         if key not in self.plans:
             try:
                 self.plans[key] = fused.make_plan(self.layer, up_filter, down_filter, *key)
-            except ValueError:  # too long for it
+            except ValueError:  # the filters are too long for the fused kernel
                 self.plans[key] = None
         return None if self.plans[key] is None else fused.filtered_lrelu(x, self.layer, self.plans[key])
 
@@ -80,15 +80,16 @@ class FilteredLReLU:
 def filtered_lrelu(
     x: torch.Tensor, layer: LayerConfig, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
 ) -> torch.Tensor:
-    """Filter up, leaky ReLU of slope 0.2 and gain 1, clamp, filter down.
+    """Filter up, apply a leaky ReLU of slope 0.2 and gain 1, clamp, filter down.
 
     Args:
         x: (n, c, h, w) of the layer's ``conv_size``, float32 or half precision, contiguous or channels last.
-        layer: factors, padding, clamp and sizes.
-        up_filter: float32 (t,), None for one tap of 1. down_filter: the same, or (t, t) where the layer is radial.
+        layer: the layer's factors, padding, clamp and sizes.
+        up_filter: float32 (t,), or None for one tap of 1.
+        down_filter: the same, or (t, t) if the layer is radial.
 
     Returns:
-        (n, c, h, w) of the layer's ``out_size``, of x's dtype; on the CPU with channels last.
+        (n, c, h, w) of the layer's ``out_size``, in the dtype of x; channels last on the CPU.
     """
     one = x.new_ones(1, dtype=torch.float32)
     up_filter = one if up_filter is None else up_filter
@@ -118,8 +119,8 @@ def _tile(
     rows: tuple[int, int],
     columns: tuple[int, int],
 ) -> torch.Tensor:
-    """The result's pixels of the given rows and columns (from, up to and without)."""
-    # What these pixels see of the signal between the filters, and of x.
+    """Return the pixels of the given rows and columns of the result. Each pair is (first, last + 1)."""
+    # The size of the part that these pixels need of the signal between the filters, and then the part of x.
     width = (columns[1] - columns[0] - 1) * layer.down + layer.down_taps
     height = (rows[1] - rows[0] - 1) * layer.down + layer.down_taps
     across = _phases(up_filter, layer.up, layer.padding[0] - columns[0] * layer.down, width)
@@ -148,13 +149,14 @@ def _tile(
 
 
 def _phases(taps: torch.Tensor, up: int, before: int, count: int) -> list[tuple[torch.Tensor, int, int]]:
-    """How each up-th of ``count`` up-sampled samples is made, along one axis.
+    """Return how ``count`` up-sampled samples are made along one axis: every up-th sample belongs to the same phase.
 
-    Between the samples up - 1 zeros are put, ``before`` zeros in front (negative: cut off), and all that is convolved.
+    Up-sampling puts up - 1 zeros between the samples and ``before`` zeros in front (negative: samples are cut off), and
+    convolves all that.
 
     Returns:
         for each phase: the taps that do not meet zeros, in the order of correlation; the first sample that they meet;
-        the number of results. The gain is ``up``, which keeps the signal's size.
+        the number of results. The gain is ``up``, which keeps the signal's amplitude.
     """
     reverse = taps.flip(0) * up
     phases = []
@@ -165,7 +167,7 @@ def _phases(taps: torch.Tensor, up: int, before: int, count: int) -> list[tuple[
 
 
 def _span(phases: list[tuple[torch.Tensor, int, int]]) -> tuple[int, int]:
-    """First and last (exclusive) sample that the phases need."""
+    """Return the first sample that the phases need, and the sample after the last."""
     return min(start for _, start, _ in phases), max(start + count + len(taps) - 1 for taps, start, count in phases)
 
 
@@ -174,7 +176,7 @@ def _empty_like(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def _layout(x: torch.Tensor) -> torch.memory_format:
-    """What a device filters fastest."""
+    """Return the memory format that the device of x filters fastest."""
     return torch.channels_last if x.device.type == "cpu" else torch.contiguous_format
 
 

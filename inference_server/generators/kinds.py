@@ -1,4 +1,4 @@
-"""The kinds of generators there are: how each is configured, and how its network is made."""
+"""The kinds of generators: how each is configured, and how its network is made."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ class Config(Protocol):
     """What decides a network's shapes and arithmetic: a frozen dataclass that checks itself when it is made."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values; ``from_dict`` reads them."""
         ...
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """From JSON values of any origin; raises ValueError naming the value that cannot be."""
+        """Return a configuration from JSON values, which may come from any file and are checked.
+
+        Raises ValueError that names the value if a value is impossible.
+        """
         ...
 
 
@@ -37,8 +40,8 @@ class Config(Protocol):
 class Kind:
     """One kind of generator.
 
-    shapes: name and shape of every tensor of the network's state, without making it. network: makes it from
-    (config, name, licence, training), with weights that mean nothing yet.
+    shapes: returns the name and shape of every tensor of the network's state, without making the network.
+    network: makes the network from (config, name, licence, training); its weights mean nothing yet.
     """
 
     config: type[Config]
@@ -52,23 +55,25 @@ KINDS: Mapping[str, Kind] = {
     "stylegan2": Kind(StyleGAN2Config, stylegan2_shapes, StyleGAN2),
     "stylegan3": Kind(StyleGAN3Config, stylegan3_shapes, StyleGAN3),
 }
-"""By ``GeneratorInfo.kind``."""
+"""Every kind; the keys are the values of ``GeneratorInfo.kind``."""
 
 
 def build(kind: str, config: Any, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> Generator:
-    """Make a generator of given weights, on the CPU, ready for use.
+    """Make a generator from given weights, on the CPU, ready for use.
 
     Args:
-        kind: a key of KINDS. config: its configuration.
-        tensors: by the names of ``shapes(config)``, of those shapes; any floating dtype, taken over as float32.
+        kind: a key of KINDS.
+        config: a configuration of that kind.
+        tensors: the weights; names and shapes are those of ``shapes(config)``. Any floating dtype is converted to
+            float32.
         about: ``name``, ``licence``, ``training``, ``origin``, each optional.
 
     Raises:
-        ValueError: naming a tensor that is missing, unknown, or of the wrong shape or kind.
+        ValueError: if a tensor is missing, unknown, or of the wrong shape or dtype; names it.
     """
     expected = KINDS[kind].shapes(config)
     for key in sorted(expected.keys() ^ tensors.keys()):
-        raise ValueError(f"{key} is missing" if key in expected else f"there is a tensor {key} that has no place")
+        raise ValueError(f"{key} is missing" if key in expected else f"there is an unknown tensor {key}")
     for key, shape in expected.items():
         found = tensors[key]
         if tuple(found.shape) != shape or not found.is_floating_point():

@@ -1,4 +1,4 @@
-"""What the StyleGANs have in common: a mapping network, a w for each layer, truncation, noise.
+"""The base class of all StyleGANs: a mapping network, a w for each layer, truncation, noise.
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, 1812.04948 (section 2;
 truncation: appendix B).
@@ -32,7 +32,7 @@ class StyleGAN(Generator):
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ValueError(f"z must have shape (n, {self.config.z_dim}), not {tuple(z.shape)}")
         if (classes is not None) != bool(self.config.num_classes):
-            raise ValueError("classes are needed exactly when the generator is conditional")
+            raise ValueError("classes are needed if the generator is conditional, and only then")
         if classes is not None and classes.shape != (len(z), self.config.num_classes):
             raise ValueError(f"classes must have shape (n, {self.config.num_classes}), not {tuple(classes.shape)}")
         z = z.to(self.device, torch.float32)
@@ -42,7 +42,10 @@ class StyleGAN(Generator):
         return w if w.ndim == 3 else w.unsqueeze(1).expand(-1, self.config.num_ws, -1)
 
     def average(self, classes: torch.Tensor | None) -> torch.Tensor:
-        """The w that truncation pulls towards: (w_dim,), or (n, 1, w_dim) where classes (n, num_classes) decide it."""
+        """Return the w that truncation pulls towards.
+
+        Its shape is (w_dim,), or (n, 1, w_dim) if it depends on the classes (n, num_classes).
+        """
         return self.mapping.w_avg
 
     def truncate(
@@ -53,7 +56,7 @@ class StyleGAN(Generator):
         return cut if cutoff is None else torch.cat([cut[:, :cutoff], ws[:, cutoff:]], dim=1)
 
     def checked(self, ws: torch.Tensor, noise: str | int) -> torch.Tensor:
-        """W+ on the device, once it and `noise` are what ``synthesize`` takes. Raises ValueError."""
+        """Return W+ on the device of the weights. Raises ValueError if ``synthesize`` cannot take it, or `noise`."""
         if ws.ndim != 3 or ws.shape[1:] != (self.config.num_ws, self.config.w_dim):
             expected = f"(n, {self.config.num_ws}, {self.config.w_dim})"
             raise ValueError(f"ws must have shape {expected}, not {tuple(ws.shape)}")
@@ -62,7 +65,10 @@ class StyleGAN(Generator):
         return ws.to(self.device, torch.float32)
 
     def noise_maps(self, layers: Sequence[Any], noise: str | int) -> list[torch.Tensor] | None:
-        """A map for each layer, of its `size` or its own `noise_const`; None for none. See ``Generator.synthesize``."""
+        """Return a noise map for each layer, or None for no noise; see ``Generator.synthesize``.
+
+        A map is the layer's own `noise_const`, or a random map of the layer's `size`.
+        """
         if noise == "none" or not self.info.has_noise:
             return None
         if isinstance(noise, str):

@@ -2,13 +2,13 @@
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, 1812.04948 (figure 1b:
 noise, bias, leaky ReLU and adaptive instance normalisation after every convolution; section 2.1 and table 1: blurred
-upsampling). Snapshots from the middle of a training show smaller pictures or fade between two sizes, as in Karras et
-al.: Progressive Growing of GANs, 1710.10196, section 2; how far one has grown is a number among its weights, so all
-snapshots of a training are one network and can be mixed.
+upsampling). Snapshots from the middle of a training make smaller pictures, or fade between two sizes, as in Karras et
+al.: Progressive Growing of GANs, 1710.10196, section 2. How far a snapshot has grown is a number among its weights, so
+all snapshots of a training have the same network and can be mixed.
 
-The weights are those that are multiplied with: equalised learning rates (1710.10196, section 4.1) are theirs already.
-An upsampling convolution is one transposed convolution of 4 x 4, whether the original repeated pixels and then
-convolved them or fused the two: these differ by a rotation of the kernel only.
+The factors of equalised learning rates (1710.10196, section 4.1) are multiplied into the weights already. An upsampling
+convolution is one transposed convolution of 4 x 4. The original may repeat pixels and then convolve them, or do both in
+one step: these two differ only by a rotation of the kernel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .stylegan import StyleGAN
 MAX_SIDE = 8192
 MAX_CHANNELS = 8192
 HALF_BLOCKS = 4
-"""So many of the last blocks may run in half precision (in the first ones it would save little)."""
+"""How many of the last blocks may run in half precision (in the first blocks it would save little time)."""
 EPSILON = 1e-8
 
 
@@ -38,12 +38,12 @@ class StyleGAN1Config:
     """Everything that decides the shapes and the arithmetic of a network; checked when it is made.
 
     Raises:
-        ValueError: naming the value that cannot be.
+        ValueError: if a value is impossible; names it.
     """
 
     z_dim: int
     mapping: tuple[int, ...]
-    """Outputs of each layer of the mapping network; the last is w's size."""
+    """Outputs of each layer of the mapping network; the last is the size of w."""
     channels: tuple[int, ...]
     """Feature channels of each block, coarsest first; every block after the first doubles the size."""
     base_size: tuple[int, int] = (4, 4)
@@ -51,18 +51,18 @@ class StyleGAN1Config:
     image_channels: int = 3
     num_classes: int = 0
     blur: tuple[float, ...] = (0.25, 0.5, 0.25)
-    """Filter after upsampling, along each axis; an odd number of taps. (1.0,) is none."""
+    """The filter after upsampling, along each axis; an odd number of taps. (1.0,) is no filter."""
     slope: float = 0.2
-    """Of the leaky ReLU in the synthesis network; 0 makes it a ReLU."""
+    """Slope of the leaky ReLU in the synthesis network; 0 makes it a ReLU."""
     mapping_slope: float = 0.2
     progressive: bool = False
-    """Whether the network may have sizes left to grow: then every block has a step to colour, and the state a level
-    of detail. Otherwise the last block alone has one."""
+    """Whether the network may have sizes that it has not reached yet. If so, every block has a step to colour, and the
+    state has a level of detail. Otherwise only the last block has a step to colour."""
     normalize_z: bool = True
     use_noise: bool = True
     instance_norm: bool = True
     pixel_norm: bool = False
-    """Normalise the features of each pixel, before the normalisation of each feature."""
+    """Whether to normalise the features of each pixel, before the normalisation of each feature."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("z_dim", 1, MAX_CHANNELS), ("num_classes", 0, 65536)):
@@ -98,30 +98,30 @@ class StyleGAN1Config:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the image."""
+        """Return the height and width of the image."""
         scale = 2 ** (len(self.channels) - 1)
         return self.base_size[0] * scale, self.base_size[1] * scale
 
     @property
     def num_ws(self) -> int:
-        """Rows of W+: two for each size. The rows of sizes that training had not reached are not used."""
+        """Return the number of rows of W+: two for each size. Rows of sizes not reached in training are not used."""
         return 2 * len(self.channels)
 
     @property
     def colours(self) -> range:
-        """The blocks that have a step to colour."""
+        """Return the indices of the blocks that have a step to colour."""
         return range(0 if self.progressive else len(self.channels) - 1, len(self.channels))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values; ``from_dict`` reads them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StyleGAN1Config:
-        """From JSON values of any origin.
+        """Return a configuration from JSON values, which may come from any file and are checked.
 
         Raises:
-            ValueError: a name is missing or unknown, or a value cannot be.
+            ValueError: if a name is missing or unknown, or a value is impossible.
         """
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
@@ -143,7 +143,7 @@ def normalize(x: torch.Tensor) -> torch.Tensor:
 
 
 class Mapping(nn.Module):
-    """z, and the embedded class where there is one, to w (1812.04948, section 2)."""
+    """The mapping network: z, and the embedded class if there is one, to w (1812.04948, section 2)."""
 
     w_avg: torch.Tensor
 
@@ -160,8 +160,8 @@ class Mapping(nn.Module):
         self.normalize_z = config.normalize_z
 
     def forward(self, z: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
-        # Instance normalisation magnifies the last digits of w: in double precision, which costs nothing for a few
-        # vectors, pictures come closer to the originals'. Apple's GPUs have none.
+        # Instance normalisation magnifies the last digits of w. In double precision, which costs almost no time for a
+        # few vectors, the pictures are closer to the original network's. Apple's GPUs have no double precision.
         exact = torch.float32 if z.device.type == "mps" else torch.float64
         x = z.to(exact)
         if self.embed is not None:
@@ -177,8 +177,8 @@ class Mapping(nn.Module):
 
 @lru_cache(maxsize=128)
 def blur_filter(taps: tuple[float, ...], channels: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """The filter of both axes, one for each channel: (channels, 1, k, k)."""
-    with torch.inference_mode(False):  # it is kept, and gradients may pass through it another time
+    """Return the filter of both axes, repeated for each channel: (channels, 1, k, k)."""
+    with torch.inference_mode(False):  # the filter is cached, and a later call may need gradients through it
         row = torch.tensor(taps, device=device)
         return torch.outer(row, row).to(dtype).repeat(channels, 1, 1, 1)
 
@@ -186,8 +186,9 @@ def blur_filter(taps: tuple[float, ...], channels: int, device: torch.device, dt
 class SynthesisLayer(nn.Module):
     """Convolution, noise, bias, leaky ReLU, adaptive instance normalisation.
 
-    ``weight`` is (inputs, outputs, 4, 4) of a transposed convolution where ``up``, else (outputs, inputs, 3, 3); the
-    layer that follows the constant has none. ``affine`` gives the styles: first the scales, then the shifts.
+    With ``up``, ``weight`` belongs to a transposed convolution, (inputs, outputs, 4, 4); otherwise it is
+    (outputs, inputs, 3, 3). The layer after the constant has no ``weight``. ``affine`` makes the styles: first the
+    scales, then the shifts.
     """
 
     noise_const: torch.Tensor
@@ -209,7 +210,7 @@ class SynthesisLayer(nn.Module):
         self.config = config
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """``x`` (n, inputs, h, w) of any floating dtype; ``noise`` broadcasts to (n, 1, h, w)."""
+        """Apply the layer. ``x`` is (n, inputs, h, w) of any floating dtype; ``noise`` broadcasts to (n, 1, h, w)."""
         x = self.convolved(x)
         if noise is not None and self.noise_strength is not None:
             x = x.addcmul_(noise.to(x.dtype), self.noise_strength.to(x.dtype)[:, None, None])
@@ -218,13 +219,17 @@ class SynthesisLayer(nn.Module):
             x = normalize(x.float()).to(x.dtype)
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         if self.config.instance_norm:
-            # Two passes, as exact as torch.var_mean and on CPUs many times as fast; group_norm has one, and is rougher.
+            # Two passes over x: as exact as torch.var_mean, and many times faster on CPUs. group_norm makes one pass,
+            # and is less exact.
             x = x - x.mean(dim=(2, 3), keepdim=True)
             scale = scale * torch.rsqrt(x.float().square().mean(dim=(2, 3), keepdim=True) + EPSILON)
         return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
     def convolved(self, x: torch.Tensor) -> torch.Tensor:
-        """The convolution and the bias, which may be added before the noise; a tensor of its own."""
+        """Return the convolution of x plus the bias, as a new tensor.
+
+        The bias may be added before the noise, because the sum is the same.
+        """
         bias = self.bias.to(x.dtype)
         if self.weight is None:
             return x + bias[:, None, None]
@@ -257,17 +262,17 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """W+ to an image.
 
-    ``lod``, where the network is progressive, is how many of the last sizes training has not reached; a fraction fades
-    between two. The number is kept here as ``reached`` and ``fade``: looking at a tensor on a GPU would make every
-    picture wait.
+    A progressive network has ``lod``: how many of the last sizes training has not reached. A fraction fades between two
+    sizes. The number is also kept as ``reached`` and ``fade``, because every picture would have to wait if the number
+    were read from a tensor on a GPU.
     """
 
     blocks: Any  # a ModuleList of SynthesisBlocks
     lod: torch.Tensor
     reached: int
-    """Blocks that count."""
+    """Number of blocks that are used."""
     fade: float
-    """Share of the last but one of them in the colours."""
+    """Share of the second last used block in the colours, 0 to 1."""
 
     def __init__(self, config: StyleGAN1Config) -> None:
         super().__init__()
@@ -278,15 +283,15 @@ class Synthesis(nn.Module):
             self.register_buffer("lod", torch.zeros(()))
 
     def read_lod(self) -> None:
-        """Look at ``lod``, which may have another value from now on."""
+        """Read ``lod`` again. Call it after its value may have changed."""
         if self.progressive and not self.lod.is_meta:
-            # In this order max lets go of NaN, which a file may hold.
+            # With the arguments in this order, max returns 0.0 for NaN, which a file may contain.
             lod = min(max(0.0, float(self.lod)), len(self.blocks) - 1)
             self.reached, self.fade = len(self.blocks) - int(lod), lod % 1
 
     @property
     def layers(self) -> list[SynthesisLayer]:
-        """All layers in their order."""
+        """Return all layers in their order."""
         return [layer for block in self.blocks for layer in (block.conv0, block.conv1)]
 
     def forward(
@@ -296,9 +301,9 @@ class Synthesis(nn.Module):
 
         Args:
             ws: float32 (n, num_ws, w_dim), a row for each layer.
-            noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none; those of blocks that do
-                not count may be left out.
-            dtypes: what each block computes in.
+            noise: a float32 map for each layer, broadcastable to (n, 1, h, w), or None for no noise. The maps of blocks
+                that are not used may be left out.
+            dtypes: the dtype that each block computes in.
 
         Returns:
             float32 (n, image_channels, height, width).
@@ -326,7 +331,7 @@ class StyleGAN1(StyleGAN):
     """StyleGAN as a generator of the server.
 
     Args:
-        config: shapes and arithmetic.
+        config: the network's shapes and arithmetic.
         name, licence, training: for ``info``.
     """
 
@@ -371,7 +376,7 @@ class StyleGAN1(StyleGAN):
         return keys
 
     def set_precision(self, dtype: torch.dtype | None) -> None:
-        """See ``Generator``. The originals were trained in float32, so None is float32; statistics always are."""
+        """See ``Generator``. The originals were trained in float32, so None is float32. Statistics always use it."""
         self._precision = dtype or torch.float32
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
@@ -383,7 +388,7 @@ class StyleGAN1(StyleGAN):
 
 
 def state_shapes(config: StyleGAN1Config) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in ``StyleGAN1(config).state_dict()``, without making the network."""
+    """Return the name and shape of every tensor in ``StyleGAN1(config).state_dict()``, without making the network."""
     shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (config.w_dim,)}
     if config.progressive:
         shapes["synthesis.lod"] = ()

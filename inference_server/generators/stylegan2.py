@@ -1,6 +1,7 @@
 """StyleGAN2 as a generator of the server.
 
-Any picture size that is a power of two times the constant's size, square or not; any number of channels per block.
+The picture size can be any power of two times the constant's size, square or not. Blocks can have any number of
+channels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class StyleGAN2(StyleGAN):
     """StyleGAN2 as a generator of the server; ``mapping`` and ``synthesis`` are the networks that are trained.
 
     Args:
-        config: shapes and arithmetic.
+        config: the network's shapes and arithmetic.
         name, licence, training: for ``info``.
     """
 
@@ -70,7 +71,7 @@ class StyleGAN2(StyleGAN):
         return ws.requires_grad or any(parameter.requires_grad for parameter in self.synthesis.parameters())
 
     def _versions(self) -> int:
-        """Changes whenever a weight is written to in place, as training and averaging do."""
+        """Return a number that changes when a weight is written in place, as training and averaging do."""
         return sum(0 if weight.is_inference() else weight._version for weight in self.synthesis.parameters())
 
     def _apply(self, *arguments: Any, **named: Any) -> StyleGAN2:
@@ -83,7 +84,7 @@ class StyleGAN2(StyleGAN):
         return super().load_state_dict(*arguments, **named)
 
     def _dtypes(self) -> tuple[torch.dtype, ...]:
-        """What each block computes in."""
+        """Return the dtype that each block computes in."""
         blocks, half, dtype = len(self.config.channels), self.config.half_blocks, self._precision
         if dtype is None:
             trained = self.config.conv_clamp is not None and half > 0

@@ -1,4 +1,4 @@
-"""What decides a StyleGAN2 generator's shapes and arithmetic, and the tensors that it has."""
+"""The configuration that decides a StyleGAN2 generator's shapes and arithmetic, and the tensors that it has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_SIDE = 8192
 MAX_CHANNELS = 8192
 ARCHITECTURES = ("skip", "resnet", "orig")
 HALF_BLOCKS = 4
-"""So many of the last blocks may run in half precision (in the first ones it would save little)."""
+"""How many of the last blocks may run in half precision (in the first blocks it would save little time)."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class StyleGAN2Config:
     """Everything that decides the shapes and the arithmetic of a network; checked when it is made.
 
     Raises:
-        ValueError: naming the value that cannot be.
+        ValueError: if a value is impossible; names it.
     """
 
     z_dim: int
@@ -33,18 +33,20 @@ class StyleGAN2Config:
     """Learning-rate multiplier of the mapping network; the stored weights are 1 / mapping_lr times the used ones."""
     use_noise: bool = True
     conv_clamp: float | None = None
-    """Features are clamped to this range. A network trained with it is safe in half precision, others are not."""
+    """Features are clamped to plus or minus this value. A network trained with it is safe in half precision; a network
+    without it is not."""
     architecture: str = "skip"
     """How blocks make the picture (1912.04958, figure 7): "skip" adds up the colours of all sizes, "resnet" adds each
-    block's input to its output, "orig" does neither; the latter two have colours in the last block only."""
+    block's input to its output, "orig" does neither. "resnet" and "orig" have colours only in the last block."""
     half_blocks: int = HALF_BLOCKS
-    """So many of the last blocks were in half precision in training."""
+    """How many of the last blocks were in half precision in training."""
     mapping_width: int | None = None
-    """Outputs of the hidden layers of the mapping network; None is w_dim."""
+    """Outputs of each hidden layer of the mapping network; None is w_dim."""
     embed_width: int | None = None
     """Outputs of the embedding of the classes; None is w_dim."""
     joint_normalization: bool = False
-    """Normalise z and the embedded class as one vector, as the original in TensorFlow does, and not each."""
+    """Whether z and the embedded class are normalised as one vector, as the original in TensorFlow does, and not each
+    on its own."""
 
     def __post_init__(self) -> None:
         limits = {
@@ -86,40 +88,40 @@ class StyleGAN2Config:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the image."""
+        """Return the height and width of the image."""
         scale = 2 ** (len(self.channels) - 1)
         return self.base_size[0] * scale, self.base_size[1] * scale
 
     @property
     def num_ws(self) -> int:
-        """Rows of W+: one for each convolution and one for the last step to colour."""
+        """Return the number of rows of W+: one for each convolution and one for the last step to colour."""
         return 2 * len(self.channels)
 
     @property
     def mapping_sizes(self) -> tuple[int, ...]:
-        """Inputs of the first layer of the mapping network, then outputs of each."""
+        """Return the inputs of the first layer of the mapping network, then the outputs of each layer."""
         hidden = self.w_dim if self.mapping_width is None else self.mapping_width
         return (self.z_dim + self.embed_size, *(hidden,) * (self.mapping_layers - 1), self.w_dim)
 
     @property
     def embed_size(self) -> int:
-        """Outputs of the embedding of the classes, 0 if there are none."""
+        """Return the outputs of the embedding of the classes; 0 if there are no classes."""
         return (self.w_dim if self.embed_width is None else self.embed_width) if self.num_classes else 0
 
     def has_colours(self, index: int) -> bool:
-        """Whether a block has a step to colour."""
+        """Return whether a block has a step to colour."""
         return self.architecture == "skip" or index == len(self.channels) - 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values; ``from_dict`` reads them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StyleGAN2Config:
-        """From JSON values of any origin.
+        """Return a configuration from JSON values, which may come from any file and are checked.
 
         Raises:
-            ValueError: a name is missing or unknown, or a value cannot be.
+            ValueError: if a name is missing or unknown, or a value is impossible.
         """
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
@@ -136,7 +138,7 @@ def _is_number(value: object) -> bool:
 
 
 def state_shapes(config: StyleGAN2Config) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in ``StyleGAN2(config).state_dict()``, without making the network."""
+    """Return the name and shape of every tensor in ``StyleGAN2(config).state_dict()``, without making the network."""
     shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (config.w_dim,)}
 
     def dense(name: str, inputs: int, outputs: int) -> None:

@@ -1,9 +1,10 @@
-"""StyleGAN2's synthesis, fast: everything that does not depend on w is computed once, before.
+"""StyleGAN2's synthesis made fast: everything that does not depend on w is computed once, in advance.
 
-The arithmetic is that of ``stylegan2_layers``; the order of its steps differs. Blocks whose features are large are made
-picture by picture: then styles, demodulation and gains go into the weights, which are smaller. On the CPU, they are
-made in strips of rows besides, whose features stay in the processor's cache through all steps of the block, and whose
-memory is used again; a fresh page of memory costs the system more than the arithmetic that fills it.
+The arithmetic is that of ``stylegan2_layers``; the order of its steps is different. Blocks with large features are
+computed picture by picture: then styles, demodulation and gains are multiplied into the weights, which are smaller than
+the features. On the CPU, these blocks are also computed in strips of rows. The features of a strip stay in the
+processor's cache through all steps of the block, and their memory is used again: for the system, a new page of memory
+costs more than the arithmetic that fills it.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from torch.nn import functional as F
 from .stylegan2_layers import Synthesis, SynthesisBlock, SynthesisLayer, ToRGB, binomial_filter, upsample
 
 STRIP = 1 << 22
-"""Numbers in the features of one strip, on the CPU."""
+"""How many numbers the features of one strip have, on the CPU."""
 CHANNELS_LAST = 32 * 32
-"""From so many pixels on, convolutions are faster with the channels of a pixel side by side; below, they are slower."""
+"""With this many pixels or more, convolutions are faster if the channels of a pixel are next to each other in memory.
+With fewer pixels, they are slower."""
 LARGE = 1 << 20
-"""From so many numbers in the features of one picture on, pictures are made one by one whatever the batch."""
+"""If the features of one picture have this many numbers or more, pictures are computed one by one, in every batch."""
 
 
 class Modulation:
-    """What is known of a modulated convolution before w (1912.04958, section 2.2).
+    """The part of a modulated convolution that does not depend on w (1912.04958, section 2.2).
 
-    Weights are (outputs, inputs, k, k), where ``up`` (inputs, outputs, k, k). ``weight`` is the layer's; ``shared`` is
-    for convolutions that a batch shares, with styles applied to the features, of the precision of the features; it is
-    there where ``is_shared`` only.
+    Weights are (outputs, inputs, k, k), or with ``up`` (inputs, outputs, k, k). ``weight`` is the layer's weight.
+    ``shared`` is the weight for a convolution that the pictures of a batch share, with styles applied to the features.
+    Its precision is that of the features, and it exists only with ``is_shared``.
     """
 
     def __init__(self, layer: SynthesisLayer | ToRGB, dtype: torch.dtype, is_shared: bool) -> None:
@@ -51,18 +53,19 @@ class Modulation:
         self.is_narrow = self.demodulate and dtype == torch.float16
         if is_shared:
             if self.is_narrow:
-                # Any common scale of an output's weights or of a picture's styles cancels, but not in float16's range.
+                # A common scale of an output's weights or of a picture's styles cancels out. But without this scaling,
+                # the numbers would leave the range of float16.
                 weight = weight * torch.rsqrt(weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-20)
             if self.demodulate:
                 self.shared_power = _power(weight) if self.is_narrow else self.power
             self.shared = (weight.transpose(0, 1).contiguous() if self.up else weight).to(dtype)
 
     def styles(self, w: torch.Tensor) -> torch.Tensor:
-        """w (n, w_dim) to float32 (n, inputs)."""
+        """Return the styles of w (n, w_dim): float32 (n, inputs)."""
         return torch.addmm(self.affine_bias, w, self.affine_weight)
 
     def modulated(self, w: torch.Tensor) -> torch.Tensor:
-        """The weights of one picture, of w (1, w_dim), with all gains in them."""
+        """Return the weights for one picture with w (1, w_dim); all gains are multiplied in."""
         factor = styles = self.styles(w)
         if self.demodulate:
             scale = torch.rsqrt(styles.square() @ self.power + 1e-8) * self.gain
@@ -70,7 +73,10 @@ class Modulation:
         return (self.weight * factor[:, :, None, None]).to(self.dtype)
 
     def of_batch(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """x (n, inputs, h, w) and w (n, w_dim) to (n, outputs, h, w), twice as large where ``up``; with bias."""
+        """Convolve a batch: x (n, inputs, h, w) and w (n, w_dim) to (n, outputs, h, w), with bias.
+
+        With ``up``, the height and width are doubled.
+        """
         styles = self.styles(w)
         if self.is_narrow:
             styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20)
@@ -86,10 +92,12 @@ class Modulation:
         return torch.addcmul(self.bias[:, None, None], x, scale.to(x.dtype)[:, :, None, None])
 
     def enlarged_rows(self, x: torch.Tensor, weight: torch.Tensor, begin: int, end: int) -> torch.Tensor:
-        """Rows of the upsampling convolution of x (1, inputs, h, w), with bias."""
+        """Return the rows from ``begin`` to ``end`` (exclusive) of the upsampling convolution of x (1, inputs, h, w),
+        with bias."""
         height = x.shape[2]
-        # Row t of the transposed convolution comes of rows (t - 2) / 2 to t / 2, row y of the filtered one of rows
-        # y - 1 to y + 2 of that. Beyond the picture is zero; what a cut would take for it is left out at the end.
+        # Row t of the transposed convolution depends on rows (t - 2) / 2 to t / 2 of x. Row y of the filtered result
+        # depends on rows y - 1 to y + 2 of that. Convolutions take everything beyond their input as zero. This is right
+        # beyond the picture, but wrong where x is cut off; the rows that it makes wrong are left out at the end.
         first, last = max(begin - 1, 0), min(end + 2, 2 * height + 1)
         top, bottom = max((first - 1) // 2, 0), min((last - 1) // 2 + 1, height)
         x = F.conv_transpose2d(x[:, :, top:bottom], weight, stride=2)[:, :, first - 2 * top : last - 2 * top]
@@ -97,7 +105,7 @@ class Modulation:
         return x[:, :, begin - first : end - first]
 
     def finish(self, x: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Noise, activation and clamp, in place; ToRGB's have the clamp only."""
+        """Apply noise, activation and clamp, in place. A ToRGB has only the clamp."""
         if noise is not None:
             x.add_(noise)
         if self.demodulate:
@@ -106,7 +114,7 @@ class Modulation:
 
 
 class Block:
-    """The layers of one size."""
+    """The layers of one size, ready for any w."""
 
     def __init__(self, block: SynthesisBlock, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -125,13 +133,13 @@ class Block:
     def __call__(
         self, x: torch.Tensor, ws: torch.Tensor, noise: Sequence[torch.Tensor | None], is_last: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Features and colours.
+        """Return the block's features and colours.
 
         Args:
             x: (n, inputs, h, w).
             ws: float32 (n, rows, w_dim), from this block's first row on.
             noise: a map for each layer.
-            is_last: no block follows: the features are not needed.
+            is_last: whether no block follows, so that the features are not needed.
         """
         x = x.to(self.dtype).contiguous(memory_format=self.layout)
         if not (self.is_large or (self.is_heavy and len(x) == 1)):
@@ -185,7 +193,7 @@ class Block:
 
 
 def _power(weight: torch.Tensor) -> torch.Tensor:
-    """Squares of a kernel's weights, summed: (outputs, inputs, k, k) to (inputs, outputs)."""
+    """Sum the squares of each kernel's weights: (outputs, inputs, k, k) to (inputs, outputs)."""
     return weight.square().sum(dim=(2, 3)).t().contiguous()
 
 
@@ -194,11 +202,13 @@ def _joined(strips: list[torch.Tensor]) -> torch.Tensor:
 
 
 class Prepared:
-    """A synthesis network in given precisions, with all that does not depend on w. It holds the network's weights.
+    """A synthesis network with given precisions, and everything computed that does not depend on w.
+
+    It keeps references to the network's weights.
 
     Args:
         synthesis: the network.
-        dtypes: what each block computes in.
+        dtypes: the dtype that each block computes in.
     """
 
     def __init__(self, synthesis: Synthesis, dtypes: Sequence[torch.dtype]) -> None:
@@ -209,13 +219,13 @@ class Prepared:
         ]
 
     def __call__(self, ws: torch.Tensor, noise: Sequence[torch.Tensor] | None) -> torch.Tensor:
-        """See ``Synthesis.forward``; no gradients come back."""
+        """See ``Synthesis.forward``; it computes no gradients."""
         row, image = 0, None
         x = self.const.expand(len(ws), *self.const.shape)
         for block in self.blocks:
             maps: list[torch.Tensor | None] = [None] * len(block.layers)
             if noise is not None:
-                strengths: Any = self.strengths  # none is None where there is noise
+                strengths: Any = self.strengths  # no strength is None if there is noise
                 maps = [(noise[row + i] * strengths[row + i]).to(block.dtype) for i in range(len(block.layers))]
             x, colours = block(x, ws[:, row:], maps, block is self.blocks[-1])
             row += len(block.layers)

@@ -1,4 +1,4 @@
-"""StyleGAN2's networks, written from the papers; plain arithmetic that can be trained.
+"""StyleGAN2's networks, written from the papers: plain arithmetic that can be trained.
 
 Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial Networks, 1812.04948 (mapping
 network, noise inputs); Karras et al.: Analyzing and Improving the Image Quality of StyleGAN, 1912.04958 (weight
@@ -31,12 +31,12 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
-        # The order of these sums is the original's, so that w has the same bits.
+        # The order of these sums is that of the original, so that w has the same bits.
         return lrelu(x @ weight.t() + bias) if self.lrelu else torch.addmm(bias, x, weight.t())
 
 
 def lrelu(x: torch.Tensor) -> torch.Tensor:
-    """Leaky ReLU of slope 0.2, with the gain sqrt(2) that keeps the variance."""
+    """Apply a leaky ReLU of slope 0.2, with the gain sqrt(2) that keeps the variance."""
     return F.leaky_relu(x, 0.2) * sqrt(2)
 
 
@@ -46,7 +46,7 @@ def normalize(x: torch.Tensor) -> torch.Tensor:
 
 
 class Mapping(nn.Module):
-    """z, and the embedded class where there is one, to w (1812.04948, section 2)."""
+    """The mapping network: z, and the embedded class if there is one, to w (1812.04948, section 2)."""
 
     w_avg: torch.Tensor
 
@@ -74,13 +74,13 @@ class Mapping(nn.Module):
 
 
 def binomial_filter(channels: int, gain: float, like: torch.Tensor) -> torch.Tensor:
-    """The filter [1, 3, 3, 1] x [1, 3, 3, 1], summing to ``gain``, one for each channel: (channels, 1, 4, 4)."""
+    """Return the filter [1, 3, 3, 1] x [1, 3, 3, 1] with the sum ``gain``, for each channel: (channels, 1, 4, 4)."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=like.device)
     return (torch.outer(row, row) * (gain / 64)).to(like.dtype).expand(channels, 1, 4, 4)
 
 
 def upsample(image: torch.Tensor) -> torch.Tensor:
-    """Twice the size, interpolated with the binomial filter."""
+    """Double the height and width; interpolate with the binomial filter."""
     channels = image.shape[1]
     return F.conv_transpose2d(image, binomial_filter(channels, 4, image), stride=2, padding=1, groups=channels)
 
@@ -94,27 +94,28 @@ def modulated_conv(
     up: bool = False,
     gain: float = 1.0,
 ) -> torch.Tensor:
-    """Convolution whose weights are scaled by style for each sample (1912.04958, section 2.2, equations 1 and 3).
+    """Convolve with weights that are scaled by each sample's style (1912.04958, section 2.2, equations 1 and 3).
 
-    The scales are applied to the features before and after one convolution that the batch shares, which is the same
-    arithmetic without a set of weights for each sample.
+    The scales are applied to the features, before and after one convolution that the batch shares. This is the same
+    arithmetic, but it needs no set of weights for each sample.
 
     Args:
         x: (n, i, h, w), float32 or half precision.
         weight: float32 (o, i, k, k).
         styles: float32 (n, i).
         bias: float32 (o,), added at the end.
-        demodulate: divide each output map by the norm of its modulated weights.
-        up: double the size; the transposed convolution is followed by the binomial filter.
-        gain: scales the result, the bias included.
+        demodulate: whether to divide each output map by the norm of its modulated weights.
+        up: whether to double the size; then the binomial filter follows a transposed convolution.
+        gain: scales the result, including the bias.
 
     Returns:
-        (n, o, h, w) or (n, o, 2h, 2w), of x's dtype.
+        (n, o, h, w) or (n, o, 2h, 2w), in the dtype of x.
     """
     scale = torch.full((1, 1), gain, device=x.device)
     if demodulate:
         if x.dtype == torch.float16:
-            # Any common scale of a sample's styles or of an output's weights cancels below, but not in float16's range.
+            # A common scale of a sample's styles or of an output's weights cancels out below. But without this scaling,
+            # the numbers would leave the range of float16.
             weight = weight * torch.rsqrt(weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-20)
             styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20)
         power = weight.square().sum(dim=(2, 3))
@@ -155,11 +156,11 @@ class SynthesisLayer(nn.Module):
         self.size = size
         self.up = up
         self.gain = sqrt(2) * gain
-        """Of the leaky ReLU too; applied before it, where it costs nothing."""
+        """Includes the gain of the leaky ReLU; applied before the leaky ReLU, where it costs no time."""
         self.clamp = None if config.conv_clamp is None else config.conv_clamp * gain
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """``noise`` broadcasts to (n, 1, h, w)."""
+        """Apply the layer; ``noise`` broadcasts to (n, 1, h, w)."""
         x = modulated_conv(x, self.weight, self.affine(w), self.bias, up=self.up, gain=self.gain)
         if noise is not None and self.noise_strength is not None:
             x = x + (noise * (self.noise_strength * self.gain)).to(x.dtype)
@@ -168,7 +169,7 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Features to image channels: a modulated 1 x 1 convolution without demodulation."""
+    """The step to colour, features to image channels: a modulated 1 x 1 convolution without demodulation."""
 
     def __init__(self, config: StyleGAN2Config, inputs: int) -> None:
         super().__init__()
@@ -185,7 +186,7 @@ class ToRGB(nn.Module):
 
 
 class Skip(nn.Module):
-    """A block's input at twice the size, for its output: a 1 x 1 convolution and the binomial filter."""
+    """A block's input at twice the size, to add to its output: a 1 x 1 convolution and the binomial filter."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -210,13 +211,13 @@ class SynthesisBlock(nn.Module):
         else:
             self.conv0 = SynthesisLayer(config, config.channels[index - 1], channels, size, up=True)
         self.skip = Skip(config.channels[index - 1], channels) if has_skip else None
-        # The sum of the skip and the layers has the variance of each.
+        # With these gains, the sum of the skip and the layers has the same variance as each of them.
         self.conv1 = SynthesisLayer(config, channels, channels, size, gain=sqrt(0.5) if has_skip else 1.0)
         self.torgb = ToRGB(config, channels) if config.has_colours(index) else None
 
     @property
     def layers(self) -> tuple[SynthesisLayer, ...]:
-        """The noisy layers in their order."""
+        """Return the layers with noise in their order."""
         return (self.conv1,) if self.is_first else (self.conv0, self.conv1)
 
 
@@ -231,7 +232,7 @@ class Synthesis(nn.Module):
 
     @property
     def layers(self) -> list[SynthesisLayer]:
-        """All noisy layers in their order."""
+        """Return all layers with noise in their order."""
         return [layer for block in self.blocks for layer in block.layers]
 
     def forward(
@@ -241,8 +242,9 @@ class Synthesis(nn.Module):
 
         Args:
             ws: float32 (n, num_ws, w_dim). A block's step to colour shares its row with the next block's first layer.
-            noise: float32 map for each layer, broadcastable to (n, 1, h, w), or None for none.
-            dtypes: what each block computes in. Fewer than there are blocks: the picture is that of the first so many.
+            noise: a float32 map for each layer, broadcastable to (n, 1, h, w), or None for no noise.
+            dtypes: the dtype that each block computes in. If there are fewer dtypes than blocks, only that many blocks
+                make the picture, from the first on.
 
         Returns:
             float32 (n, image_channels, height, width).

@@ -1,11 +1,12 @@
 """StyleGAN3's generator, written from the paper.
 
 Karras et al.: Alias-Free Generative Adversarial Networks, 2106.12423: Fourier features that can be moved and turned
-(section 3.1 and 3.2), layers that filter around their leaky ReLU (figure 4b, appendix D), in both of its variants, T
-(3 x 3 convolutions, separable filters) and R (1 x 1, radial filters). StyleGAN-XL (Sauer, Schwarz, Geiger, 2202.00273)
-has the same layers, more of them, and other class embeddings: rows of a fixed table through a projection (section 3.2).
+(section 3.1 and 3.2), and layers that filter before and after their leaky ReLU (figure 4b, appendix D). Both variants
+are here: T (3 x 3 convolutions, separable filters) and R (1 x 1 convolutions, radial filters). StyleGAN-XL (Sauer,
+Schwarz, Geiger, 2202.00273) has more of the same layers, and other class embeddings: rows of a fixed table through a
+projection (section 3.2).
 
-Every layer's sizes and filters are the file's own; nothing is designed here.
+The sizes and filters of every layer come from the file; nothing is designed here.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from .stylegan3_config import LayerConfig, StyleGAN3Config
 
 
 class Mapping(nn.Module):
-    """z, and the embedded class where there is one, to w (1812.04948, section 2; classes: 2202.00273, section 3.2)."""
+    """The mapping network: z, and the embedded class if there is one, to w.
+
+    1812.04948, section 2; classes: 2202.00273, section 3.2.
+    """
 
     w_avg: torch.Tensor
     embedding: torch.Tensor
@@ -52,7 +56,7 @@ class Mapping(nn.Module):
     def forward(self, z: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
         x = normalize(z)
         if self.embed is not None:
-            # One row of the table for one class; a blend of classes is the blend of their rows.
+            # A class has one row of the table; a blend of classes is the blend of their rows.
             assert classes is not None
             embedded = self.embed(classes @ self.embedding if self.has_table else classes)
             x = torch.cat([x, normalize(embedded)], dim=1)
@@ -62,7 +66,7 @@ class Mapping(nn.Module):
 
 
 class FourierFeatures(nn.Module):
-    """The network's input: waves over the plane, moved and turned as w says (2106.12423, section 3.1 and 3.2)."""
+    """The network's input: waves over the plane; w moves and turns them (2106.12423, section 3.1 and 3.2)."""
 
     freqs: torch.Tensor
     phases: torch.Tensor
@@ -80,7 +84,10 @@ class FourierFeatures(nn.Module):
         self.rate, self.bandwidth = config.input_rate, config.input_bandwidth
 
     def forward(self, w: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
-        """w (n, w_dim) and perhaps transforms (n, 3, 3), float32, to features (n, channels, height, width)."""
+        """Make features (n, channels, height, width) from w (n, w_dim) and transforms (n, 3, 3), all float32.
+
+        If ``transform`` is None, the stored one is used.
+        """
         learned = self.affine(w)
         learned = learned / learned[:, :2].norm(dim=1, keepdim=True)
         cos, sin, x, y = learned.unbind(dim=1)
@@ -91,7 +98,7 @@ class FourierFeatures(nn.Module):
 
         phases = self.phases + (self.freqs @ matrix[:, :2, 2:]).squeeze(2)
         freqs = self.freqs @ matrix[:, :2, :2]
-        # Waves that a transform shrinks beyond what the grid can carry fade out.
+        # A transform can make waves too short for the grid; such waves fade out.
         excess = (freqs.norm(dim=2) - self.bandwidth) / (self.rate / 2 - self.bandwidth)
         amplitudes = (1 - excess).clamp(0, 1)
 
@@ -103,7 +110,7 @@ class FourierFeatures(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated convolution, then bias and leaky ReLU between two filters (2106.12423, figure 4b)."""
+    """A modulated convolution with bias, then a leaky ReLU between two filters (2106.12423, figure 4b)."""
 
     magnitude_ema: torch.Tensor
     up_filter: torch.Tensor | None
@@ -123,16 +130,16 @@ class SynthesisLayer(nn.Module):
         self.activation = FilteredLReLU(config)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Features (n, in_channels, h, w) and float32 w (n, w_dim) to features of x's dtype."""
+        """Make features in the dtype of x from features (n, in_channels, h, w) and float32 w (n, w_dim)."""
         x = self.convolve(x, self.affine(w))
         if not self.config.is_colour:
             return self.activation(x, self.up_filter, self.down_filter)
         return x if self.config.clamp is None else x.clamp_(-self.config.clamp, self.config.clamp)
 
     def convolve(self, x: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
-        """Convolution with weights scaled by style (1912.04958, section 2.2, equations 1 and 3), and bias.
+        """Convolve with weights scaled by style (1912.04958, section 2.2, equations 1 and 3), and add the bias.
 
-        The result has the leaky ReLU's gain, sqrt(2), in it already, where it costs nothing.
+        If a leaky ReLU follows, the result includes its gain, sqrt(2), already, because here it costs no time.
         """
         weight, gain = self.weight, torch.rsqrt(self.magnitude_ema)
         if self.config.is_colour:
@@ -148,8 +155,8 @@ class SynthesisLayer(nn.Module):
         if len(x) == 1:
             weight = weight * styles[:, :, None, None] * scale.view(-1, 1, 1, 1)
             return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype), padding=padding)
-        # The scales before and after one convolution that the batch shares: no set of weights for each sample. A common
-        # factor of a sample's styles is moved behind it, so that half precision cannot overflow.
+        # The scales are applied before and after one convolution that the batch shares, so no sample needs its own
+        # weights. A common factor of a sample's styles is applied after it, so that half precision cannot overflow.
         peak = styles.abs().amax(dim=1, keepdim=True).clamp_min(1e-20) * sqrt(weight[0].numel())
         x = x * (styles / peak).to(x.dtype)[:, :, None, None]
         x = F.conv2d(x, weight.to(x.dtype), padding=padding)
@@ -171,9 +178,9 @@ class Synthesis(nn.Module):
         """Make images.
 
         Args:
-            ws: float32 (n, num_ws, w_dim); the first row moves and turns the input, the others are the layers'.
+            ws: float32 (n, num_ws, w_dim); the first row moves and turns the input, each layer has one of the others.
             transform: float32 (n, 3, 3), or None for the stored one.
-            dtype: what the layers compute in that the network's author let compute in half precision.
+            dtype: for the layers that the network's author let compute in half precision; the others use float32.
 
         Returns:
             float32 (n, image_channels, height, width).
@@ -188,7 +195,7 @@ class StyleGAN3(StyleGAN):
     """StyleGAN3 and StyleGAN-XL as generators of the server.
 
     Args:
-        config: shapes and arithmetic.
+        config: the network's shapes and arithmetic.
         name, licence, training: for ``info``.
     """
 
@@ -229,7 +236,7 @@ class StyleGAN3(StyleGAN):
         average = self.mapping.w_avg
         if average.ndim == 1:
             return average
-        # The average of a blend of classes is the blend of their averages; without classes, that of them all.
+        # The average of a blend of classes is the blend of their averages; without classes, it is the mean of all.
         average = average.mean(dim=0) if classes is None else classes.to(average) @ average
         return average.view(-1, 1, self.config.w_dim)
 
@@ -243,7 +250,7 @@ class StyleGAN3(StyleGAN):
         transform = None if transform is None else transform.to(self.device, torch.float32)
         if self.device.type != "cpu":
             return self.synthesis(ws, transform, dtype)
-        # On the CPU a batch is no faster than its pictures one after the other, and takes more memory.
+        # On the CPU, a batch is no faster than its pictures one by one, and needs more memory.
         pictures = [
             self.synthesis(ws[i : i + 1], None if transform is None else transform[i : i + 1], dtype)
             for i in range(len(ws))
@@ -252,12 +259,12 @@ class StyleGAN3(StyleGAN):
 
 
 def average_shape(config: StyleGAN3Config) -> tuple[int, ...]:
-    """Shape of the average w: one, or one for each class."""
+    """Return the shape of the average w: there is one for all pictures, or one for each class."""
     return (config.num_classes, config.w_dim) if config.class_averages else (config.w_dim,)
 
 
 def state_shapes(config: StyleGAN3Config) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in ``StyleGAN3(config).state_dict()``, without making the network."""
+    """Return the name and shape of every tensor in ``StyleGAN3(config).state_dict()``, without making the network."""
     shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": average_shape(config)}
 
     def dense(name: str, inputs: int, outputs: int) -> None:

@@ -1,4 +1,4 @@
-"""What decides the shapes and the arithmetic of a StyleGAN3: every layer's sizes, as the file has them."""
+"""The configuration that decides the shapes and the arithmetic of a StyleGAN3: every layer's sizes, from the file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ MAX_CHANNELS = 8192
 MAX_LAYERS = 64
 MAX_TAPS = 512
 MAX_FEATURES = 2**30
-"""Numbers in one layer's features."""
+"""The most numbers that the features of one layer may have."""
 
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """One layer; sizes are (width, height).
+    """One layer; sizes are (width, height). Its values are checked when it is made.
 
     Raises:
-        ValueError: naming the value that cannot be.
+        ValueError: if a value is impossible; names it.
     """
 
     in_channels: int
@@ -27,13 +27,15 @@ class LayerConfig:
     in_size: tuple[int, int]
     out_size: tuple[int, int]
     kernel: int
-    """Of the convolution, 1 or 3 in the published networks. It grows the features by kernel - 1."""
+    """Size of the convolution's kernel, 1 or 3 in the published networks. The convolution makes the features larger by
+    kernel - 1 on each axis."""
     up: int = 1
     down: int = 1
     up_taps: int = 1
     down_taps: int = 1
     radial: bool = False
-    """Whether the filter after the leaky ReLU is two-dimensional; else it is applied to each axis in turn."""
+    """Whether the filter after the leaky ReLU is two-dimensional. Otherwise it is applied to one axis after the other.
+    """
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Zeros at the left, right, top and bottom of the features after ``up``, each followed by up - 1 zeros; negative
     values crop."""
@@ -41,7 +43,7 @@ class LayerConfig:
     half: bool = False
     """Whether the network's author let this layer compute in half precision."""
     is_colour: bool = False
-    """The last layer: no demodulation, no leaky ReLU, no filters."""
+    """Whether this is the last layer: it has no demodulation, no leaky ReLU and no filters."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -78,12 +80,12 @@ class LayerConfig:
 
     @property
     def conv_size(self) -> tuple[int, int]:
-        """Width and height of what the convolution makes."""
+        """Return the width and height of the convolution's result."""
         return self.in_size[0] + self.kernel - 1, self.in_size[1] + self.kernel - 1
 
     @property
     def tmp_size(self) -> tuple[int, int]:
-        """Width and height of what the leaky ReLU is applied to."""
+        """Return the width and height of the features between the filters, where the leaky ReLU is applied."""
         left, right, top, bottom = self.padding
         width, height = self.conv_size
         return (
@@ -93,7 +95,7 @@ class LayerConfig:
 
     @property
     def filters(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the stored filters; one of a single tap is not stored."""
+        """Return the names and shapes of the stored filters; a filter with one tap is not stored."""
         shapes: dict[str, tuple[int, ...]] = {}
         if self.up_taps > 1:
             shapes["up_filter"] = (self.up_taps,)
@@ -107,23 +109,23 @@ class StyleGAN3Config:
     """Everything that decides the shapes and the arithmetic of a network; checked when it is made.
 
     Raises:
-        ValueError: naming the value that cannot be.
+        ValueError: if a value is impossible; names it.
     """
 
     z_dim: int
     w_dim: int
     input_channels: int
     input_size: tuple[int, int]
-    """Width and height of the Fourier features' grid."""
+    """Width and height of the grid of the Fourier features."""
     input_rate: float
     """Samples per picture height of that grid."""
     input_bandwidth: float
     layers: tuple[LayerConfig, ...]
     num_classes: int = 0
     embedding: int = 0
-    """StyleGAN-XL: numbers in a row of the table of class embeddings. 0: classes are embedded linearly."""
+    """StyleGAN-XL: how many numbers a row of the table of class embeddings has. 0: classes are embedded linearly."""
     class_averages: bool = False
-    """StyleGAN-XL: one average w for each class."""
+    """StyleGAN-XL: whether there is an average w for each class."""
     mapping_layers: int = 2
     mapping_lr: float = 0.01
     """Learning-rate multiplier of the mapping network; the stored weights are 1 / mapping_lr times the used ones."""
@@ -172,24 +174,24 @@ class StyleGAN3Config:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture."""
+        """Return the width and height of the picture."""
         return self.layers[-1].out_size
 
     @property
     def num_ws(self) -> int:
-        """Rows of W+: one for the input, one for each layer."""
+        """Return the number of rows of W+: one for the input, one for each layer."""
         return len(self.layers) + 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values; ``from_dict`` reads them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StyleGAN3Config:
-        """From JSON values of any origin.
+        """Return a configuration from JSON values, which may come from any file and are checked.
 
         Raises:
-            ValueError: a name is missing or unknown, or a value cannot be.
+            ValueError: if a name is missing or unknown, or a value is impossible.
         """
         layers = values.get("layers") if isinstance(values, dict) else None
         if not isinstance(layers, list | tuple) or len(layers) > MAX_LAYERS:
@@ -210,13 +212,13 @@ def _make(made: type, values: Any) -> Any:
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Raise ValueError unless the value is a whole number of the range."""
+    """Raise ValueError if the value is not a whole number from ``low`` to ``high``."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
 
 def check_tuple(name: str, values: object, count: int, low: int, high: int) -> None:
-    """Raise ValueError unless there are ``count`` whole numbers of the range."""
+    """Raise ValueError if the values are not a tuple of ``count`` whole numbers from ``low`` to ``high``."""
     if (
         not isinstance(values, tuple)
         or len(values) != count
@@ -226,6 +228,6 @@ def check_tuple(name: str, values: object, count: int, low: int, high: int) -> N
 
 
 def check_number(name: str, value: object, low: float, high: float) -> None:
-    """Raise ValueError unless the value is a finite number of the range."""
+    """Raise ValueError if the value is not a finite number from ``low`` to ``high``."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name} must be a number from {low} to {high}, not {value!r}")

@@ -1,7 +1,8 @@
-"""Many small pieces of work, shared out to threads that each compute alone.
+"""Divide many small pieces of work among threads; each thread computes its pieces alone.
 
-PyTorch shares out every single operation, and waits for all threads at the end of each. For small operations, and most
-of all on a computer that does other things too, it is much faster if each thread has pieces of its own.
+PyTorch divides every single operation among its threads, and waits for all of them at the end of each operation. With
+small operations it is much faster if each thread has its own pieces, most of all on a computer that is also busy with
+other work.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 def share_out(work: Callable[..., None], pieces: Iterable[tuple[Any, ...]]) -> None:
     """Call ``work(*piece)`` for every piece, on as many threads as PyTorch may use; return when all are done.
 
-    The pieces must not depend on each other. Gradients are recorded in none of them.
+    The pieces must not depend on each other. No gradients are recorded.
     """
     threads = torch.get_num_threads()
     listed = list(pieces)
@@ -49,7 +50,8 @@ def _executor(threads: int) -> ThreadPoolExecutor:
             started = Barrier(threads + 1)
 
             def alone() -> None:
-                # For this thread; but threads that start later would take the number over.
+                # This sets the number for this thread. But threads that start later would use it too, so all threads
+                # start here, and then the number is set back below.
                 torch.set_num_threads(1)
                 started.wait()
 

@@ -1,8 +1,8 @@
-"""Filtered leaky ReLU as one Triton kernel: what lies between the filters never leaves the chip.
+"""Filtered leaky ReLU as one Triton kernel: the signal between the filters never leaves the chip.
 
-Every program makes one tile of one feature: it multiplies a patch of the input by a banded matrix from each side, which
-inserts zeros and filters, applies leaky ReLU and clamp, and multiplies by matrices that filter and keep every down-th
-sample. A radial filter is a sum of separable ones, its singular vectors.
+Every program makes one tile of one feature map. It multiplies a patch of the input from each side by a banded matrix,
+which inserts zeros and filters. Then it applies the leaky ReLU and the clamp, and multiplies by matrices that filter
+and keep every down-th sample. A radial filter is a sum of separable filters, made of its singular vectors.
 
 Imported only where Triton is installed; works on CUDA, and on the CPU in Triton's interpreter.
 """
@@ -19,7 +19,7 @@ from .stylegan3_config import LayerConfig
 
 SLOPE = 0.2
 BETWEEN = 64
-"""Samples a side between the filters, of one tile."""
+"""Samples per side of one tile between the filters."""
 MAX_OUT = 32
 RANK_TOLERANCE = 1e-6
 """Singular values below this share of the largest are left out."""
@@ -27,11 +27,11 @@ RANK_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Plan:
-    """What the kernel needs of a layer, on one device.
+    """What the kernel needs to know about a layer, on one device.
 
-    side: output samples a side of a tile; step: input samples from one tile to the next; first: input sample (row,
-    column) where the first tile's patch begins. The matrices, for rows and for columns: up (2, BETWEEN, patch), down
-    (rank, 2, out, BETWEEN).
+    side: output samples per side of a tile. step: input samples from one tile to the next. first: input sample (row,
+    column) where the first tile's patch begins. up (2, BETWEEN, patch) and down (rank, 2, out, BETWEEN): the matrices,
+    for rows and for columns.
     """
 
     side: int
@@ -48,10 +48,10 @@ def make_plan(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Plan:
-    """Compute a layer's matrices; waits for the device.
+    """Return a layer's plan with its matrices; waits for the device.
 
     Raises:
-        ValueError: its filters are too long for a tile.
+        ValueError: if the layer's filters are too long for a tile.
     """
     one = torch.ones(1, dtype=torch.float64)
     up_taps = one if up_filter is None else up_filter.detach().cpu().double()
@@ -76,7 +76,7 @@ def make_plan(
 
 
 def _separable(taps: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """The pairs of taps, for rows and columns, whose outer products add up to a filter."""
+    """Return the pairs of taps, for rows and columns, whose outer products add up to the filter."""
     if taps.ndim == 1:
         return [(taps, taps)]
     left, values, right = torch.linalg.svd(taps)
@@ -85,7 +85,11 @@ def _separable(taps: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def _tile(layer: LayerConfig, rank: int) -> tuple[int, int, int]:
-    """Output samples a side of the tile that takes the fewest products, and the sides of its matrices in and out."""
+    """Return the sizes of the tile that needs the fewest products for each output sample.
+
+    These are its output samples per side, and the sizes of its input and of its output as the matrices need them (16 or
+    more, a power of two). Raises ValueError if the layer's filters are too long for any tile.
+    """
     best: tuple[float, tuple[int, int, int]] | None = None
     for side in range(1, MAX_OUT + 1):
         between = (side - 1) * layer.down + layer.down_taps
@@ -161,11 +165,11 @@ def _kernel(
 
 
 def filtered_lrelu(x: torch.Tensor, layer: LayerConfig, plan: Plan) -> torch.Tensor:
-    """As ``filtered_lrelu.filtered_lrelu``, contiguous.
+    """Return the same as ``filtered_lrelu.filtered_lrelu``, as a contiguous tensor.
 
     Args:
         x: (n, c, h, w) of the layer's ``conv_size``; float32, float16 or bfloat16.
-        plan: of that layer, for x's device and dtype.
+        plan: the plan of that layer, for the device and dtype of x.
     """
     x = x.contiguous()
     n, channels, height, width = x.shape

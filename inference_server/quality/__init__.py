@@ -1,1 +1,1 @@
-"""How close a generator's pictures are to a data set's, by numbers that need no downloaded network."""
+"""Numbers for how close a generator's pictures are to those of a data set; they need no downloaded network."""

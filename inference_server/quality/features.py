@@ -1,9 +1,10 @@
-"""What pictures are compared by, where no trained network may be downloaded: a network of fixed random filters.
+"""Features to compare pictures by: a network of fixed random filters, because no trained network may be downloaded.
 
-Layers of 3 x 3 convolutions, rectified, each followed by halving, whose weights are drawn from numpy's ``RandomState``:
-its stream is frozen, so they are the same on every machine and in every version. That random filters see a good part of
-what trained ones see was found for textures (1606.00021) and as a prior for pictures (1711.10925). They know nothing of
-people or chairs: they see where there is how much of which colour, edge and texture.
+The network has layers of 3 x 3 convolutions with a ReLU; the size is halved after each. The weights are drawn from
+numpy's ``RandomState``: its stream is frozen, so they are the same on every machine and in every version. Random
+filters see a good part of what trained filters see; this was found for textures (1606.00021) and as a prior for
+pictures (1711.10925). They know nothing about people or chairs: they see how much of which colour, edge and texture
+there is, and where.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import torch
 from torch.nn import functional as F
 
 LARGEST = 128
-"""Larger pictures are averaged to at most this many pixels a side; finer detail is for the patches' distance."""
+"""Larger pictures are averaged to at most this many pixels per side; the distance of patches measures finer detail."""
 WIDTHS = (16, 32, 64, 64, 64)
 GRID = 4
-"""Of each layer the mean is taken in so many fields a side, so that it counts where something is."""
+"""The mean of each layer is taken in GRID x GRID fields, so that the place of something in the picture counts."""
 
 
 class RandomFeatures:
-    """The network for pictures of so many channels."""
+    """The network for pictures with this number of channels."""
 
     def __init__(self, channels: int) -> None:
         random = np.random.RandomState(1)
@@ -33,7 +34,7 @@ class RandomFeatures:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> np.ndarray:
-        """Features of pictures.
+        """Return the features of pictures.
 
         Args:
             images: float32 (n, c, h, w) in -1..1.

@@ -1,6 +1,6 @@
-"""How close pictures of a generator are to those of a data set. What the numbers mean: docs/quality.md.
+"""Measure how close a generator's pictures are to those of a data set. docs/quality.md explains the numbers.
 
-The same pictures give the same numbers; nothing here depends on any random state but its own.
+The same pictures give the same numbers; nothing here depends on a random state from outside.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .wasserstein import PATCH, PatchSampler, level_sizes, sliced_distance
 
 BATCH = 32
 FEWEST = 2 * NEAREST + 2
-"""Pictures of each set; with fewer the numbers say nothing at all."""
+"""The fewest pictures of each set; with fewer, the numbers mean nothing."""
 TINY = 1e-6
 LEAST_DEVIATION = 0.1
-"""Of a feature, as a share of the mean of all."""
+"""The smallest deviation that a feature is divided by, as a share of the mean deviation of all features."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Quality:
     """How close some pictures are to those of a data set."""
 
     pictures: int
-    """How many were compared."""
+    """How many pictures were compared."""
     swd: float
     """Mean of the sliced Wasserstein distances of all levels, times 1000; 0 is best."""
     swd_levels: dict[int, float]
-    """The distance of each level by the level's shorter side in pixels, finest first."""
+    """The distance of each level, finest first; the keys are the levels' shorter sides in pixels."""
     precision: float
-    """0 to 1: the share of the pictures that lie among those of the data set."""
+    """0 to 1: the share of the generator's pictures that lie among those of the data set."""
     recall: float
-    """0 to 1: the share of the data set's pictures that lie among these."""
+    """0 to 1: the share of the data set's pictures that lie among those of the generator."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
+        """Return all fields as plain JSON values."""
         return asdict(self) | {"swd_levels": {str(side): value for side, value in self.swd_levels.items()}}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is kept of n pictures: patches float32 (PATCHES, c, 7, 7) of each level, features float32 (n, d)."""
+    """What is kept about n pictures: patches float32 (PATCHES, c, 7, 7) of each level, features float32 (n, d)."""
 
     size: tuple[int, int]
     channels: int
@@ -56,23 +56,23 @@ class Description:
 
 
 def batches_of(pictures: np.ndarray) -> Iterator[np.ndarray]:
-    """Pictures (n, h, w, c) a batch at a time."""
+    """Yield pictures (n, h, w, c) in batches."""
     for start in range(0, len(pictures), BATCH):
         yield pictures[start : start + BATCH]
 
 
 def describe(batches: Iterable[np.ndarray], count: int) -> Description:
-    """Look at pictures that come in batches, so that there may be more than memory holds.
+    """Return the description of pictures. They come in batches, so that there may be more than fit into memory.
 
     Args:
         batches: uint8 (n, h, w, c), any n.
-        count: how many pictures these are together.
+        count: how many pictures all batches have together.
 
     Raises:
-        JobError: they are too few or too small to say anything of them.
+        JobError: if the pictures are too few or too small to measure.
     """
     if count < FEWEST:
-        raise JobError(f"{count} pictures are too few to compare; {FEWEST} are the least, and some hundred say more.")
+        raise JobError(f"{count} pictures are too few to compare; use at least {FEWEST}; some hundred say more.")
     sampler: PatchSampler | None = None
     network: RandomFeatures | None = None
     size, channels, found = (0, 0), 0, []
@@ -80,7 +80,7 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
         if sampler is None or network is None:
             size, channels = batch.shape[1:3], batch.shape[3]
             if min(size) < PATCH:
-                raise JobError(f"Pictures of {size[1]} x {size[0]} pixels are too small; {PATCH} a side are the least.")
+                raise JobError(f"Pictures of {size[1]} x {size[0]} pixels are too small; {PATCH} per side are needed.")
             sampler, network = PatchSampler(size, channels, count), RandomFeatures(channels)
         images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         sampler.add(images)
@@ -91,13 +91,13 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
 
 
 class Reference:
-    """What is computed once of the real pictures.
+    """Everything that is computed once from the real pictures.
 
     Args:
-        pictures: uint8 (n, h, w, c), or what ``describe`` found of them.
+        pictures: uint8 (n, h, w, c), or the result of ``describe`` for them.
 
     Raises:
-        JobError: they are too few or too small.
+        JobError: if the pictures are too few or too small.
     """
 
     def __init__(self, pictures: np.ndarray | Description) -> None:
@@ -106,13 +106,14 @@ class Reference:
         self.size, self.channels, self.patches = pictures.size, pictures.channels, pictures.patches
         features = pictures.features.astype(np.float64)
         self._mean, deviation = features.mean(axis=0), features.std(axis=0)
-        # A feature that hardly moves, of a ground that is always black, must not outweigh all others where it does.
+        # A feature may hardly change in the real pictures, for example because the ground is always black. Where it
+        # does change, it must not outweigh all others.
         self._deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.mean() + TINY)
         self.points = self.standardised(pictures.features)
         self.radii = radii(self.points)
 
     def standardised(self, features: np.ndarray) -> np.ndarray:
-        """Features (n, d) as multiples of their deviation in the real pictures, from the mean there: float64."""
+        """Subtract the mean of the real pictures from features (n, d), divide by their deviation: float64 (n, d)."""
         return (features.astype(np.float64) - self._mean) / self._deviation
 
 
@@ -120,12 +121,12 @@ def measure(reference: Reference, fakes: np.ndarray | Description) -> Quality:
     """Compare pictures with the real ones.
 
     Args:
-        reference: the real ones.
-        fakes: uint8 (m, h, w, c), or what ``describe`` found of them. Precision and recall can only be compared where
-            n and m are the same.
+        reference: the n real pictures.
+        fakes: uint8 (m, h, w, c), or the result of ``describe`` for them. Precision and recall of two measurements can
+            be compared only if n and m are the same.
 
     Raises:
-        JobError: they are too few, or of another size or other channels than the real ones.
+        JobError: if the pictures are too few, or if their size or channels are not those of the real ones.
     """
     if isinstance(fakes, np.ndarray):
         check_kind(reference.size, reference.channels, fakes.shape[1:3], fakes.shape[3])
@@ -145,7 +146,7 @@ def measure(reference: Reference, fakes: np.ndarray | Description) -> Quality:
 
 
 def check_kind(real_size: tuple[int, int], real_channels: int, size: tuple[int, int], channels: int) -> None:
-    """Raise JobError unless pictures have the size (height, width) and the channels of the real ones."""
+    """Raise JobError if pictures do not have the size (height, width) and the channels of the real ones."""
     if (*size, channels) != (*real_size, real_channels):
         raise JobError(
             f"The generator's pictures are {size[1]} x {size[0]} with {channels} channels, and those of the data set "

@@ -1,4 +1,4 @@
-"""What the command `quality` does: pictures of a data set and of generators, measured and told."""
+"""The work of the command `quality`: compare the pictures of generators with a data set's, and print a report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMAGES_SEEN = re.compile(r"snapshot-(\d+)")
 
 
 def report(options: argparse.Namespace) -> int:
-    """Measure a generator, or each snapshot of a run; print a table, or JSON."""
+    """Measure a generator, or each snapshot of a run; print a table or JSON; return the exit status."""
     if options.count < FEWEST:
         raise UsageError(f"--count must be {FEWEST} or more; some hundred pictures are needed to say much.")
     if not np.isfinite(options.psi):
@@ -91,15 +91,15 @@ def _report(options: argparse.Namespace, dataset: Dataset, paths: list[Path], re
 
 
 def images_seen(path: Path) -> int | None:
-    """The number of images that a snapshot of ours was trained on, None for other files."""
+    """Return the number of images that a snapshot was trained on, from its file name; None for other files."""
     match = IMAGES_SEEN.fullmatch(path.stem)
     return int(match[1]) if match else None
 
 
 def generated(renderer: Renderer, loaded: Loaded, count: int, psi: float) -> Iterator[np.ndarray]:
-    """Yield pictures uint8 (n, h, w, c), ``count`` in all, of latents that are always the same.
+    """Yield pictures uint8 (n, h, w, c), ``count`` in all, from latents that are always the same.
 
-    Each has noise of its own, and of a conditional generator a class drawn by chance.
+    Each picture has its own noise, and with a conditional generator its own random class.
     """
     info, random = loaded.info, np.random.RandomState(SEED)
     latents = random.standard_normal((count, info.z_dim)).astype(np.float32)
@@ -123,7 +123,7 @@ def generated(renderer: Renderer, loaded: Loaded, count: int, psi: float) -> Ite
 
 
 def _pictures(dataset: Dataset, indices: np.ndarray) -> Iterator[np.ndarray]:
-    """Pictures (n, h, w, c) of a data set; of one that is shown mirrored too, every other one is mirrored."""
+    """Yield pictures (n, h, w, c) of a data set; if they are also shown mirrored, every second one is mirrored."""
     for start in range(0, len(indices), BATCH):
         pictures = np.stack([dataset.picture(int(index)) for index in indices[start : start + BATCH]])
         if dataset.mirror:
@@ -132,7 +132,7 @@ def _pictures(dataset: Dataset, indices: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _halves(dataset: Dataset, indices: np.ndarray) -> Quality:
-    """How close every other picture is to the rest: what the best of all generators would come to."""
+    """Measure how close every second picture is to the rest: the best possible generator would reach these numbers."""
     first, second = (indices[at::2][: len(indices) // 2] for at in (0, 1))
     return measure(
         Reference(describe(_pictures(dataset, first), len(first))),

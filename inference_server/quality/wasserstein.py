@@ -1,11 +1,12 @@
 """Sliced Wasserstein distance between the patches of two sets of pictures, size by size (1710.10196, section 5).
 
-Each picture is taken apart into a Laplacian pyramid: what only its full size shows, what half the size still shows, and
-so on down to 16 pixels. Of every level, patches of 7 x 7 pixels are compared as two clouds of points.
+Each picture is split into the levels of a Laplacian pyramid: the detail that only the full size shows, the detail that
+half the size still shows, and so on down to 16 pixels. On every level, patches of 7 x 7 pixels of the two sets are
+compared as two clouds of points.
 
-Two things differ from the paper. Fewer patches and directions are drawn: ``PATCHES`` of each level, whatever the number
-of pictures, and half as many directions. And the patches of both sets are normalised by the channels' mean and
-deviation in the real ones; normalised by its own, a set of wrong colours or contrast would look right.
+Two things differ from the paper. Fewer patches and directions are drawn: ``PATCHES`` on each level for any number of
+pictures, and half as many directions. And the patches of both sets are normalised by the channels' mean and deviation
+in the real pictures. If each set were normalised by its own, a set with wrong colours or contrast would look right.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 PATCH = 7
 PATCHES = 1 << 14
-"""Of each level, from all pictures together."""
+"""How many patches are drawn on each level, from all pictures together."""
 PROJECTIONS = 256
 SMALLEST = 16
 SCALE = 1000.0
@@ -27,8 +28,8 @@ _BINOMIAL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
 
 def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
-    """Heights and widths of the pyramid's levels, the finest first: halves as long as both sides are even and at least
-    32 pixels."""
+    """Return the heights and widths of the pyramid's levels, the finest first. A level is halved as long as both sides
+    are even and at least 32 pixels."""
     sizes = [(height, width)]
     while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 2 * SMALLEST:
         height, width = height // 2, width // 2
@@ -37,13 +38,13 @@ def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def laplacian_pyramid(images: torch.Tensor) -> list[torch.Tensor]:
-    """Take pictures apart by scale.
+    """Split pictures into levels by the size of their detail.
 
     Args:
         images: float32 (n, c, h, w).
 
     Returns:
-        float32 (n, c, h, w) for each of ``level_sizes``; the last one is the picture itself, made small.
+        float32 (n, c, h, w) for each of ``level_sizes``; the last level is the picture itself, made small.
     """
     levels = []
     for _ in level_sizes(images.shape[2], images.shape[3])[1:]:
@@ -54,7 +55,7 @@ def laplacian_pyramid(images: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _filtered(images: torch.Tensor, gain: float) -> torch.Tensor:
-    """Each channel blurred with the five binomial weights in both directions, times ``gain``."""
+    """Blur each channel with the five binomial weights in both directions, and multiply by ``gain``."""
     channels = images.shape[1]
     weights = (_BINOMIAL[:, None] * _BINOMIAL[None, :] * gain).expand(channels, 1, 5, 5)
     return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), weights, groups=channels)
@@ -72,11 +73,13 @@ def _double(images: torch.Tensor) -> torch.Tensor:
 
 
 class PatchSampler:
-    """Draws patches of pictures that come in batches; the places depend on nothing but the number of pictures.
+    """Draws patches from pictures that come in batches.
+
+    For pictures of one size, the places depend only on the number of pictures.
 
     Args:
         size: height and width of the pictures.
-        channels: theirs.
+        channels: how many channels the pictures have.
         count: how many pictures will be added in all.
     """
 
@@ -88,7 +91,7 @@ class PatchSampler:
 
     @torch.no_grad()
     def add(self, images: torch.Tensor) -> None:
-        """Take the next pictures, float32 (n, c, h, w)."""
+        """Draw patches from the next pictures, float32 (n, c, h, w)."""
         ends = (np.arange(self._added, self._added + len(images) + 1) * PATCHES) // self._count
         self._added += len(images)
         pictures = np.repeat(np.arange(len(images)), np.diff(ends))
@@ -101,17 +104,18 @@ class PatchSampler:
             self._patches[index][ends[0] : ends[-1]] = windows[pictures, :, top, left]
 
     def patches(self) -> list[np.ndarray]:
-        """What was drawn: float32 (PATCHES, c, 7, 7) for each level."""
+        """Return the patches that were drawn: float32 (PATCHES, c, 7, 7) for each level."""
         return self._patches
 
 
 def sliced_distance(reals: np.ndarray, fakes: np.ndarray, seed: int) -> float:
-    """Mean distance of the sorted projections of two sets of patches onto random directions, times 1000.
+    """Return the mean distance between the sorted projections of two sets of patches onto random directions, times
+    1000.
 
     Args:
-        reals: float32 (n, c, 7, 7); their channels' mean and deviation normalise both sets.
-        fakes: of the same shape.
-        seed: of the directions.
+        reals: float32 (n, c, 7, 7); the mean and deviation of its channels normalise both sets.
+        fakes: the same shape.
+        seed: the seed of the directions.
     """
     mean = reals.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
     deviation = reals.std(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)

@@ -121,7 +121,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_lost(
         patch.setattr(Path, "write_bytes", full)
         assert make(source, out, "--size", 64) == 1
     error = capsys.readouterr().err
-    assert "No space left on device" in error and "goes on where it was" in error
+    assert "No space left on device" in error and "continues where it stopped" in error
     assert read_status(out).state == "failed" and len(Dataset(out)) == 3
     assert make(source, out, "--size", 64) == 0 and len(Dataset(out)) == 6
 

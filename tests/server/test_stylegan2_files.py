@@ -199,7 +199,7 @@ def test_modules_that_do_something_else_are_refused(attributes, words, tmp_path,
         ({"synthesis.b8.conv1.resample_filter": torch.ones(12)}, "another filter than"),
         ({"mapping.embed.weight": torch.zeros(5, 2)}, "no place for z"),
         ({"mapping.w_avg": torch.zeros(6, dtype=torch.int64)}, "w_avg is torch.int64"),
-        ({"synthesis.b8.attention.weight": torch.zeros(3)}, "attention.weight that has no place"),
+        ({"synthesis.b8.attention.weight": torch.zeros(3)}, "unknown tensor .*attention.weight"),
     ],
 )
 def test_state_dicts_that_do_not_fit_are_refused(changes, words, tmp_path):
