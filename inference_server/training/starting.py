@@ -1,4 +1,4 @@
-"""Starting from what was trained before: a checkpoint of any kind, or another run."""
+"""Start from what was trained before: a checkpoint of any kind, or another run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .settings import Settings, with_channels
 from .trainer import Trainer
 
 D_FIRST = 4000
-"""Images shown to a new discriminator before a trained generator is changed: it would only be spoilt before."""
+"""Images shown to a new discriminator before a trained generator is changed: earlier, it would spoil the generator."""
 
 
 COLOURS = (".torgb.weight", ".torgb.bias")
@@ -31,10 +31,10 @@ class Start:
     """What a training starts from.
 
     Args:
-        path: a checkpoint, a folder of snapshots, or a run; of a folder, the last snapshot.
+        path: a checkpoint, a folder of snapshots, or a run; from a folder, the last snapshot is used.
 
     Raises:
-        JobError: it cannot be read, or is of a kind that is not trained here.
+        JobError: if it cannot be read, or is of a kind that cannot be trained here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,10 @@ class Start:
             }
 
     def settle(self, settings: Settings, dataset: Dataset) -> Settings:
-        """The settings with the network's own sizes, grown where the data set's are larger. Raises JobError."""
+        """Return the settings with the network's own sizes, and more blocks if the data set's pictures are larger.
+
+        Raises JobError if the network cannot make the data set's pictures.
+        """
         own, wanted = self.generator.config.size, dataset.size
         if self.generator.info.channels != dataset.channels:
             raise JobError(
@@ -83,7 +86,10 @@ class Start:
         return replace(settled, channels=widths, d_first=d_first)
 
     def give(self, trainer: Trainer) -> None:
-        """Put the weights into the trainer's networks; what is new above them adds nothing at first."""
+        """Put the weights into the trainer's networks; new blocks above them add nothing at first.
+
+        Raises JobError if the networks have no place for one of the weights.
+        """
         old = self.generator.state_dict()
         known = fitting(trainer.generator, old)
         if lost := sorted(set(old) - set(known)):
