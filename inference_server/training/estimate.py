@@ -139,8 +139,8 @@ class Trials:
         height, width = self._dataset.size
         return JobError(
             f"The GPU has {free / 2**30:.1f} of {whole / 2**30:.1f} GiB free, too little for pictures of "
-            f"{width} x {height} with this network. Close what else uses it, make the data set smaller, or choose a "
-            "smaller --capacity."
+            f"{width} x {height} with this network. Close other programs that use it, make the data set smaller, or "
+            "choose a smaller --capacity."
         )
 
 

@@ -109,7 +109,7 @@ def _known_settings(options: argparse.Namespace, known: dict[str, Any], dataset:
     if changed or (options.start and str(options.start.resolve()) != known.get("from")):
         name = changed[0] if changed else "from"
         raise JobError(
-            f"This run was begun with another --{name.replace('_', '-')}. Go on with it by --resume "
+            f"This run was begun with a different --{name.replace('_', '-')}. Continue it with --resume "
             "alone, or give another --out."
         )
     if dataset.fingerprint != known.get("fingerprint") and not options.changed_data:
@@ -185,7 +185,7 @@ def _processes(options: argparse.Namespace, device: torch.device, settings: Sett
     """
     if options.processes:
         if settings.batch % options.processes or (settings.micro_batch or settings.batch) % options.processes:
-            raise UsageError(f"A batch of {settings.batch} cannot be parted among {options.processes} processes.")
+            raise UsageError(f"A batch of {settings.batch} cannot be divided among {options.processes} processes.")
         return options.processes
     if device.type != "cuda" or options.device:
         return 1

@@ -135,7 +135,7 @@ class Run:
         broken = not all(np.isfinite(value) for value in report.values()) or not trainer.is_sound()
         if trainer.group.any(broken, trainer.device):
             raise JobError(
-                f"The training came apart between {tick.seen:,} and {trainer.seen:,} images: weights are no "
+                f"The training broke down between {tick.seen:,} and {trainer.seen:,} images: weights are no "
                 "longer numbers. Snapshots and the last state are kept. Try a smaller learning rate (--lr), "
                 "a larger --gamma, or --precision float32, starting from the last good snapshot with --from."
             )

@@ -100,7 +100,7 @@ class Settings:
             if getattr(self, name) < 1:
                 raise JobError(f"{name} must be 1 or more.")
         if self.batch % (self.micro_batch or self.batch):
-            raise JobError(f"A batch of {self.batch} cannot be parted into micro-batches of {self.micro_batch}.")
+            raise JobError(f"A batch of {self.batch} cannot be divided into micro-batches of {self.micro_batch}.")
         if self.augment not in ("adaptive", "off") and not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", self.augment):
             raise JobError(f"augment must be adaptive, off or a probability from 0 to 1, not {self.augment}.")
         if any(a >= b for (a, _), (b, _) in pairwise(self.grow)):
@@ -161,7 +161,7 @@ def network_config(settings: Settings, size: tuple[int, int], channels: int) -> 
         last = DCGANLayer(widths[-2], channels, bias=True, batch_norm=False, activation="tanh")
         return DCGANConfig(settings.z_dim, (first, *middle, last))
     except ValueError as error:
-        raise JobError(f"The network cannot be: {error}.") from None
+        raise JobError(f"The network cannot be made: {error}.") from None
 
 
 def network_channels(settings: Settings, size: tuple[int, int]) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ class Start:
             raise JobError(f"{file.name} is a {generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
         self.generator: StyleGAN2 | DCGAN = generator
         if self.generator.info.num_classes:
-            raise JobError(f"{file.name} has classes; training on is for generators without.")
+            raise JobError(f"{file.name} has classes; only generators without classes can be trained on.")
         if isinstance(generator, StyleGAN2) and generator.config.architecture != "skip":
             raise JobError(
                 f"{file.name} has the architecture {generator.config.architecture}; only skip can be trained on."
