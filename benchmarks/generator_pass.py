@@ -23,7 +23,7 @@ Pass = Callable[[torch.Tensor], torch.Tensor]
 
 
 def ours(mode: str, checkpoint: str, device: torch.device) -> tuple[Pass, tuple[int, int]]:
-    """Return Latent Lantern's network, and the shape of one W+."""
+    """Our network, and the shape of one W+."""
     from inference_server.acceleration import accelerate
     from inference_server.checkpoints import load_generator
     from inference_server.heap import keep_freed_memory

@@ -167,7 +167,7 @@ class Trainer:
         """Convert pictures uint8 (n, h, w, c) of the data set to what the networks take.
 
         That is float32 (n, c, h, w) in -1..1, in the level's size, on the device, mirrored at random if the data set
-        says so.
+        allows it and has no latents.
         """
         images = torch.from_numpy(pictures)
         if self.device.type == "cuda":
