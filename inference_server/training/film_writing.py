@@ -38,7 +38,7 @@ class Sink(Protocol):
 def check_free(out: Path, overwrite: bool) -> None:
     """Raise UsageError if no film may be written to ``out``."""
     if out.suffix and out.suffix.lower() not in FILMS and not out.is_dir():
-        raise UsageError(f"{out} is not a film's name: end it in {', '.join(FILMS)}, or name a folder for PNGs.")
+        raise UsageError(f"{out} is no film: end it in {', '.join(FILMS)}, or name a folder for PNGs.")
     if out.suffix.lower() in FILMS and out.is_dir():
         raise UsageError(f"{out} is a folder. Choose another name.")
     if not out.absolute().parent.is_dir():
