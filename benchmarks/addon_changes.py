@@ -1,9 +1,9 @@
-"""Which frames an edit makes again: exactly those whose latent or settings changed, and whose picture is not there.
+"""Which frames are made again after an edit: exactly those that changed and whose new picture does not exist yet.
 
 python3 dev.py blender benchmarks/addon_changes.py [--frames 250]
 
-A strip with five whole-vector keys on a fake server. "Other" are frames that now ask for another picture, counted by
-comparing the plans before and after; "ordered" is what the server was asked for.
+A strip with five whole-vector keys on a fake server. "Other" counts the frames that now need a different picture, by
+comparing the plans before and after the edit. "Generated" and "shadows" count what the server was asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from staging import change_key, latent_curves, ordered, session, settings_of
 
 
 def names(strip: ImageStrip) -> list[str]:
-    """The files that the strip's plan wants, frame by frame."""
+    """Return the names of the files that the strip's plan needs, frame by frame."""
     state = session.plans.state_of(strip)
     return [frame.name for frame in state.plan.frames]
 
@@ -33,7 +33,7 @@ def move_key(strip: ImageStrip, key: int, frames: int) -> None:
 
 
 def set_kind(strip: ImageStrip, kind: str) -> None:
-    """Give all keys one interpolation."""
+    """Give all keys the same interpolation."""
     for curve in latent_curves(strip):
         for point in curve.keyframe_points:
             point.interpolation = kind
@@ -41,14 +41,14 @@ def set_kind(strip: ImageStrip, kind: str) -> None:
 
 
 def hold(strip: ImageStrip, key: int) -> None:
-    """Hold one key until the next."""
+    """Hold one key until the next key."""
     for curve in latent_curves(strip):
         curve.keyframe_points[key].interpolation = "CONSTANT"
         curve.update()
 
 
 def key_again(strip: ImageStrip, key: int) -> None:
-    """Key what is there already."""
+    """Insert a key again where one exists, with the same values."""
     frame = round(latent_curves(strip)[0].keyframe_points[key].co[0])
     bpy.context.scene.frame_set(frame)
     curves.insert_latent_key(strip, frame)

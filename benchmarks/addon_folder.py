@@ -1,8 +1,8 @@
-"""How long the session's ticks take while frames arrive in a folder that holds many others already.
+"""How long the session's ticks take while frames arrive in a folder that already has many others.
 
 python3 dev.py blender benchmarks/addon_folder.py [--files 0 20000] [--frames 100]
 
-Aim: no tick longer than a frame of Blender's own drawing (16 ms), however many files there are. The server is fake.
+Aim: no tick takes longer than a frame of Blender's own drawing (16 ms), even with many files. The server is fake.
 """
 
 from __future__ import annotations

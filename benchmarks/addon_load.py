@@ -1,11 +1,12 @@
-"""What large files cost Blender's main thread: many strips, long ones, large latents, large pictures.
+"""What large files cost Blender's main thread: many strips, long strips, large latents, large pictures.
 
 python3 dev.py blender benchmarks/addon_load.py [--only TEXT] [--turn 0.015]                     (Linux: it reads /proc)
 
-Every row is a file of its own, with a server that makes nothing. Shown are the first plan of everything, as after
-opening, and the plan after one key at the playhead was changed: how long until the playhead's frame is planned and
-ordered, until everything is, and the longest tick on the way. Times are the main thread's processor time, so that a
-busy machine does not spoil them. Ticks follow each other at once here; in a window Blender has its turn between them.
+Every row is a separate file, with a server that makes nothing. A row shows the first plan of everything, as after
+opening the file, and the plan after one key at the playhead was changed: how long until the playhead's frame is planned
+and ordered, how long until everything is, and the longest tick. Times are the main thread's processor time, so that a
+busy machine does not spoil them. Here the next tick follows at once; in a window, Blender does its own work between two
+ticks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from staging import change_key, resident_mib, session, settings_of
 
 @dataclass(frozen=True)
 class Shape:
-    """A file: so many strips of so many frames and keys, the latents' space, and the pictures' size."""
+    """A file: the number of strips, of their frames and keys, the latents' space, and the pictures' size."""
 
     strips: int
     frames: int
@@ -57,12 +58,12 @@ SHAPES = [
     [Shape(100, 500, components=128)],
     [Shape(200, frames, components=128) for frames in (500, 10_000)],
 ]
-"""Shapes in one list are one file, with longer and longer strips. Blender itself takes long over many F-curves: it
-looks through all of them for each that is made."""
+"""Shapes in one list use one file, with longer and longer strips. Making files takes long with many F-curves, because
+Blender looks through all of them for each new one."""
 
 
 def build(shape: Shape) -> None:
-    """Make the file: a first strip as a person adds one, the others without the session taking notice."""
+    """Make the file: the first strip as a person adds one, the others without telling the session."""
     scene = bpy.context.scene
     bpy.ops.lantern.add_latent_strip(length=shape.frames, generator="")
     first = scene.sequence_editor.active_strip
@@ -93,7 +94,7 @@ def build(shape: Shape) -> None:
 
 
 def lengthen(shape: Shape) -> None:
-    """Let every strip show so many frames, its keys spread over them."""
+    """Give every strip the length of the shape, and spread its keys over it."""
     scene = bpy.context.scene
     for strip in list(scene.sequence_editor.strips_all):
         before = versions.strip_end(strip) - versions.strip_start(strip)
@@ -107,7 +108,7 @@ def lengthen(shape: Shape) -> None:
 
 
 def ticks() -> Iterator[float]:
-    """Tick until all plans are made; yield the seconds of each."""
+    """Tick until all plans are made; yield the seconds of each tick."""
     while True:
         start = time.thread_time()
         session.tick()
@@ -117,13 +118,13 @@ def ticks() -> Iterator[float]:
 
 
 def settle() -> None:
-    """Let whatever was marked be looked at, with nothing left over."""
+    """Tick until everything that was marked as changed is handled."""
     for _ in range(3):
         list(ticks())
 
 
 def measure(shape: Shape) -> str:
-    """One row of the table."""
+    """Measure the file of a shape; return one row of the table."""
     strip = bpy.context.scene.sequence_editor.strips_all[f"Strip {shape.strips // 2}"]
     strip.id_data.frame_set(versions.strip_start(strip) + 1)
     bpy.context.view_layer.update()
@@ -138,7 +139,7 @@ def measure(shape: Shape) -> str:
     memory = resident_mib(os.getpid()) - before
     state = session.plans.state_of(strip)
     old = state.plan
-    change_key(strip, 1, shape.frames)  # never what it is already
+    change_key(strip, 1, shape.frames)  # the seed is new for each shape, so the values always change
     at = strip.id_data.frame_current
     edit: list[float] = []
     seen = 0.0

@@ -2,7 +2,7 @@
 
 python3 dev.py blender benchmarks/addon_memory.py [--frames 10000] [--size 32]                  (Linux: it reads /proc)
 
-The real server with a tiny generator of random weights; one strip, every frame another picture.
+The real server with a tiny generator with random weights; one strip, every frame a different picture.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 python3 dev.py blender benchmarks/addon_planning.py [--frames 250 10000] [--components 512] [--repeats 15]
 
-Aims: the handler of every edit below 1 ms; a plan after all curves changed below 80 ms for 250 frames. The yardstick in
-the same run is Blender's own evaluation of the same curves at the same frames.
+Aims: the handler takes less than 1 ms for every edit; a plan after all curves changed takes less than 80 ms for 250
+frames. For comparison, Blender's own evaluation of the same curves at the same frames is measured in the same run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from staging import change_key, milliseconds, session, timed
 
 
 def time_handler(repeats: int) -> list[float]:
-    """Seconds that the depsgraph handler takes when Blender calls it for an edit of the scene."""
+    """Return the seconds that the depsgraph handler takes each time that Blender calls it for an edit of the scene."""
     seconds = []
 
     def measured(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
@@ -38,7 +38,7 @@ def time_handler(repeats: int) -> list[float]:
 
 
 def replan() -> None:
-    """Plan as a tick does, without ordering."""
+    """Plan as a tick does, without ordering frames."""
     changes.take(hints=True)
     session.replan()
 
@@ -52,7 +52,7 @@ def evaluate_as_blender(strip: ImageStrip, frames: int) -> None:
 
 
 def measure(frames: int, components: int, repeats: int, folder: Path) -> None:
-    """Print the table of one strip."""
+    """Measure one strip and print its table."""
     staging.use_fake_server(folder, "--z-dim", components, "--slow", 1)
     strip = staging.add_strip(frames, [1 + i * (frames - 1) // 4 for i in range(5)])
     session.tick()

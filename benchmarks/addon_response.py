@@ -1,10 +1,10 @@
-"""From a key's edit to the playhead's new picture on disk, against one bare forward pass of the same generator.
+"""Time from a key's edit to the playhead's new picture on disk, compared with a bare forward pass of the generator.
 
 python3 dev.py blender benchmarks/addon_response.py [--checkpoint FILE] [--frames 96] [--turns 15]
 
 The real server. Two cases: everything was made before the edit, and the edit comes while frames are being made. Passes
-and edits take turns, so that whatever else the machine does falls on both. Blender's timer does not run here, so the
-session is ticked at once; in a window that comes up to 0.1 s after an edit while nothing is under way, else 0.04 s.
+and edits take turns, so that other work of the machine slows both. Blender's timer does not run here, so the session
+is ticked at once. In a window, the tick comes up to 0.1 s after an edit if no frames are being made, else up to 0.04 s.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from staging import change_key, milliseconds, preferences, session, settings_of
 
 
 class BarePass:
-    """bare_pass.py with the same generator and one latent, in a process of its own."""
+    """bare_pass.py with the same generator and one latent, in its own process."""
 
     def __init__(self, checkpoint: Path):
         self._process = subprocess.Popen(
@@ -35,7 +35,7 @@ class BarePass:
         )
 
     def seconds(self) -> float:
-        """Make one pass."""
+        """Make one pass; return its seconds."""
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
@@ -47,7 +47,7 @@ class BarePass:
 
 
 def respond(strip: ImageStrip, key: int, seed: int) -> tuple[float, float]:
-    """Change the key under the playhead; return the seconds until its file is there, and those of the first tick."""
+    """Change the key under the playhead; return the seconds until its file exists, and until the first tick ended."""
     start = time.perf_counter()
     change_key(strip, key, seed)
     session.tick()
@@ -85,7 +85,7 @@ def main() -> None:
             for turn in range(options.turns + 1):
                 if case.startswith("all"):
                     session.fill()
-                else:  # the bare pass needs the processors to itself, then work is begun again
+                else:  # nothing else may run during the bare pass; after it, work is begun again
                     session.feeder.cancel()
                     session.ask("ping", {}, lambda _: None, print)
                     session.wait(lambda: not session.client.pending, 10)

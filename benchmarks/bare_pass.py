@@ -1,6 +1,6 @@
-"""The bare forward pass, for server_throughput.py: for every line on stdin, one pass over all latents, timed.
+"""The bare forward pass, for server_throughput.py: for every line on stdin, one timed pass over all latents.
 
-A process of its own, so that it has the device to itself as the server has: same threads, same settings.
+It is a separate process, so that it has the device to itself, as the server has: same threads, same settings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inference_server.rendering.renderer import Renderer
 
 
 def main(checkpoint: str, frames: str, device: str) -> None:
-    """Answer each line with the seconds that mapping, truncation and synthesis take, the pictures thrown away."""
+    """Answer each line with the seconds that mapping, truncation and synthesis take. The pictures are thrown away."""
     renderer = Renderer(device or None, lambda level, text: print(text, file=sys.stderr))
     loaded = renderer.open(checkpoint, None)
     generator, batch = loaded.generator, loaded.batch

@@ -1,6 +1,6 @@
 """One network in one way of running, for generators.py: a line of JSON in, a pass over one batch, a line of JSON out.
 
-WHO is "ours" or "original"; the original is imported from its checkout and reads the file in its own way.
+WHO is "ours" (Latent Lantern) or "original". The original is imported from its checkout and reads the file itself.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def ours(mode: str, checkpoint: str, device: torch.device) -> tuple[Pass, tuple[
 
 
 def original(mode: str, checkpoint: str, device: torch.device, checkout: str) -> tuple[Pass, tuple[int, int]]:
-    """The original's network. "no compiler" is what its users get where its CUDA extensions cannot be built."""
+    """Return the original's network, and the shape of one W+.
+
+    "no compiler" is what its users get if its CUDA extensions cannot be built.
+    """
     sys.path.insert(0, checkout)
     import dnnlib  # noqa: F401  (the pickle needs it)
     from torch_utils.ops import bias_act, upfirdn2d
@@ -55,9 +58,9 @@ def original(mode: str, checkpoint: str, device: torch.device, checkout: str) ->
 
             filtered_lrelu._init = lambda: False
         except ImportError:
-            pass  # the StyleGAN2 repository has none
+            pass  # the StyleGAN2 repository does not have it
     with open(checkpoint, "rb") as file:
-        # Of a file that generator_weights.py has just made.
+        # Unpickling is safe here: generator_weights.py has just made the file.
         generator = pickle.load(file)["G_ema"].to(device).eval().requires_grad_(False)  # noqa: S301
     exact = mode == "float32" or device.type == "cpu"
     settings = {"noise_mode": "const", "force_fp32": exact}
@@ -65,7 +68,7 @@ def original(mode: str, checkpoint: str, device: torch.device, checkout: str) ->
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that was in use: of the device where it has its own, else of this process."""
+    """Return the most memory that was in use: of the device if it has its own memory, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource

@@ -1,4 +1,7 @@
-"""Random weights for generators.py: KIND SIZE FILE [CHECKOUT]. With a checkout, the original makes and pickles them."""
+"""Make random weights for generators.py: KIND SIZE FILE CHECKOUT.
+
+If CHECKOUT is not empty, the original in it makes the network, and the file is a pickle.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def main(kind: str, size: str, path: str, checkout: str) -> None:
 
 
 def _original(kind: str, size: int, checkout: str) -> torch.nn.Module:
-    """The network as the original's own training makes it, in the sizes of its authors' published models."""
+    """Return the network as the original's own training makes it, in the sizes of its authors' published models."""
     sys.path.insert(0, checkout)
     import dnnlib
 
@@ -58,7 +61,7 @@ def _original(kind: str, size: int, checkout: str) -> torch.nn.Module:
 
 
 def _ours(kind: str, size: int) -> Generator:
-    """The same, made by us."""
+    """Return a network of the same sizes, made by Latent Lantern."""
     channels = tuple(
         min((16384 if size <= 256 else 32768) // (4 << index), 512) for index in range(size.bit_length() - 2)
     )
@@ -75,7 +78,7 @@ def _ours(kind: str, size: int) -> Generator:
 
 
 def _stylegan3(size: int, radial: bool) -> StyleGAN3Config:
-    """The layers of 2106.12423, section 3.2: 14, of which 2 are critically sampled, and one to colour."""
+    """Return the layers of 2106.12423, section 3.2: 14, of which 2 are critically sampled, and one to colour."""
     count, critical, margin, taps = 14, 2, 10, 6
     progress = np.minimum(np.arange(count + 1) / (count - critical), 1)
     cutoffs = 2 * (size / 2 / 2) ** progress

@@ -1,12 +1,12 @@
-"""Seconds a frame, peak memory and difference to float32 of each kind of generator, against its original if given.
+"""Seconds a frame, peak memory and difference from float32 of each kind of generator; with its original if given.
 
     python benchmarks/generators.py [--kinds stylegan2 stylegan3-t] [--sizes 256 512 1024] [--batches 1 8]
                                     [--original CHECKOUT] [--device cuda] [--turns 5]
 
-CHECKOUT is a clone of NVlabs/stylegan3 or NVlabs/stylegan2-ada-pytorch. Then the weights are a checkpoint that the
-original makes itself, both read that file, and they take turns in one run, each in a process of its own
-(generator_pass.py), so that whatever else the machine does falls on both. Weights are random: times do not depend on
-them. What is timed is synthesis alone, w on the device to float32 pictures on the device.
+CHECKOUT is a clone of NVlabs/stylegan3 or NVlabs/stylegan2-ada-pytorch. If it is given, the original makes the
+checkpoint, and both networks read that file. They take turns in one run, each in its own process (generator_pass.py),
+so that other work of the machine slows both. Weights are random, because times do not depend on them. Only synthesis is
+timed: from w on the device to float32 pictures on the device.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ORIGINALS = {"cpu": ("float32",), "other": ("as it comes", "float32", "no compil
 
 @dataclass
 class Side:
-    """One network in a process of its own: ours or the original, in one way of running."""
+    """One network in its own process: "ours" (Latent Lantern's) or the "original", in one way of running."""
 
     who: str
     mode: str
@@ -44,7 +44,7 @@ class Side:
 
     @classmethod
     def start(cls, who: str, mode: str, checkpoint: Path, device: str, checkout: Path | None) -> Side:
-        """Start it. It loads the network before its first answer."""
+        """Start the process. It loads the network before its first answer."""
         command = [sys.executable, HERE / "generator_pass.py", who, mode, checkpoint, device, checkout or ""]
         pipe = subprocess.PIPE
         return cls(
@@ -52,7 +52,7 @@ class Side:
         )
 
     def ask(self, **question: object) -> dict | None:
-        """One answer, None once it has failed; then `trouble` says why."""
+        """Return one answer; None after the process has failed, and then `trouble` says why."""
         if not self.trouble:
             try:
                 self.process.stdin.write(json.dumps(question) + "\n")
@@ -81,7 +81,6 @@ def measure(kind: str, size: int, options: argparse.Namespace, folder: Path) -> 
         print(f"{kind:12} {size:5}  no weights could be made")
         return
     for batch in options.batches:
-        # One picture's memory and time say enough of a way of running that is not ours.
         sides = [Side.start("ours", mode, checkpoint, options.device, None) for mode in options.modes or OURS[where]]
         if checkout:
             sides += [Side.start("original", mode, checkpoint, options.device, checkout) for mode in ORIGINALS[where]]
@@ -118,7 +117,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512, 1024])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--modes", nargs="+", help="ways of running ours; float32 must be among them")
+    parser.add_argument("--modes", nargs="+", help="ways of running our network; float32 must be one of them")
     parser.add_argument("--original", type=Path, help="checkout of NVlabs/stylegan3 or NVlabs/stylegan2-ada-pytorch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--turns", type=int, default=5)

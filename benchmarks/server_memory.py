@@ -1,4 +1,4 @@
-"""Memory of the server while many frames are made: it must stay flat, because frames stream and none are collected.
+"""Memory of the server while many frames are made: it must stay flat, because finished frames are not kept in memory.
 
 python benchmarks/server_memory.py [--frames 10000] [--size 32] [--device cpu]        (Linux: it reads /proc)
 """
@@ -25,7 +25,7 @@ def resident_mib(pid: int) -> float:
 
 
 def main() -> None:
-    """Measure and print a table, a tenth of the frames a row."""
+    """Measure and print a table with a row for each tenth of the frames."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=10000)
     parser.add_argument("--size", type=int, default=32)

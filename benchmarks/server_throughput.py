@@ -1,9 +1,9 @@
-"""Frames a second from request to files on disk, against the bare forward pass of the same network, batch and device.
+"""Frames a second from request to files on disk, compared with a bare forward pass (same network, batch and device).
 
     python benchmarks/server_throughput.py [--checkpoint FILE | --size 256 --width 32] [--frames 96] [--device cpu]
 
-Server and bare pass take turns, so that whatever else the machine does falls on both. The aim is a ratio of 0.95. On a
-CPU the encoders share the processors with the network; the ratio of processor time is then the best that can be had.
+Server and bare pass take turns, so that other work of the machine slows both. The aim is a ratio of 0.95. On a CPU the
+encoders share the processors with the network; then the best possible ratio is the ratio of processor time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOOKS = {
 
 
 class BarePass:
-    """bare_pass.py in a process of its own."""
+    """bare_pass.py in its own process."""
 
     def __init__(self, checkpoint: Path, frames: int, device: str | None) -> None:
         command = [sys.executable, str(Path(__file__).with_name("bare_pass.py")), checkpoint, str(frames), device or ""]
@@ -52,7 +52,7 @@ class BarePass:
 
 
 def timed(process: subprocess.Popen, work: Callable[[], float]) -> tuple[float, float]:
-    """Return the seconds that `work` says it took, and the processor time of the process that did it."""
+    """Return the seconds that `work` returns, and the processor time of the process that did the work."""
     before = processor_seconds(process.pid)
     seconds = work()
     return seconds, processor_seconds(process.pid) - before

@@ -1,4 +1,4 @@
-"""A server process to measure: start it, order frames, wait. Used by the benchmarks of the server."""
+"""A server process to measure: start it, order frames, wait. The benchmarks of the server use it."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ def processor_seconds(pid: int) -> float:
 
 
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-"""As the server sets it for itself; what it is measured against must have it too."""
+"""The server sets this for itself. Processes that it is compared with must have it too."""
 
 
 def random_checkpoint(folder: Path, size: int, width: int) -> Path:
-    """Write a generator with random weights: `size` pixels a side, a power of 2; `width` channels at full size."""
+    """Write a generator with random weights; return its path.
+
+    Its pictures have sides of `size` pixels, a power of 2; it has `width` channels at full size.
+    """
     blocks = size.bit_length() - 2
     channels = tuple(min(512, width << (blocks - 1 - index)) for index in range(blocks))
     path = folder / f"random_{size}.safetensors"
@@ -47,7 +50,7 @@ def random_checkpoint(folder: Path, size: int, width: int) -> Path:
 
 
 class Server:
-    """A greeted `serve` process."""
+    """A `serve` process that has answered "initialize"."""
 
     def __init__(self, device: str | None) -> None:
         command = [sys.executable, "-m", "inference_server", "serve", *(["--device", device] if device else [])]
@@ -58,7 +61,7 @@ class Server:
         self.greeting = self.ask("initialize", **spoken)
 
     def ask(self, method: str, heard: Callable[[dict], None] = lambda note: None, **params: Any) -> dict[str, Any]:
-        """Send a request; return its result. `heard` gets the params of each frames/made on the way."""
+        """Send a request; return its result. `heard` gets the params of each frames/made that comes before it."""
         identity = next(self._ids)
         self.process.stdin.write(framing.encode_message(framing.request(identity, method, params)))
         self.process.stdin.flush()
@@ -80,7 +83,7 @@ class Server:
         shadow: orders.ShadowSettings | None,
         heard: Callable[[dict], None] = lambda note: None,
     ) -> None:
-        """Have a frame made of each row of z, with a shadow each where settings are given."""
+        """Have a frame made from each row of z, each with a shadow if settings for it are given."""
         orders = []
         for row in range(len(latents)):
             name = f"f{row:05}.png"

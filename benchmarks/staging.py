@@ -1,7 +1,7 @@
-"""A strip, a server and a clock inside Blender. Used by the benchmarks of the add-on.
+"""A strip, a server and a clock inside Blender. The benchmarks of the add-on use it.
 
-Scripts beside this file run as `python3 dev.py blender benchmarks/addon_....py`: in Blender as a Python module, where
-timers do not fire, so they tick the session themselves.
+They run as `python3 dev.py blender benchmarks/addon_....py`, in Blender as a Python module. There timers do not run, so
+the benchmarks tick the session themselves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUILT_IN = max((HERE.parent / "inference_server" / "weights" / "family_at_dinner
 
 
 def use_fake_server(folder: Path, *options: object) -> Path:
-    """Let the next server be the tests' fake one; return the journal that it keeps of its orders."""
+    """Make the next server the tests' fake one; return the path of the journal in which it notes its orders."""
     journal = folder / "journal.jsonl"
     python = folder / "python"
     command = [sys.executable, str(FAKE_SERVER), "--journal", str(journal), *map(str, options)]
@@ -44,14 +44,14 @@ def use_fake_server(folder: Path, *options: object) -> Path:
 
 
 def ordered(journal: Path) -> list[tuple[str, list[str]]]:
-    """The requests for frames since this was last asked: method, and names of the files ordered."""
+    """Return the requests for frames since the last call: method, and names of the files that were ordered."""
     lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     journal.unlink(missing_ok=True)
     return [(line["method"], line["names"]) for line in lines if line["method"].startswith(("frames/g", "shadows/"))]
 
 
 def random_checkpoint(folder: Path, size: int, width: int) -> Path:
-    """Write a generator with random weights, in the server's Python: Blender's has no torch."""
+    """Write a generator with random weights; return its path. The server's Python does it: Blender's has no torch."""
     code = "import sys, pathlib, serving; serving.random_checkpoint(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))"
     subprocess.run(
         [preferences().server_python, "-c", code, str(folder), str(size), str(width)],
@@ -62,7 +62,7 @@ def random_checkpoint(folder: Path, size: int, width: int) -> Path:
 
 
 def add_strip(length: int, key_frames: Sequence[int], checkpoint: Path | None = None) -> ImageStrip:
-    """Add a latent strip at frame 1 with a random whole-vector key at each of these frames."""
+    """Add a latent strip at frame 1, with a random whole-vector key at each of the frames; return the strip."""
     scene = bpy.context.scene
     scene.frame_end = max(scene.frame_end, length)
     scene.frame_set(1)
@@ -75,7 +75,7 @@ def add_strip(length: int, key_frames: Sequence[int], checkpoint: Path | None = 
 
 
 def latent_curves(strip: ImageStrip) -> list[FCurve]:
-    """The curves of the strip's latent, by component."""
+    """Return the curves of the strip's latent, in the order of its components."""
     found = curves.curves_of_scene(strip.id_data)[curves.path_prefix(strip)].latent
     return [found[index] for index in sorted(found)]
 
@@ -90,9 +90,10 @@ def change_key(strip: ImageStrip, key: int, seed: int) -> None:
 
 
 def timed(work: Callable[[], object], repeats: int, before: Callable[[int], object] = lambda turn: None) -> list[float]:
-    """Processor time, in seconds, of each of `repeats` turns of `work`, which a busy machine does not change much.
+    """Return the processor time, in seconds, of each of `repeats` turns of `work`.
 
-    What `before` does is not counted. The first turn warms up.
+    A busy machine does not change processor time much. The time of `before` is not counted. An extra first turn, for
+    warming up, is not returned.
     """
     seconds = []
     for turn in range(repeats + 1):
@@ -105,7 +106,7 @@ def timed(work: Callable[[], object], repeats: int, before: Callable[[int], obje
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
-    """The least and the middle of several times."""
+    """Return the least and the median of several times, as text in milliseconds."""
     return f"{1e3 * min(seconds):9.3f} {1e3 * statistics.median(seconds):9.3f}"
 
 
@@ -115,12 +116,12 @@ def heading(what: str) -> None:
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for one run."""
+    """Return a temporary folder for one run."""
     return tempfile.TemporaryDirectory(prefix="lantern-benchmark-")
 
 
 def resident_mib(pid: int) -> float:
-    """The memory that a process occupies, in MiB. Linux only."""
+    """Return the memory that a process occupies, in MiB. Linux only."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

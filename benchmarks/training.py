@@ -1,4 +1,4 @@
-"""Images a second of the training loop, against the bare passes of its networks and against the original's step.
+"""Images a second of the training loop, compared with the bare passes of its networks and with the original's step.
 
     python benchmarks/training.py [--kinds stylegan2 dcgan] [--sizes 64 128 256] [--capacity small] [--batch 16]
                                   [--precisions float32 bfloat16] [--augment 0 0.6] [--path] [--turns 6]
@@ -6,11 +6,11 @@
 
 The loop is what the command train runs: pictures read from PNG files, adaptive augmentation at a probability, both
 networks' updates, averages, status and log; only snapshots are left out. The bare passes are the same forward and
-backward passes and Adam updates of the same networks on ready tensors. Each is in a process of its own
-(training_pass.py), and they take turns of a few steps, so that whatever else the machine does falls on all of them.
+backward passes and Adam updates of the same networks on ready tensors. Each runs in its own process (training_pass.py).
+They take turns of a few steps, so that other work of the machine slows all of them.
 
-To be quick, R1 is taken in every fourth step (and path lengths in every second), each step is timed alone, and the
-times are then weighed as if the intervals were the usual ones, 16 and 8. Ratios are medians over turns.
+To save time, R1 is taken in every fourth step (and path lengths in every second). Each step is timed alone, and the
+times are then weighted as if the intervals were the usual ones, 16 and 8. Ratios are medians over turns.
 
 CHECKOUT is a clone of NVlabs/stylegan2-ada-pytorch, whose packages must be importable. --limit counts operations and
 bytes instead of measuring times.
@@ -44,7 +44,7 @@ R1_EVERY, PATH_EVERY = 4, 2
 
 @dataclass
 class Side:
-    """One process, and what it has answered: a weighed time of a step for each turn, in seconds."""
+    """One process, and its answers: a weighted time of a step for each turn, in seconds."""
 
     name: str
     process: subprocess.Popen
@@ -55,14 +55,14 @@ class Side:
 
     @classmethod
     def start(cls, name: str, who: str, spec: dict) -> Side:
-        """Start it; it makes its networks before it answers."""
+        """Start the process; it makes its networks before it answers."""
         command = [sys.executable, str(HERE / "training_pass.py"), who, json.dumps(spec)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=os.environ | ENVIRONMENT)
         return cls(name, process)
 
     def turn(self, path: bool, count: bool = True) -> None:
-        """R1_EVERY steps, the first of them with every regularisation."""
+        """Make R1_EVERY steps, the first of them with every regularisation."""
         if self.trouble:
             return
         assert self.process.stdin and self.process.stdout
@@ -86,14 +86,17 @@ class Side:
 
 
 def weighed(steps: Sequence[float], path: bool) -> float:
-    """The mean step of sixteen, R1 in one and path lengths in two of them, from the four steps of a turn."""
+    """Return the mean time of sixteen steps, from the times of the four steps of a turn.
+
+    One of the sixteen has R1; with `path`, two of them have path lengths.
+    """
     if not path:
         return (steps[0] + 15 * float(np.mean(steps[1:]))) / 16
     return (steps[0] + steps[2] + 14 * (steps[1] + steps[3]) / 2) / 16
 
 
 def write_pictures(folder: Path, size: int) -> Path:
-    """A data set of soft shapes with grain, which take as long to read as frames of a film."""
+    """Write a data set of soft shapes with grain, which take as long to read as frames of a film; return its folder."""
     random = np.random.default_rng(0)
     (folder / "pictures").mkdir(parents=True)
     for index in range(PICTURES):
@@ -108,7 +111,7 @@ def write_pictures(folder: Path, size: int) -> Path:
 
 
 def settings_of(kind: str, size: int, precision: str, options: argparse.Namespace) -> Settings:
-    """The settings that train would choose for a data set without latents, with this benchmark's intervals."""
+    """Return the settings that train would choose for a data set without latents, with this benchmark's intervals."""
     large = options.capacity != "small" and kind == "stylegan2"
     network = {"z_dim": 512, "w_dim": 512, "mapping_layers": 8, "mapping_lr": 0.01} if large else {}
     return Settings(
@@ -125,7 +128,7 @@ def settings_of(kind: str, size: int, precision: str, options: argparse.Namespac
 
 
 def measure(settings: Settings, dataset: Path, options: argparse.Namespace) -> None:
-    """Let all sides of one configuration take turns, and print their lines."""
+    """Let all sides of one configuration take turns, and print a line for each."""
     spec = {
         "settings": asdict(settings),
         "dataset": str(dataset),

@@ -1,4 +1,4 @@
-"""What a step of training must compute and move, counted for training.py: weights, multiply-adds, bytes."""
+"""Count what a step of training must compute and move, for training.py: weights, multiply-adds, bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from inference_server.training.settings import Settings, network_config
 
 
 class Counting(TorchDispatchMode):
-    """Counts multiply-adds, and the bytes that operations read and write; views move none."""
+    """Counts multiply-adds, and the bytes that operations read and write. Views move no bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Counting(TorchDispatchMode):
 
 
 def count(settings: Settings, dataset: Dataset, checkout: Path | None) -> None:
-    """Print a line of weights, and of operations and bytes of a picture, for ours and for the original."""
+    """Print weights, and operations and bytes for a picture: a line for our networks, and a line for the original's."""
     device = torch.device("cpu")
     g = make_generator(network_config(settings, dataset.size, dataset.channels))
     ours = (g, make_discriminator(settings, dataset.size, dataset.channels))

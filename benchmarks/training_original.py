@@ -1,7 +1,7 @@
-"""The step of NVlabs/stylegan2-ada-pytorch for training.py: its networks, its loss, its phases, at our configuration.
+"""The step of NVlabs/stylegan2-ada-pytorch for training.py: its networks, loss and phases, with our configuration.
 
 Everything that computes is imported from the checkout; only the order and the intervals of its phases are here. Its
-loop itself cannot be called for this: it needs CUDA, and keeps its step to itself.
+own loop cannot be called for this: it needs CUDA, and its step is not a function that can be called alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from inference_server.training.settings import Settings, network_channels
 
 @dataclass(frozen=True)
 class Phase:
-    """One of its phases, with the optimiser of its network; it comes every ``interval`` steps."""
+    """One phase of the original's step, with the optimiser of its network; it comes every ``interval`` steps."""
 
     name: str
     network: torch.nn.Module
@@ -29,7 +29,7 @@ class Phase:
 
 
 def networks(settings: Settings, dataset: Dataset, checkout: str) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Its generator and discriminator, in float32, with the sizes of ours."""
+    """Return the original's generator and discriminator, in float32, with the sizes of our networks."""
     sys.path.insert(0, str(Path(checkout).resolve()))
     from training.networks import Discriminator, Generator
 
@@ -48,7 +48,7 @@ def networks(settings: Settings, dataset: Dataset, checkout: str) -> tuple[torch
 
 
 def original(settings: Settings, dataset: Dataset, device: torch.device, checkout: str) -> Callable[[int], None]:
-    """Its step on ready pictures, without its augmentation."""
+    """Return the original's step on ready pictures, without its augmentation."""
     g, d = (network.train().requires_grad_(False).to(device) for network in networks(settings, dataset, checkout))
     from torch_utils.ops import conv2d_gradfix
     from training.loss import StyleGAN2Loss

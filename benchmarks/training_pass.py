@@ -1,7 +1,7 @@
-"""One side of training.py in a process of its own: a line of JSON in, some steps of training, a line of JSON out.
+"""One side of training.py in its own process: a line of JSON in, some steps of training, a line of JSON out.
 
 WHO is "loop" (the training loop as the command train runs it), "bare" (the same passes over the same networks on ready
-tensors, and nothing else) or "original" (the step of the checkout's own networks, loss and phases).
+tensors, and nothing else) or "original" (a step with the networks, loss and phases of the checkout).
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ from inference_server.training.trainer import Trainer  # noqa: E402
 
 ENDLESS = 2**40
 Step = Callable[[int], None]
-"""Makes the step of a number; the number decides which regularisation is taken."""
+"""Makes the step with a number; the number decides which regularisation is taken."""
 
 
 @dataclass
 class Slices:
-    """Questions, each for so many steps, and answers: seconds of each step, of the clock and of processor time."""
+    """Reads questions, each for some steps; answers with the seconds of each step, by the clock and of processor time.
+
+    Attributes:
+        number: of the next step.
+    """
 
     device: torch.device
     out: TextIO
@@ -51,7 +55,10 @@ class Slices:
     _steps: list[tuple[float, float]] = field(default_factory=list)
 
     def next(self) -> bool:
-        """Before every step: note the one before, and wait for a question where the last is answered."""
+        """Call this before every step: note the step before, and wait for a question if the last one is answered.
+
+        Returns False when there are no more questions.
+        """
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         if self._left:
@@ -73,21 +80,21 @@ class Slices:
 
 
 class SlicedJob(Job):
-    """A job that asks between any two steps whether it may go on."""
+    """A job that waits between any two steps until the next one is asked for."""
 
     def __init__(self, folder: Path, slices: Slices) -> None:
         super().__init__(folder, "training", "images", quiet=True)
         self._slices = slices
 
     def stop_asked(self) -> bool:
-        """See ``Job``; returns when the next step is wanted."""
+        """Do the same as in ``Job``; return when the next step is asked for."""
         if not self._slices.next():
-            os._exit(0)  # a run that is stopped writes its state, which nobody wants here
+            os._exit(0)  # a run that is stopped would write its state, which is not needed here
         return super().stop_asked()
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that was in use: of the device where it has its own, else of this process."""
+    """Return the most memory that was in use: of the device if it has its own memory, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import resource
@@ -96,15 +103,15 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def loop(settings: Settings, dataset: Dataset, device: torch.device, slices: Slices, probability: float) -> None:
-    """Train as the command does; every picture is read from its file, for no memory is given to keep any."""
+    """Train as the command does. Every picture is read from its file, because no memory is given to keep pictures."""
     trainer = Trainer(settings, dataset, device, Group(), memory=0)
-    trainer.probability = probability  # it adapts from there, by a thousandth in a benchmark's time
+    trainer.probability = probability  # it adapts from here, by about a thousandth during a benchmark
     with tempfile.TemporaryDirectory() as name, SlicedJob(Path(name) / "run", slices) as job:
         Run(trainer, job.folder, job, Estimate({}, 0, 0.0), None).train()
 
 
 def bare(settings: Settings, dataset: Dataset, device: torch.device) -> Step:
-    """The passes of a step: the generator once, the discriminator for it and for itself, Adam's updates."""
+    """Return the passes of a step: the generator once, the discriminator for it and for itself, Adam's updates."""
     trainer = Trainer(settings, dataset, device, Group(), memory=0)
     trainer.batches.close()
     g, d, dtype = trainer.generator, trainer.discriminator, getattr(torch, settings.precision)
@@ -156,7 +163,7 @@ def main(who: str, spec: str) -> None:
         torch.set_num_threads(about["threads"])
     if about["heap"] and device.type == "cpu":
         keep_freed_memory()
-    # As the command train sets them.
+    # The command train sets them in the same way.
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     settings = Settings.from_dict(about["settings"] | {"images": ENDLESS, "snapshot_every": ENDLESS})

@@ -1,12 +1,12 @@
-"""How much the Lantern takes of a window's time while frames arrive, and whether playback suffers.
+"""How much of a window's time the Lantern takes while frames arrive, and whether playback becomes slower.
 
     python3 benchmarks/window_latency.py [--frames 96] [--seconds 6] [--fake]
 
-Opens a Blender with a window as tests/window does, and needs what they need. The server is the real one. Each line is a
-part of the main thread's work: how often it ran while frames arrived, its mean and longest processor time in
-milliseconds, and its share of what the main thread worked (drawing the window by a processor is most of that). Then
-playback: frames a second with a job under way, as a part of those without. Where the server and the drawing share the
-processors, they take it from each other; --fake takes a server that only waits, which leaves what the Lantern costs.
+Opens a Blender with a window as tests/window does, and needs what those tests need. The server is the real one. Each
+line is a part of the main thread's work: how often it ran while frames arrived, its mean and longest processor time in
+milliseconds, and its share of the main thread's time (drawing the window by a processor is most of that). Then comes
+playback: frames a second while a job runs, as a part of those without a job. If the server and the drawing share the
+processors, each slows the other. --fake uses a server that only waits, so that only the cost of the Lantern remains.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--fake", action="store_true", help="a server that makes ten small pictures a second")
     args = parser.parse_args()
     checks = environments.ensure(environments.checks(()), ()).python
-    if importlib.util.find_spec("PIL") is None:  # which looking at the screen takes
+    if importlib.util.find_spec("PIL") is None:  # PIL is needed to look at the screen
         sys.exit(run([checks, *sys.argv]))
     os.environ["LANTERN_BLENDER"] = str(window_root.blender())
     os.environ["LANTERN_ZIP"] = str(package.build(environments.ensure(environments.newest_blender(()), ())))

@@ -1,6 +1,6 @@
 """The animator: one drawing from one shadow and the picture behind it, as strokes.
 
-Lengths are in pixels of a picture of SIDE x SIDE, to which the generator's pictures are brought first.
+Lengths are in pixels of a picture of SIDE x SIDE. The generator's pictures are scaled to this size first.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def draw(shadow: Floats, luma: Floats, number: int, loop: int) -> Sheet:
     """Draw over one picture.
 
     Args:
-        shadow: (SIDE, SIDE), 0 on the ground to 1 in the figure. luma: the same, 0..1, the picture in colour as grey.
-        number: of the drawing, from 0; drawing `loop` would be the first one again.
+        shadow: (SIDE, SIDE), from 0 on the ground to 1 in the figure.
+        luma: (SIDE, SIDE), 0..1, the colour picture as grey.
+        number: of the drawing, from 0.
+        loop: how many drawings there are; drawing `loop` would be the first one again.
     """
     hand = Hand(number, WEIGHT, LIGHT, loop)
     outlines = [line for line in level_lines(blurred(shadow, 0.5), 0.5) if line.length > 9]
@@ -53,7 +55,7 @@ def draw(shadow: Floats, luma: Floats, number: int, loop: int) -> Sheet:
 
 
 def _inner_lines(hand: Hand, luma: Floats, inside: np.ndarray) -> list[Stroke]:
-    """Sleeves, collars, hats and eyes: the dark gaps and spots of the picture that the shadow has swallowed."""
+    """Return strokes for sleeves, collars, hats and eyes: dark gaps and spots of the picture that the shadow hides."""
     strokes = [hand.stroke(line.points, LINE, 0.55) for line in valleys(luma, inside, 0.08) if line.length >= 4]
     for x, y in spots(luma, inside, 0.2):
         strokes.append(hand.stroke(np.array([(x - 0.5, y + 0.1), (x, y - 0.1), (x + 0.5, y)]), LINE, 1.3, boil=0.05))

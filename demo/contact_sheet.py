@@ -1,4 +1,4 @@
-"""One picture of the whole film: frames at even distances, and what one frame is made of."""
+"""One picture of the whole film: frames at even distances, and the parts of one frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAPER = (236, 228, 212)
 
 
 def contact_sheet(working: bpy.types.Scene, film: Path, colour: Path, shadow: Path, frame: int) -> Bytes:
-    """The sheet: frames of `film`, and below them colour, shadow, drawing and composite of `frame`."""
+    """Return the sheet: frames of `film`, and below them colour, shadow, drawing and composite of `frame`."""
     first, last = working.frame_start, working.frame_end
     count = COLUMNS * ROWS
     numbers = [first + k * (last - first + 1) // count for k in range(count)]
@@ -33,7 +33,7 @@ def contact_sheet(working: bpy.types.Scene, film: Path, colour: Path, shadow: Pa
 
 
 class _Bench:
-    """A scene to lay single pictures into, as large as a tile."""
+    """A scene that renders single pictures, as large as a tile."""
 
     def __init__(self, folder: Path, working: bpy.types.Scene) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class _Bench:
         self.window.scene = self.scene
 
     def picture(self, frame: int, lay: Callable[[Any], None]) -> Bytes:
-        """Render what `lay` puts into the sequencer, over the paper of the sheet."""
+        """Render what `lay` puts into the sequencer, over the sheet's paper; return the pixels (TILE, TILE, 3)."""
         self.scene.sequence_editor_clear()
         strips = self.scene.sequence_editor_create().strips
         lay(strips)
@@ -64,7 +64,7 @@ class _Bench:
         return np.rint(pixels[..., :3] + (1 - alpha) * np.array(PAPER) * 0.72).clip(0, 255).astype(np.uint8)
 
     def close(self) -> None:
-        """Leave the file as it was."""
+        """Remove the scene, and show the scene that was shown before."""
         self.window.scene = self.before
         bpy.data.scenes.remove(self.scene)
 

@@ -1,6 +1,6 @@
-"""What the animator adds of their own: steam over the table, a moth at the lamp, a title. Lengths in picture pixels.
+"""What the animator adds to the picture: steam over the table, a moth at the lamp, a title. Lengths in picture pixels.
 
-All of it moves in whole turns to the loop, so that the film can run round without a jump.
+Everything makes a whole number of turns in the loop, so that the film can repeat without a jump.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TABLE = (64.0, 63.0)
 TITLE = (("LATENT", (8.0, 8.0)), ("LANTERN", (8.0, 17.5)))
 LETTER_WIDTH, LETTER_HEIGHT, LETTER_STEP = 3.6, 6.2, 5.3
 
-# Single strokes of capitals, in a box one wide and one high, y down.
+# The strokes of capital letters, in a box of width 1 and height 1, y down.
 _LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
     "A": (((0.0, 1.0), (0.28, 0.45), (0.5, 0.0), (0.72, 0.5), (1.0, 1.02)), ((0.16, 0.66), (0.5, 0.62), (0.86, 0.63))),
     "E": (((0.92, 0.02), (0.4, 0.0), (0.05, 0.03), (0.03, 0.5), (0.05, 0.98), (0.5, 1.0), (0.98, 0.97)),
@@ -32,7 +32,7 @@ _LETTERS: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {
 
 
 def steam(hand: Hand) -> list[Stroke]:
-    """Three wisps that rise from the table, wind and dissolve."""
+    """Return strokes of three wisps of steam that rise from the table, curve and disappear."""
     wisps = []
     for k in range(3):
         phase = (3 * hand.drawing / hand.loop + k / 3) % 1.0
@@ -47,7 +47,7 @@ def steam(hand: Hand) -> list[Stroke]:
 
 
 def lamp_of(outlines: list[Line], size: float) -> tuple[float, float] | None:
-    """The lowest point of what hangs from the upper edge near the middle."""
+    """Return the lowest point of the outline that hangs from the upper edge near the middle; None if none hangs."""
     for line in outlines:
         x, y = line.points.T
         hangs = not line.closed and max(y[0], y[-1]) < 2.0 and abs(x.mean() - size / 2) < 0.15 * size
@@ -57,7 +57,7 @@ def lamp_of(outlines: list[Line], size: float) -> tuple[float, float] | None:
 
 
 def rays(hand: Hand, lamp: tuple[float, float]) -> list[Stroke]:
-    """Short strokes of light under the lamp, of another length in each drawing."""
+    """Return short strokes of light under the lamp, with a different length in each drawing."""
     strokes = []
     for angle in np.radians((22, 52, 90, 128, 158)):
         way = np.array((math.cos(angle), math.sin(angle)))
@@ -68,7 +68,7 @@ def rays(hand: Hand, lamp: tuple[float, float]) -> list[Stroke]:
 
 
 def moth(hand: Hand, lamp: tuple[float, float]) -> list[Stroke]:
-    """A moth that circles the lamp, and the dashes of its way."""
+    """Return strokes of a moth that circles the lamp, and of the dashed line behind it."""
     where = [_moth_place((hand.drawing - back) / hand.loop, lamp) for back in np.arange(0.0, 5.5, 0.5)]
     place, heading = where[0], where[0] - where[1]
     heading /= max(np.hypot(*heading), 1e-9)
@@ -94,7 +94,10 @@ def _moth_place(turns: float, lamp: tuple[float, float]) -> Floats:
 
 
 def title(hand: Hand, written: int, held: int, wiped: int) -> list[Stroke]:
-    """The title: written in the first `written` drawings, read for `held`, gone letter by letter in `wiped`."""
+    """Return the strokes of the title that are visible in this drawing.
+
+    The title is written in the first `written` drawings, stays for `held`, and disappears letter by letter in `wiped`.
+    """
     letters = [strokes for word, corner in TITLE for strokes in _word(word, corner)]
     total = sum(map(len, letters))
     done = (hand.drawing + 1) / written * total

@@ -1,7 +1,7 @@
 """A hand that draws: polylines become strokes with pressure, breaks and a slight boil. Lengths in the picture's pixels.
 
-Everything that varies comes from smooth noise over the picture, so a line that stays where it is also keeps its weight
-and its gaps from one drawing to the next, as an animator's tracing does; only the wobble is new in each drawing.
+Everything that varies comes from smooth noise over the picture. So a line that stays where it is also keeps its weight
+and its gaps from one drawing to the next, as in an animator's tracing. Only the wobble is new in each drawing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from outlines import Floats, Line, normals, resampled
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """Points (n, 2) with a radius each. `ink` names a material; a fill is a closed shape of that ink."""
+    """Points (n, 2), each with a radius. `ink` names a material; a fill is a closed shape of that ink."""
 
     points: Floats
     radius: Floats
@@ -31,7 +31,7 @@ class Noise:
         self.lattice = np.random.default_rng(seed).uniform(-1, 1, (self.SIZE, self.SIZE))
 
     def __call__(self, points: Floats, scale: float) -> Floats:
-        """The noise at points (n, 2); `scale` is the distance over which it changes."""
+        """Return the noise at points (n, 2); `scale` is the distance over which it changes."""
         at = points / scale
         cell = np.floor(at).astype(int)
         u, v = _ease(at - cell).T
@@ -50,9 +50,9 @@ class Hand:
     """Draws the lines of one drawing.
 
     Args:
-        drawing: number of the drawing; the wobble comes round every `CYCLE` drawings, as a boil does.
+        drawing: number of the drawing; the wobble repeats every `CYCLE` drawings, as a boil does.
         weight: radius of a line at full pressure.
-        light: where the light is; lines that face away from it are heavier.
+        light: where the light is; lines that face away from it are thicker.
         loop: how many drawings there are before the first one comes again.
     """
 
@@ -73,12 +73,15 @@ class Hand:
         self.wander = 1.5 * np.array((np.cos(turn), np.sin(turn)))
 
     def shaken(self, points: Floats, boil: float = 0.16, drift: float = 0.22) -> Floats:
-        """Points moved by an unsteady hand: `drift` pixels for the whole shot, `boil` pixels anew in each drawing."""
+        """Return the points as an unsteady hand moves them.
+
+        `drift` pixels are the same for the whole shot; `boil` pixels are new in each drawing.
+        """
         shift = [boil * b(points, 4.5) + drift * d(points, 13.0) for b, d in zip(self.wobble, self.drift, strict=True)]
         return points + np.stack(shift, axis=1)
 
     def outline(self, line: Line, ink: str, outside: float = 0.3, weight: float = 1.0) -> list[Stroke]:
-        """Strokes along the edge of a figure, `outside` pixels off it, lifted here and there."""
+        """Return strokes along the edge of a figure, `outside` pixels away from it, with gaps here and there."""
         line = resampled(line, self.STEP, 1.0)
         away = normals(line)
         points = line.points + outside * away
@@ -96,26 +99,26 @@ class Hand:
         return strokes
 
     def stroke(self, points: Floats, ink: str, weight: float = 1.0, boil: float = 0.16, taper: float = 7.0) -> Stroke:
-        """One stroke through the given points, pressed in the middle and light over `taper` pixels at its ends."""
+        """Return a stroke through the given points, pressed in the middle and thin over `taper` pixels at its ends."""
         line = resampled(Line(np.asarray(points, dtype=float), False), self.STEP / 2, 0.9)
         radius = np.full(len(line.points), self.weight * weight) * (1 + 0.2 * self.pressure(line.points, 6.0))
         return Stroke(self.shaken(line.points, boil), _tapered(radius, self.STEP / 2, taper), ink)
 
     def shape(self, points: Floats, ink: str, boil: float = 0.12) -> Stroke:
-        """A filled shape."""
+        """Return a filled shape through the given points."""
         line = resampled(Line(np.asarray(points, dtype=float), True), self.STEP / 2, 0.25)
         return Stroke(self.shaken(line.points, boil), np.full(len(line.points), 0.02), ink, fill=True)
 
 
 def _tapered(radius: Floats, step: float, taper: float = 7.0) -> Floats:
-    """Light at both ends, as a pen that lands and leaves; a short stroke never reaches full pressure."""
+    """Return the radius with thin ends, as of a pen that lands and leaves; a short stroke never has full pressure."""
     along = np.arange(len(radius)) * step
     reach = min(taper, 0.45 * along[-1])
     return radius * (0.12 + 0.88 * _ease(along / reach) ** 0.7 * _ease((along[-1] - along) / (1.4 * reach)) ** 0.7)
 
 
 def _runs(down: np.ndarray, closed: bool) -> list[np.ndarray]:
-    """Indices of each unbroken piece where the pen is down, through the seam of a closed line."""
+    """Return the indices of each unbroken piece where the pen is down; in a closed line, pieces may cross its seam."""
     count = len(down)
     if closed and not down.all():
         start = int(np.argmin(down))

@@ -1,9 +1,9 @@
 """Make the demo film as a person would, with the add-on's own buttons: python3 dev.py demo
 
-A family at dinner, from the built-in generator: four seeds keyed on a latent strip, turned to shadows on a painted
-wall, and drawn over in Grease Pencil on twos. The film runs round: its last frame leads to its first.
+A family at dinner, from the built-in generator: four seeds are keyed on a latent strip, turned into shadows on a
+painted wall, and drawn over in Grease Pencil on twos. The film is a loop: its last frame leads to its first.
 
-Written to the output folder: latent_lantern_demo.mp4, latent_lantern_demo.blend, which renders the film again, and
+It writes to the output folder: latent_lantern_demo.mp4; latent_lantern_demo.blend, which renders the film again; and
 latent_lantern_demo.png, a contact sheet. What has not changed since the last time is used again.
 """
 
@@ -30,12 +30,12 @@ from screen import counted, progress, quiet, say
 
 NAME = "latent_lantern_demo"
 FPS, FRAMES, ON = 24, 96, 2
-"""`ON` twos: each picture stays for two frames."""
+"""`ON` means "on twos": each picture stays for two frames."""
 
 SEEDS = (27, 11, 4, 25)
 PSI = 1.0  # no truncation: the arms go all the way up
 POSE, HOLD = 24, 7
-"""Frames from pose to pose, and how many of them a pose is held."""
+"""Frames from pose to pose, and for how many of them a pose is held."""
 
 SHADOW = {
     "shadow_threshold": 50.0,
@@ -59,16 +59,16 @@ class Place:
 
     @property
     def parts(self) -> Path:
-        """What the film is made of; the add-on's frames lie in `frames` there."""
+        """The folder for the parts of the film; the add-on's frames are in its folder `frames`."""
         return self.folder / "latent_lantern"
 
     def file(self, suffix: str) -> Path:
-        """One of the results."""
+        """Return the path of one of the results."""
         return self.folder / f"{NAME}{suffix}"
 
 
 def main() -> None:
-    """Make everything that is not there yet."""
+    """Make everything that does not exist yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder for the film (demo/)")
     parser.add_argument("--generator", default="", help="a checkpoint of yours instead of the built-in generator")
@@ -85,8 +85,8 @@ def main() -> None:
 
 
 def make(place: Place, generator: str) -> None:
-    """Make the scene; then save and render it unless the same was rendered before."""
-    working_file = place.file(".part.blend")  # in its folder from the start: the frames lie beside the .blend
+    """Make the scene; then save and render it, unless the same was rendered before."""
+    working_file = place.file(".part.blend")  # in the folder from the start, because frames go next to the .blend
     bpy.ops.wm.save_as_mainfile(filepath=str(working_file))
     try:
         scene, strip = make_strip(generator)
@@ -114,11 +114,8 @@ def make(place: Place, generator: str) -> None:
             left.unlink(missing_ok=True)
 
 
-# --- the shot --------------------------------------------------------------------------------------------------------
-
-
 def make_strip(generator: str) -> tuple[bpy.types.Scene, bpy.types.ImageStrip]:
-    """Add the latent strip and key the seeds: each pose held, then on to the next, the last one to the first."""
+    """Add the latent strip and key the seeds: each pose is held, then leads to the next, and the last to the first."""
     scene = bpy.context.scene
     scene.name = "Supper"
     scene.render.fps, scene.render.fps_base = FPS, 1.0
@@ -158,7 +155,7 @@ def hang_wall(scene: bpy.types.Scene, place: Place) -> None:
 
 
 def fill(place: Place, strip: bpy.types.ImageStrip, what: str) -> list[Path]:
-    """Let the strip fill; return its files, one for each frame."""
+    """Make the strip's frames; return its files, one for each frame."""
     frames = place.parts / "frames"
     before = count_files(frames)
     with counted(lambda: f"{what}: {count_files(frames) - before} made"):
@@ -194,11 +191,8 @@ def draw(scene: bpy.types.Scene, strip: bpy.types.ImageStrip, colours: list[Path
     return digest.hexdigest()
 
 
-# --- results ---------------------------------------------------------------------------------------------------------
-
-
 def save(scene: bpy.types.Scene, place: Place) -> None:
-    """Save the .blend as its user finds it: at the first frame, the drawing seen through its camera."""
+    """Save the .blend as a user should find it: at the first frame, with the drawing seen through its camera."""
     output = lantern_output.make_output_scene(scene)
     output.render.filepath = f"//{NAME}.mp4"
     scene.frame_set(scene.frame_start)
@@ -228,13 +222,13 @@ def render(scene: bpy.types.Scene, place: Place) -> None:
 
 
 def hashes(place: Place) -> dict[str, str]:
-    """What the results are, to notice when one is gone or another."""
+    """Return the SHA-256 of each result, "" if it does not exist, to notice when one is gone or has changed."""
     files = [place.file(suffix) for suffix in (".mp4", ".blend", ".png")]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files}
 
 
 def is_made(place: Place, digest: str) -> bool:
-    """Whether all results are there, made from the same."""
+    """Return whether all results exist, unchanged, and were made from what `digest` stands for."""
     try:
         made = json.loads((place.parts / "made.json").read_text())
     except (OSError, ValueError):
@@ -243,7 +237,7 @@ def is_made(place: Place, digest: str) -> bool:
 
 
 def count_files(folder: Path) -> int:
-    """How many frames a folder holds."""
+    """Return how many frames are in a folder."""
     return sum(1 for file in folder.glob("*.png")) if folder.is_dir() else 0
 
 

@@ -12,26 +12,26 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A polyline (n, 2), x to the right and y down; the figure lies on its right. A closed one repeats no point."""
+    """A polyline (n, 2), x to the right and y down; the figure is on its right. A closed line repeats no point."""
 
     points: Floats
     closed: bool
 
     @property
     def length(self) -> float:
-        """Length in pixels, the closing side included."""
+        """Length in pixels, with the closing side."""
         around = np.roll(self.points, -1, axis=0) if self.closed else self.points[1:]
         return float(np.hypot(*(around - self.points[: len(around)]).T).sum())
 
     @property
     def area(self) -> float:
-        """Area of a closed line in pixels; negative round a hole."""
+        """Area of a closed line in square pixels; negative around a hole."""
         x, y = self.points.T
         return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
 
 
-# Marching squares: for each combination of corners inside (upper left 1, upper right 2, lower right 4, lower left 8)
-# the sides of the cell (0 upper, 1 right, 2 lower, 3 left) where a line enters and leaves, the inside on its right.
+# Marching squares: for each combination of corners inside (upper left 1, upper right 2, lower right 4, lower left 8),
+# the sides of the cell (0 upper, 1 right, 2 lower, 3 left) where a line enters and leaves. The inside is on its right.
 _SEGMENTS: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 3),), 2: ((1, 0),), 3: ((1, 3),), 4: ((2, 1),), 5: ((0, 3), (2, 1)), 6: ((2, 0),), 7: ((2, 3),),
     8: ((3, 2),), 9: ((0, 2),), 10: ((1, 0), (3, 2)), 11: ((1, 2),), 12: ((3, 1),), 13: ((0, 1),), 14: ((3, 0),),
@@ -39,7 +39,7 @@ _SEGMENTS: dict[int, tuple[tuple[int, int], ...]] = {
 
 
 def level_lines(field: Floats, level: float) -> list[Line]:
-    """The lines along which `field` (h, w), known at the pixels' middles, passes `level`; above it is inside."""
+    """Return the lines along which `field` (h, w), known at the pixels' middles, crosses `level`; above is inside."""
     inside = field > level
     corners = inside[:-1, :-1] * 1 + inside[:-1, 1:] * 2 + inside[1:, 1:] * 4 + inside[1:, :-1] * 8
     following: dict[tuple[int, int, int], tuple[int, int, int]] = {}
@@ -54,7 +54,7 @@ def level_lines(field: Floats, level: float) -> list[Line]:
 
 
 def _side(row: int, column: int, side: int) -> tuple[int, int, int]:
-    """A cell's side as (row, column, 0 for horizontal or 1 for vertical) of the grid, the same for both its cells."""
+    """Return a cell's side as (row, column, 0 for horizontal or 1 for vertical); both of its cells give the same."""
     return (int(row) + (side == 2), int(column) + (side == 1), side % 2)
 
 
@@ -79,7 +79,7 @@ def _chains(following: dict[tuple[int, int, int], tuple[int, int, int]]) -> list
 
 
 def blurred(field: Floats, sigma: float) -> Floats:
-    """A Gaussian blur that repeats the picture's edge."""
+    """Return the field with a Gaussian blur that repeats the picture's edge."""
     reach = max(1, round(3 * sigma))
     kernel = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     kernel /= kernel.sum()
@@ -89,7 +89,7 @@ def blurred(field: Floats, sigma: float) -> Floats:
 
 
 def resampled(line: Line, step: float, smoothing: float) -> Line:
-    """The line with points `step` apart, smoothed along itself by a Gaussian of `smoothing` pixels."""
+    """Return the line with points `step` apart, smoothed along itself by a Gaussian of `smoothing` pixels."""
     points = np.vstack([line.points, line.points[:1]]) if line.closed else line.points
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
     count = max(4, round(along[-1] / step))
@@ -100,14 +100,14 @@ def resampled(line: Line, step: float, smoothing: float) -> Line:
     kernel /= kernel.sum()
     if line.closed:
         padded = np.pad(even, ((reach, reach), (0, 0)), mode="wrap")
-    else:  # mirrored through the end points, which so stay where they are
+    else:  # mirrored through the end points, so that these stay where they are
         padded = np.pad(even, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
     smooth = np.stack([np.convolve(padded[:, axis], kernel, mode="valid") for axis in (0, 1)], axis=1)
     return Line(smooth, line.closed)
 
 
 def normals(line: Line) -> Floats:
-    """Unit vectors (n, 2) to the left of the line, away from the figure."""
+    """Return unit vectors (n, 2) to the left of the line, away from the figure."""
     points = np.pad(line.points, ((1, 1), (0, 0)), mode="wrap" if line.closed else "edge")
     tangent = points[2:] - points[:-2]
     tangent /= np.maximum(np.hypot(*tangent.T), 1e-9)[:, None]
@@ -115,13 +115,13 @@ def normals(line: Line) -> Floats:
 
 
 def valleys(field: Floats, inside: NDArray[np.bool_], depth: float) -> list[Line]:
-    """Middle lines of the narrow dark gaps, at least `depth` deep, of a grey picture (h, w) where `inside`."""
+    """Return the middle lines of narrow dark gaps, at least `depth` deep, in a grey picture (h, w) where `inside`."""
     dark = (blurred(field, 2.4) - blurred(field, 0.6) > depth) & inside
     return [Line(np.array(chain)[:, ::-1] + 0.5, False) for chain in _skeleton_chains(_thinned(dark))]
 
 
 def spots(field: Floats, inside: NDArray[np.bool_], depth: float) -> Floats:
-    """Middles (n, 2) of the small dark spots, at least `depth` darker than all that lies round them, where `inside`."""
+    """Return the middles (n, 2) of small dark spots where `inside`, at least `depth` darker than all around them."""
     fine = blurred(field, 0.8)
     angles = np.arange(12) * np.pi / 6
     around = np.stack([np.roll(fine, (round(3.4 * np.sin(a)), round(3.4 * np.cos(a))), axis=(0, 1)) for a in angles])
@@ -133,7 +133,7 @@ def spots(field: Floats, inside: NDArray[np.bool_], depth: float) -> Floats:
 
 
 def _ring(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The eight neighbours (8, h, w) of each pixel, clockwise from the one above."""
+    """Return the eight neighbours (8, h, w) of each pixel, clockwise from the one above."""
     p = np.pad(mask, 1)
     h, w = mask.shape
     places = ((0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))
@@ -141,7 +141,7 @@ def _ring(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The one pixel wide skeleton of a mask (Zhang and Suen, 1984)."""
+    """Return the skeleton of a mask, one pixel wide (Zhang and Suen, 1984)."""
     mask = mask.copy()
     changed = True
     while changed:
@@ -159,7 +159,10 @@ def _thinned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _skeleton_chains(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
-    """The skeleton's pixels as chains of neighbours (row, column), from ends first; each pixel is in one chain."""
+    """Return the skeleton's pixels as chains of neighbours (row, column).
+
+    Chains that start at an end come first; each pixel is in one chain.
+    """
     left = {(int(row), int(column)) for row, column in zip(*np.nonzero(mask), strict=True)}
     steps = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 

@@ -1,4 +1,4 @@
-"""Strokes onto Grease Pencil: each drawing a keyframe, written in bulk."""
+"""Write strokes to Grease Pencil: each drawing is a keyframe, written in bulk."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hand import Stroke
 
 
 def write_drawings(drawing: Drawing, layer: str, drawings: Mapping[int, Sequence[Stroke]], scale: float) -> None:
-    """Replace what is on `layer` by these drawings, given by the frame that each starts at.
+    """Replace what is on `layer` with these drawings; the keys are the frames at which they start.
 
-    scale: pixels of the picture to a unit of the strokes.
+    scale: pixels of the picture for a unit of the strokes.
     """
     frames = drawing.pencil.data.layers[layer].frames
     for number in [frame.frame_number for frame in frames]:

@@ -1,4 +1,4 @@
-"""Pictures in and out: files to arrays and back, with nothing but Blender and numpy."""
+"""Read and write pictures as arrays, with nothing but Blender and numpy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Bytes = NDArray[np.uint8]
 
 
 def read_picture(path: Path) -> Bytes:
-    """The pixels of an image file, (height, width, 4), top row first."""
+    """Return the pixels of an image file, uint8 (height, width, 4), top row first."""
     image = bpy.data.images.load(str(path), check_existing=False)
     try:
         image.colorspace_settings.name = "Non-Color"
@@ -27,7 +27,7 @@ def read_picture(path: Path) -> Bytes:
 
 
 def resized(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """A grey picture (h, w) brought to side x side, linear between the pixels' middles."""
+    """Return a grey picture (h, w) scaled to side x side, linear between the pixels' middles."""
     for axis, length in enumerate(values.shape):
         at = ((np.arange(side) + 0.5) * length / side - 0.5).clip(0, length - 1)
         low = np.floor(at).astype(int)
@@ -37,7 +37,7 @@ def resized(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
 
 
 def write_picture(path: Path, pixels: Bytes) -> None:
-    """Write (height, width, 3) pixels as a PNG, unless the file holds just these already."""
+    """Write uint8 (height, width, 3) pixels as a PNG, unless the file already has the same content."""
     data = encode_png(pixels)
     if not path.is_file() or path.read_bytes() != data:
         path.parent.mkdir(parents=True, exist_ok=True)

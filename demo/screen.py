@@ -1,4 +1,4 @@
-"""What the person who makes the demo sees: lines of progress, and none of what Blender prints for itself."""
+"""What the person who makes the demo sees: lines of progress, and nothing of what Blender prints."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def say(text: str) -> None:
 
 
 def progress(text: str) -> None:
-    """Print over the last line, where that can be done."""
+    """Print over the last line, on a terminal; elsewhere print nothing."""
     if _screen.isatty():
         print(f"\r\033[K{text}", end="", file=_screen, flush=True)
 
 
 @contextmanager
 def counted(text: Callable[[], str]) -> Iterator[None]:
-    """Show `text()` again and again while something else is at work."""
+    """Show `text()` again and again while something else runs."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -43,7 +43,7 @@ def counted(text: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def quiet(log: Path) -> Iterator[None]:
-    """Send what Blender prints, a line for each frame and more, to a file. What fails is said all the same."""
+    """Send what Blender prints, a line for each frame and more, to a file. A failure is still shown on the screen."""
     global _screen
     sys.stdout.flush()
     sys.stderr.flush()

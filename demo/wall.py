@@ -1,4 +1,4 @@
-"""The wall that the lantern shines on, painted once: a pool of warm light, darker corners, a breath of plaster."""
+"""The wall that the lantern shines on, painted once: a pool of warm light, darker corners, a little plaster texture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 LIT, DIM = (196, 172, 134), (92, 84, 80)
 LIGHT = (0.5, 0.40)
-"""Where the light is brightest, as parts of the width and height."""
+"""Where the light is brightest, as fractions of the width and height."""
 
 
 def painted(size: int) -> NDArray[np.uint8]:
-    """The picture, (size, size, 3)."""
+    """Return the picture, uint8 (size, size, 3)."""
     y, x = (np.mgrid[:size, :size] + 0.5) / size
     away = np.hypot((x - LIGHT[0]) / 0.80, (y - LIGHT[1]) / 0.74)
     light = 1 / (1 + np.exp(5.2 * (away - 0.56)))

@@ -1,1 +1,1 @@
-"""What dev.py is made of. Standard library only, except where a module says that it runs in Blender."""
+"""The parts of dev.py. They use only the standard library, except modules that say that they run in Blender."""

@@ -1,4 +1,4 @@
-"""Blender as a Python module with the built extension in it. Runs in Blender; tests and the runner share it."""
+"""Blender as a Python module, with the built extension in it. Runs in Blender; the tests and the runner use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def install_extension(archive: Path, server_python: str) -> None:
 
 
 def set_preferences(server_python: str) -> None:
-    """Put the extension's preferences back to their defaults, all but the server's Python."""
+    """Set the extension's preferences to their defaults, except the server's Python."""
     found = bpy.context.preferences.addons[EXTENSION].preferences
     for name, prop in found.bl_rna.properties.items():
         if (not prop.is_readonly or prop.type == "COLLECTION") and name != "bl_idname":
@@ -35,7 +35,7 @@ def set_preferences(server_python: str) -> None:
 
 
 def start_clean() -> None:
-    """Go back to an unsaved factory start. Unlike `read_factory_settings` this leaves the extension enabled."""
+    """Go back to an unsaved factory start. Unlike `read_factory_settings`, this leaves the extension enabled."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, app_template="")
 
 

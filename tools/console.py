@@ -17,23 +17,26 @@ STDERR = 2
 
 
 class Problem(Exception):
-    """Something the person has to know and can do something about; the message says both."""
+    """A problem that the person can solve; the message says what is wrong and what to do."""
 
 
 def say(message: str) -> None:
-    """Print a line of progress, on stderr: stdout belongs to the program that dev.py hands over to."""
+    """Print a line of progress on stderr, because stdout belongs to the program that dev.py starts."""
     print(f"dev.py: {message}", file=sys.stderr, flush=True)
 
 
 def run(command: Sequence[str | Path], *, stdout: int | None = None, quietly: bool = False, **extra: str) -> int:
-    """Run a program to its end and return its exit status. `quietly` sends stderr to where `stdout` goes."""
+    """Run a program to its end and return its exit status. With `quietly`, stderr goes to where `stdout` goes."""
     parts = [str(part) for part in command]
     stderr = subprocess.STDOUT if quietly else None
     return subprocess.run(parts, env=clean_environment(**extra), stdout=stdout, stderr=stderr, check=False).returncode
 
 
 def run_step(command: Sequence[str | Path], doing: str, *, quietly: bool = False) -> None:
-    """Run one step of a set-up, its output on stderr or, `quietly`, only shown when it fails; then raise `Problem`."""
+    """Run one step of a set-up. Its output is on stderr; with `quietly`, it is shown only if the step fails.
+
+    Raises `Problem` if the step fails.
+    """
     with tempfile.TemporaryFile() as output:
         status = run(command, stdout=output.fileno() if quietly else STDERR, quietly=quietly)
         if status and quietly:
@@ -46,7 +49,7 @@ def run_step(command: Sequence[str | Path], doing: str, *, quietly: bool = False
 
 @contextlib.contextmanager
 def lock(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold the lock file `path`; the operating system lets go of it even when this process is killed."""
+    """Hold the lock file `path`; the operating system releases it even if this process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if locks.holder(path) is not None:
         say(f"waiting for another dev.py, which is busy with {waiting_for}")

@@ -1,8 +1,8 @@
 """The Python environments of the project: one per Blender, one for the inference server, one for checks.
 
-They lie in the user's cache folder. An environment's name carries a hash of its pins, so that another clone with the
-same pins shares it and a changed pin makes a new one. A file written at the very end tells a finished environment from
-one whose making was interrupted (environments do not survive being moved, so making it elsewhere is no way out).
+They are in the user's cache folder. An environment's name contains a hash of its pins. So another clone with the same
+pins shares it, and a changed pin makes a new one. A file that is written last marks a finished environment; without it,
+the making was interrupted. (An environment does not work after it was moved, so it cannot be made elsewhere first.)
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ os._exit(0)
 
 
 class Missing(Problem):
-    """A part that this machine lacks, such as a Python of some version."""
+    """Something that this machine does not have, such as a Python of some version."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again, where this platform's users expect it."""
+    """Return the folder for files that can be made again, in the usual place of this platform."""
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
         return base / "latent-lantern" / "cache"
@@ -57,7 +57,7 @@ def cache_folder() -> Path:
 class Environment:
     """One environment: what it is for, which Python it is made from, and the pin files it is filled from.
 
-    build: of PyTorch, whose pins come first; None where there is no torch, or pip's own settings say where it is from.
+    build: of PyTorch, whose pins come first; None if there is no torch, or if pip's own settings say where it is from.
     """
 
     label: str
@@ -68,7 +68,7 @@ class Environment:
 
     @property
     def folder(self) -> Path:
-        """Where it lies, made or not."""
+        """The folder where it is or will be."""
         base = self.on_top_of.folder.name if self.on_top_of else ""
         build = [self.build.key] if self.build else []
         digest = making.pins_digest(self.pins, self.version, base, *build)
@@ -81,7 +81,7 @@ class Environment:
 
     @property
     def site_packages(self) -> Path:
-        """Where its packages lie."""
+        """The folder with its packages."""
         return making.site_packages(self.folder, self.version)
 
     @property
@@ -91,7 +91,7 @@ class Environment:
 
     @property
     def ready(self) -> bool:
-        """Whether it is finished, and the Python it was made from is still there."""
+        """Whether it is finished, and the Python that it was made from still exists."""
         return self.finished_mark.is_file() and self.python.exists()
 
 
@@ -101,7 +101,10 @@ def blender(version: str) -> Environment:
 
 
 def newest_blender(named: tuple[str, ...]) -> Environment:
-    """Return the newest Blender that is set up already or that a Python of this machine fits."""
+    """Return the newest Blender that is already set up, or that has a fitting Python on this machine.
+
+    Raises `Missing` if there is none.
+    """
     for version in BLENDER_PYTHONS:
         environment = blender(version)
         if wheel_exists(version) and (environment.ready or pythons.find(environment.version, named)):
@@ -110,7 +113,7 @@ def newest_blender(named: tuple[str, ...]) -> Environment:
 
 
 def wheel_exists(version: str) -> bool:
-    """Whether Blender publishes this version as a Python module for this kind of machine."""
+    """Return whether Blender publishes this version as a Python module for this kind of machine."""
     intel = platform.machine().lower() in ("x86_64", "amd64")
     if sys.platform.startswith("linux"):
         return intel
@@ -118,7 +121,10 @@ def wheel_exists(version: str) -> bool:
 
 
 def server(named: tuple[str, ...]) -> Environment:
-    """Return the inference server's environment: one that is ready, or else one for the first Python found."""
+    """Return the inference server's environment: one that is ready, or else one for the first Python found.
+
+    Raises `Missing` if no build of PyTorch or no Python fits this machine.
+    """
     current = "{}.{}".format(*sys.version_info[:2])
     versions = [current, *(version for version in pythons.KNOWN if version != current)]
     choices = [choice for build in _builds() for choice in _servers(versions, build)]
@@ -137,7 +143,7 @@ def server(named: tuple[str, ...]) -> Environment:
 
 
 def _builds() -> tuple[Build | None, ...]:
-    """The builds of PyTorch that there may be here; None where pip's own settings say where it comes from."""
+    """Return the builds of PyTorch that are possible here; None if pip's own settings say where it comes from."""
     own = pip_settings.own_sources(pip_settings.read())
     return (None,) if own else builds.available(machine.kind())
 
@@ -149,13 +155,13 @@ def _servers(versions: list[str], build: Build | None) -> list[Environment]:
 
 
 def checks(named: tuple[str, ...]) -> Environment:
-    """Return the environment of lint and the plain tests, which sees the server's packages too."""
+    """Return the environment of lint and the plain tests, which also sees the server's packages."""
     base = server(named)
     return Environment("checks", base.version, (_pins("checks"),), on_top_of=base)
 
 
 def ensure(environment: Environment, named: tuple[str, ...]) -> Environment:
-    """Make the environment unless it is there already, and return it."""
+    """Make the environment unless it exists, and return it. Raises `Missing` or another `Problem` if that fails."""
     if environment.on_top_of:
         ensure(environment.on_top_of, named)
     is_blender = environment.label.startswith("blender-")
@@ -203,7 +209,7 @@ def _make(environment: Environment, python: Python) -> None:
         for pins in environment.pins:
             doing = f"Installing {pins.name}"
             making.install(children, python, environment.folder, pins, _tell, doing=doing, index=index)
-            index = ""  # torch's alone
+            index = ""  # the index is only for torch
     except Failed as failed:
         raise Problem(str(failed)) from None
 

@@ -1,11 +1,11 @@
-"""The messages that a person can be shown, read out of the sources, and which of them docs/troubleshooting.md explains.
+"""Find the messages that people can see in the sources, and those that the troubleshooting pages do not explain.
 
     python3 -m tools.messages            every message, by file
-    python3 -m tools.messages --missing  those that the page lacks, and those that it has and the code has not
+    python3 -m tools.messages --missing  messages that the pages lack, and entries whose message is not in the code
 
-A message is a text that is raised, reported, drawn as a problem, or kept to be drawn; and whatever else in the sources
-reads as a sentence and is no docstring, tooltip or help. What is put in when it is shown stands as an ellipsis here.
-Standard library only; nothing is imported or run.
+A message is a text that is raised, reported, drawn as a problem, or kept to be drawn. Any other text in the sources
+that reads as a sentence is a message too, unless it is a docstring, a tooltip or a help text. An ellipsis stands for
+what is put into the message when it is shown. Standard library only; nothing is imported or run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("latent_addon", "inference_server", "lantern_protocol")
 PAGES = ("docs/troubleshooting.md", "docs/troubleshooting-files.md", "docs/troubleshooting-commands.md")
 GAP = "…"
-"""Stands for what is put in when the message is shown."""
+"""Stands for what is put into a message when it is shown."""
 
 _PLACE = {
     "report": 1,
@@ -34,13 +34,13 @@ _PLACE = {
     "draw_problem": 2,
     "tell": 1,
 }
-"""Where the text stands among the arguments of a function that shows one."""
+"""The index of the text among the arguments of a function that shows one."""
 
 _KEPT_IN = {"problem", "unreadable", "halted", "message", "error"}
 """Attributes that a panel draws."""
 
 _CHANGES = re.compile("VERSION|REVISION")
-"""Constants that other releases have otherwise: the pages are not to be rewritten for them."""
+"""Constants that change from release to release. The pages do not contain their values, so need no change then."""
 
 _EXPLAINING = {"description", "bl_description", "help", "items"}
 """Keywords, names and functions whose texts are tooltips and help."""
@@ -50,7 +50,7 @@ _SILENT = {"NotImplementedError", "StopIteration", "KeyboardInterrupt", "SystemE
 _SENTENCE = re.compile(r"^([A-Z…'-].* .* .*[.!?]|[A-Z…'-].* .*\. …)$")
 _OPEN_END = re.compile(r"^[A-Z][a-z]+ .*\. …$")
 _GIVEN_BACK = re.compile(r"^((is|holds|has|it|its|there) .* .*|[A-Z…'].* [a-z]+ [a-z]+ .*)")
-"""What a function gives back to be shown, or to be put after a file's name."""
+"""A text that a function returns to be shown, or to be put after a file's name."""
 
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _TEXTS = (ast.Constant, ast.JoinedStr, ast.BinOp)
@@ -58,7 +58,7 @@ _TEXTS = (ast.Constant, ast.JoinedStr, ast.BinOp)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Message:
-    """One message: where it is, and its text with gaps."""
+    """One message: where it is, and its text, with an ellipsis for each gap."""
 
     file: str
     line: int
@@ -66,7 +66,7 @@ class Message:
 
 
 def collect(root: Path = ROOT) -> list[Message]:
-    """Every message of the add-on and the server, in the order of files and lines."""
+    """Return every message of the add-on and the server, in the order of files and lines."""
     trees = {
         path: ast.parse(path.read_text("utf-8")) for name in PACKAGES for path in sorted((root / name).rglob("*.py"))
     }
@@ -79,29 +79,29 @@ def collect(root: Path = ROOT) -> list[Message]:
 
 
 def explained(page: str) -> list[str]:
-    """The messages that a page has an entry for: the items of its lists with hyphens, bold or not."""
+    """Return the messages that a page has an entry for: the items of its lists with hyphens, bold or not."""
     return [plain(item) for item in re.findall(r"^- (?:\*\*)?(.+?)(?:\*\*)?$", page, re.MULTILINE)]
 
 
 def plain(text: str) -> str:
-    """A text of the page without what Markdown needs: no backslashes, and white space as one space."""
+    """Return a text of the page without what Markdown needs: no backslashes, and white space as one space."""
     return " ".join(re.sub(r"\\([\\`*_{}\[\]<>()#+.!|~-])", r"\1", text).split())
 
 
 def marked(text: str) -> str:
-    """A message as the page writes it: the reverse of `plain`."""
+    """Return a message as the page writes it: the reverse of `plain`."""
     return re.sub(r"([\\`*_<>\[\]|])", r"\\\1", text)
 
 
 class _Constants:
-    """Texts and numbers that modules give a name in capitals, so that a message can be written out."""
+    """Texts and numbers that have a name in capitals in a module, so that messages can show their values."""
 
     def __init__(self, trees: dict[Path, ast.Module]) -> None:
         self._trees = trees
         self._own = {path: dict(_assigned(tree)) for path, tree in trees.items()}
 
     def of(self, path: Path) -> dict[str, str]:
-        """The constants that a module has or imports, as texts."""
+        """Return the constants that a module has or imports, as texts."""
         known = {}
         for node in self._trees[path].body:
             if isinstance(node, ast.ImportFrom):
@@ -123,7 +123,7 @@ def _assigned(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 class _Reader:
-    """Reads one module."""
+    """Reads the messages of one module."""
 
     def __init__(self, tree: ast.Module, constants: dict[str, str]) -> None:
         self._tree = tree
@@ -132,7 +132,7 @@ class _Reader:
         self._taken: set[ast.AST] = set()
 
     def messages(self) -> Iterator[tuple[int, str]]:
-        """Yield line and text of each."""
+        """Yield line and text of each message."""
         self._mark_explanations()
         for node in ast.walk(self._tree):
             for shown in self._shown_by(node):
@@ -171,7 +171,7 @@ class _Reader:
                 self._silent.update(ast.walk(node.value))
 
     def _shown_by(self, node: ast.AST) -> Iterator[ast.expr]:
-        """The texts that a statement or call shows, or hands on to be shown."""
+        """Yield the texts that a statement or call shows, or passes on to be shown."""
         if isinstance(node, ast.Call):
             name = _name(node.func)
             if name in _PLACE and len(node.args) > _PLACE[name]:
@@ -184,7 +184,7 @@ class _Reader:
             yield from node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
 
     def _texts(self, node: ast.expr) -> Iterator[tuple[int, str]]:
-        """Every text that an expression can be, if it has words of its own."""
+        """Yield line and text of everything that an expression can be, if it contains words and not only gaps."""
         if isinstance(node, ast.IfExp):
             yield from self._texts(node.body)
             yield from self._texts(node.orelse)
@@ -203,7 +203,7 @@ class _Reader:
                 yield node.lineno, text
 
     def _forms(self, node: ast.expr) -> list[str]:
-        """What an expression of text is, with gaps; several where it chooses between texts."""
+        """Return the text of an expression, with gaps; several texts if the expression chooses between them."""
         if isinstance(node, ast.Constant):
             return [node.value] if isinstance(node.value, str) else [] if node.value is None else [str(node.value)]
         if isinstance(node, ast.Name):
@@ -226,7 +226,7 @@ class _Reader:
 
 
 def _shown_later(function: ast.FunctionDef, shown_by: Callable[[ast.AST], Iterator[ast.expr]]) -> Iterator[ast.expr]:
-    """The texts that a function keeps under a name before it shows them, and the reasons that a `poll` keeps in a
+    """Yield the texts that a function gives a name before it shows them, and the reasons that a `poll` keeps in a
     dictionary."""
     names = {_name(shown) for node in ast.walk(function) for shown in shown_by(node)} - {""}
     says_why = function.name == "poll"
@@ -240,7 +240,7 @@ def _shown_later(function: ast.FunctionDef, shown_by: Callable[[ast.AST], Iterat
 
 
 def _sum(node: ast.expr) -> list[ast.expr]:
-    """The parts of texts that are put together; none of a sum of numbers."""
+    """Return the parts of a sum of texts; none if it is a sum of numbers."""
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
         return []
     parts = [node.left, node.right]
@@ -252,7 +252,7 @@ def _name(node: ast.AST) -> str:
 
 
 def _counts(text: ast.expr) -> bool:
-    """Whether a line that is printed only says how far something is: it begins with a number."""
+    """Return whether a printed line only shows progress: it begins with a number."""
     first = text.values[0] if isinstance(text, ast.JoinedStr) else text
     return isinstance(first, ast.FormattedValue) or str(getattr(first, "value", "")).isspace()
 
@@ -262,7 +262,7 @@ def _is_error(name: str) -> bool:
 
 
 def main() -> int:
-    """Print what is asked for; 1 if the pages and the code differ."""
+    """Print what is asked for; return 1 if the pages and the code differ."""
     messages = collect()
     if "--missing" not in sys.argv:
         for message in messages:

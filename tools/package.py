@@ -1,4 +1,4 @@
-"""Build the extension's zip with Blender's own packager, the same bytes for the same sources, and its notes."""
+"""Build the extension's zip with Blender's own packager, and its notes. The same sources give the same bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def build(blender: Environment) -> Path:
-    """Return dist/<id>-<version>.zip, built and validated again only when a source has changed."""
+    """Return the path of dist/<id>-<version>.zip, which is built and validated again only if a source has changed."""
     manifest = tomllib.loads((ROOT / "blender_manifest.toml").read_text("utf-8"))
     target = ROOT / "dist" / f"{manifest['id']}-{manifest['version']}.zip"
     mark = f"sources sha256 {_sources_hash()}".encode()
@@ -42,7 +42,7 @@ def build(blender: Environment) -> Path:
 
 
 def release(blender: Environment) -> tuple[Path, Path]:
-    """Build the zip and write this version's notes beside it; return both paths."""
+    """Build the zip and write this version's notes next to it; return both paths."""
     archive = build(blender)
     version = archive.stem.rpartition("-")[2]
     notes = archive.with_suffix(".md")
@@ -54,7 +54,10 @@ def release(blender: Environment) -> tuple[Path, Path]:
 
 
 def release_notes(changelog: str, version: str, archive: Path) -> str:
-    """Return the notes of one version: what the changelog says of it, and how to know that the zip is the right one."""
+    """Return the notes of one version: its part of the changelog, and the size and SHA-256 by which to know the zip.
+
+    Raises `Problem` if the changelog has no section for the version.
+    """
     _, found, rest = f"\n{changelog}".partition(f"\n## {version}\n")
     if not found:
         raise Problem(f"CHANGELOG.md says nothing about version {version}: add a section '## {version}'.")
@@ -95,7 +98,10 @@ def _comment(archive: Path) -> bytes:
 
 
 def repack(raw: Path, final: Path, mark: bytes) -> None:
-    """Write the files of `raw` in a fixed order, with fixed dates and modes, and `mark` as the archive's comment."""
+    """Write the files of `raw` in a fixed order, with fixed dates and modes, and `mark` as the archive's comment.
+
+    Raises `Problem` if `raw` contains anything that is not in `CONTENTS`.
+    """
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(final, "w", zipfile.ZIP_DEFLATED) as target:
         for name in sorted(source.namelist()):
             entry = zipfile.ZipInfo(name, EARLIEST_DATE)

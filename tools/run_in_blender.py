@@ -8,7 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
-# Run by its path, so that the folder above has to be named for `tools` to be found.
+# This script is run by its path, so `tools` is found only if the folder above is on the path.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tools import blender_session  # noqa: E402

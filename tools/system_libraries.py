@@ -1,4 +1,4 @@
-"""Check for the shared libraries that the bpy wheel expects of a Linux machine; install them where that is allowed."""
+"""Check for the shared libraries that the bpy wheel needs on Linux; install them where that is allowed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ sys.exit(0 if any(display and egl.eglInitialize(display, None, None) for display
 
 @functools.cache
 def missing() -> list[str]:
-    """Return what is missing of `DEBIAN_PACKAGES`' libraries; on macOS and Windows nothing ever is."""
+    """Return which libraries of `DEBIAN_PACKAGES` are missing; on macOS and Windows, none ever are."""
     if not sys.platform.startswith("linux"):
         return []
     names = [name for name in DEBIAN_PACKAGES if ".so." in name]

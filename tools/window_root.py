@@ -1,9 +1,9 @@
-"""A Blender with a window for machines without one: Debian's own build, unpacked beside the system, never installed.
+"""A Blender with a window for machines that have none: Debian's own build, unpacked into a folder, never installed.
 
-Debian's unstable suite carries a current Blender. apt finds out which packages it needs on an empty system and fetches
-them; they are unpacked into a folder of the cache, and the two programs in it are told where their libraries lie. So no
-administrator is needed, nothing of the system changes, and Blender runs as any other program of the user: the paths it
-sees are the machine's own, and a server that it starts is the machine's own Python.
+Debian's unstable suite contains a current Blender. apt finds out which packages it needs on an empty system and
+downloads them. They are unpacked into a folder of the cache, and the two programs in it (Blender and its Python) are
+told where their libraries are. So no administrator is needed, nothing in the system changes, and Blender runs like any
+other program of the user: it sees the machine's own paths, and a server that it starts is the machine's own Python.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PACKAGES = (
     "patchelf",
     "python3-numpy",
     "python3-requests",
-    "python3-venv",  # which the Blender of blender.org has, too
+    "python3-venv",  # the Blender of blender.org has it too
     "python3-cattr",  # without it the extensions add-on does not load
     "python3-zstandard",
     "xkb-data",
@@ -42,9 +42,9 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR_VARIABLE = "LANTERN_DEBIAN_MIRROR"
 BLENDER_VARIABLE = "LANTERN_BLENDER"
 TOOLS = {"Xvfb": "xvfb", "xdotool": "xdotool", "apt-get": "apt", "dpkg-deb": "dpkg"}
-# The launcher sets what Debian has compiled in as /usr/share/..., and asks for a picture drawn by the processor: with a
-# graphics card the pictures would be other ones on every machine. The cache of shaders is its own: one that another
-# release of Mesa writes at the same time ends the process.
+# The launcher sets the paths that Debian has compiled in as /usr/share/.... It asks for drawing by the processor,
+# because graphics cards would make different pictures on every machine. The cache of shaders is separate, because a
+# cache that another release of Mesa writes at the same time makes the process end.
 LAUNCHER = """#!/bin/sh
 root={root}
 export BLENDER_SYSTEM_RESOURCES="$root/usr/share/blender" BLENDER_SYSTEM_PYTHON="$root/usr"
@@ -54,17 +54,18 @@ export MESA_SHADER_CACHE_DIR="$root/shaders"
 export XKB_CONFIG_ROOT="$root/usr/share/X11/xkb" XLOCALEDIR="$root/usr/share/X11/locale"
 exec "$root/usr/bin/blender" "$@"
 """
-# Python is no position-independent program, and does not survive being patched. Its name stays: environments find
-# themselves by it.
+# Python is not a position-independent program, and does not work after it was patched. So a script with its name starts
+# it. The name must stay, because environments find themselves by it.
 PYTHON = """#!/bin/sh
 exec {loader} --library-path {libraries} --argv0 "$0" {program} "$@"
 """
 
 
 def blender() -> Path:
-    """Return a Blender that can open a window, and see to it that a screen can be had.
+    """Return a Blender that can open a window, and make sure that a screen is available.
 
-    That of `LANTERN_BLENDER`, or else Debian's, made when it is not there yet. Raises `Missing` where neither can be.
+    It is the one of `LANTERN_BLENDER`, or else Debian's, which is made if it does not exist yet. Raises `Missing` if
+    neither is possible.
     """
     if not sys.platform.startswith("linux"):
         raise Missing("the window tests move the pointer of an X server, which this system does not have.")
@@ -112,7 +113,7 @@ def _recipe() -> str:
 
 
 def _mirror() -> str:
-    """Return the Debian mirror that this machine's apt is set up with, or that the user names."""
+    """Return the Debian mirror that the user names, or else the one of this machine's apt."""
     named = os.environ.get(MIRROR_VARIABLE, "")
     found = [named] if named else [address for address in _apt_addresses() if _is_debian(address)]
     if not found:
@@ -137,7 +138,7 @@ def _apt_addresses() -> Iterator[str]:
 
 
 def _download(root: Path, mirror: str) -> list[Path]:
-    """Let apt fetch the packages that Blender needs on a system that has none; return their files."""
+    """Let apt download the packages that Blender needs on a system that has none; return their files."""
     apt = root / "apt"
     for folder in ("state/lists/partial", "cache/archives/partial", "parts"):
         (apt / folder).mkdir(parents=True)
@@ -153,7 +154,7 @@ def _download(root: Path, mirror: str) -> list[Path]:
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
-        "Acquire::Check-Valid-Until": "false",  # of a mirror that is a frozen copy
+        "Acquire::Check-Valid-Until": "false",  # because a mirror may be a frozen copy
         "Acquire::Check-Date": "false",
     }
     settings = [*_network_settings(), *(f'{name} "{value}";' for name, value in own.items())]
@@ -165,7 +166,7 @@ def _download(root: Path, mirror: str) -> list[Path]:
 
 
 def _network_settings() -> list[str]:
-    """Return how this machine's apt reaches its mirrors (proxies, certificates), without its hooks."""
+    """Return the settings with which this machine's apt reaches its mirrors (proxies, certificates), without hooks."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return [line for line in dump.splitlines() if re.match(r"Acquire::(https?|ftp|Retries|ForceIPv4)\b", line)]
 
@@ -186,7 +187,7 @@ def _libraries(root: Path) -> list[Path]:
 
 
 def _link_libraries(root: Path) -> None:
-    """Write into Blender and its Python where their loader and libraries lie."""
+    """Write into Blender and its Python where their loader and libraries are."""
     folders = _libraries(root)
     loader = next(folders[0].glob("ld-linux*.so.*"))
     path = ":".join(map(str, folders))
@@ -197,7 +198,7 @@ def _link_libraries(root: Path) -> None:
     program = python.rename(python.with_name(f"{python.name}.bin"))
     python.write_text(PYTHON.format(loader=_quoted(loader), libraries=_quoted(path), program=_quoted(program)), "utf-8")
     python.chmod(0o755)
-    # A library with a path of its own does not look at the program's.
+    # A library that has its own path does not use the program's path.
     for library in folders[0].rglob("lib*.so*"):
         if not library.is_symlink() and _own_path([*patch, "--print-rpath", library]).strip():
             run_step([*patch, "--remove-rpath", library], f"Linking {library.name}", quietly=True)

@@ -32,7 +32,7 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
         "--by",
         choices=("snapshots", "images"),
         default="snapshots",
-        help="each snapshot takes as long (the default), or as long as it was trained",
+        help="each snapshot gets the same time (the default), or time in proportion to its images",
     )
     parser.add_argument("--shadow", action="store_true", help="black and white shadows")
     parser.add_argument("--label", action="store_true", help="write below how many images were seen")

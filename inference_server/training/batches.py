@@ -1,4 +1,4 @@
-"""Batches of a data set's pictures, in an order that the seed decides, read ahead of their use."""
+"""Batches of a data set's pictures, in an order that the seed decides, read before they are needed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from ..datasets.reading import Dataset
 
 AHEAD = 2
-"""Batches that are read before they are asked for."""
+"""Number of batches that are read before they are asked for."""
 
 
 class Batches:
-    """Pictures of a data set, epoch by epoch, each epoch in an order of its own.
+    """Pictures of a data set, epoch by epoch, each epoch in its own order.
 
     Args:
         dataset: the pictures.
         batch: pictures that this process takes in a step.
         seed: decides the order.
-        rank, ranks: which of several processes this is; each takes pictures of its own.
-        memory: bytes of pictures to keep once they were read.
+        rank, ranks: which of how many processes this is; each takes its own pictures.
+        memory: bytes of pictures to keep after they were read.
     """
 
     def __init__(self, dataset: Dataset, batch: int, seed: int, rank: int, ranks: int, memory: int) -> None:
@@ -33,13 +33,13 @@ class Batches:
         self._coming: dict[int, list[tuple[int, Future[np.ndarray] | np.ndarray]]] = {}
 
     def at(self, seen: int) -> tuple[np.ndarray, np.ndarray]:
-        """The batch of the step before which ``seen`` images were seen by all processes together.
+        """Return the batch of the step that begins when all processes together have seen ``seen`` images.
 
         Returns:
-            pictures uint8 (batch, height, width, channels), and their indices (batch,) in the data set.
+            Pictures uint8 (batch, height, width, channels), and their indices (batch,) in the data set.
 
         Raises:
-            DatasetError: a picture cannot be read.
+            DatasetError: if a picture cannot be read.
         """
         step = self._batch * self._ranks
         wanted = [seen + step * ahead for ahead in range(AHEAD + 1)]
@@ -58,7 +58,7 @@ class Batches:
         return np.stack(pictures), np.array(indices)
 
     def indices(self, seen: int) -> list[int]:
-        """Which pictures a step takes."""
+        """Return the indices of the pictures that a step takes."""
         first = seen + self._rank * self._batch
         return [self._index(place) for place in range(first, first + self._batch)]
 

@@ -1,8 +1,8 @@
-"""The discriminator: pictures to one number each.
+"""The discriminator: it makes one number of each picture.
 
-Residual as in 1912.04958 (figure 7c), and with the picture entering again at every size (figure 7b). So a block for
-twice the size can be put on top of a trained one without disturbing it, and the same network judges pictures of any of
-its sizes. Each halving is one strided 4 x 4 convolution instead of filter and convolution, which is faster.
+It is residual as in 1912.04958 (figure 7c), and the picture enters again at every size (figure 7b). So a block for
+twice the size can be put on top of a trained network without disturbing it, and the same network judges pictures of any
+of its sizes. Each halving is one strided 4 x 4 convolution instead of a filter and a convolution, which is faster.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..generators.stylegan2_layers import FullyConnected
 
 GROUP = 4
-"""Pictures whose standard deviation is taken together."""
+"""Number of pictures whose standard deviation is taken together."""
 
 
 class Convolution(nn.Module):
@@ -52,7 +52,7 @@ class DownBlock(nn.Module):
         return F.leaky_relu(self.conv1(F.leaky_relu(self.conv0(x), 0.2)), 0.2) + straight
 
     def add_nothing(self) -> None:
-        """Make the block's result zero, until it is trained."""
+        """Make the block add nothing to the result, until it is trained."""
         with torch.no_grad():
             self.conv1.weight.zero_()
             self.skip.weight.zero_()
@@ -62,14 +62,14 @@ def minibatch_deviation(x: torch.Tensor) -> torch.Tensor:
     """Append a map with the mean standard deviation over groups of samples (1710.10196, section 3)."""
     n, _, h, w = x.shape
     group = next(size for size in range(min(GROUP, n), 0, -1) if n % size == 0)
-    # Neighbours make a group, so that a batch can be parted into micro-batches without changing its groups.
+    # Neighbours make a group, so that a batch can be divided into micro-batches without changing its groups.
     deviation = x.float().reshape(n // group, group, -1).var(dim=1, unbiased=False).add(1e-8).sqrt().mean(dim=1)
     maps = deviation.to(x.dtype).repeat_interleave(group)[:, None, None, None].expand(n, 1, h, w)
     return torch.cat([x, maps], dim=1)
 
 
 class Discriminator(nn.Module):
-    """Pictures to one number each: high for real.
+    """Gives each picture one number: high for real pictures.
 
     Args:
         image_channels: 1, 3 or 4.
@@ -81,14 +81,17 @@ class Discriminator(nn.Module):
         super().__init__()
         self.fromrgb = nn.ModuleList(Convolution(image_channels, width, 1, gain=sqrt(2)) for width in channels)
         self.blocks = nn.ModuleList(DownBlock(channels[i], channels[i - 1]) for i in range(1, len(channels)))
-        """``blocks[i]`` goes from level i + 1 to level i."""
+        """``blocks[i]`` leads from level i + 1 to level i."""
         self.conv = Convolution(channels[0] + 1, channels[0], 3, gain=sqrt(2))
         self.hidden = FullyConnected(channels[0] * base_size[0] * base_size[1], channels[0], lrelu=True)
         self.score = FullyConnected(channels[0], 1)
         self.base_size = base_size
 
     def forward(self, image: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Score float32 (n, c, h, w) in -1..1, of the size of any level, computing in ``dtype``: float32 (n,)."""
+        """Return the scores of pictures, float32 (n,).
+
+        The pictures are float32 (n, c, h, w) in -1..1, of the size of any level. ``dtype`` is what is computed in.
+        """
         level = (image.shape[2] // self.base_size[0]).bit_length() - 1
         image = image.to(dtype).contiguous(memory_format=torch.channels_last)
         x = F.leaky_relu(self.fromrgb[level](image), 0.2)

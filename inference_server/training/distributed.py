@@ -1,4 +1,4 @@
-"""Several processes, one for each GPU, that train the same networks on parts of each batch."""
+"""Several processes, one for each GPU, that train the same networks on their parts of each batch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import distributed
 
 
 class Group:
-    """The processes that train together; of one process, it does nothing.
+    """The processes that train together. A group of one process does nothing.
 
     Args:
         rank, size: which process this is, of how many.
-        meeting: a file that does not exist yet, through which they find each other.
-        device: this process's.
+        meeting: a file that does not exist yet, through which the processes find each other.
+        device: of this process.
     """
 
     def __init__(self, rank: int = 0, size: int = 1, meeting: Path | None = None, device: str = "cpu") -> None:
@@ -25,7 +25,7 @@ class Group:
             distributed.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=size)
 
     def average_gradients(self, network: torch.nn.Module) -> None:
-        """Replace the gradients by their mean over the processes, in one message."""
+        """Replace the gradients with their mean over the processes, in one message."""
         if self.size == 1:
             return
         gradients = [value.grad for value in network.parameters() if value.grad is not None]
@@ -36,7 +36,7 @@ class Group:
             gradient.copy_(piece.view_as(gradient))
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean of a number over the processes."""
+        """Return the mean of a number over the processes."""
         if self.size == 1:
             return value
         value = value.detach().clone()
@@ -44,17 +44,17 @@ class Group:
         return value / self.size
 
     def any(self, value: bool, device: torch.device) -> bool:
-        """Whether it is true for any process."""
+        """Return whether ``value`` is true in any process."""
         if self.size == 1:
             return value
         return bool(self.mean(torch.tensor(float(value), device=device)).item() > 0)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             distributed.barrier()
 
     def close(self) -> None:
-        """End the talk between the processes."""
+        """End the communication between the processes."""
         if self.size > 1:
             distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""How fast a training will be and what memory it needs, found by trying it before it starts."""
+"""How fast a training will be and how much memory it needs, found by trying a few steps before it starts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .trainer import Trainer
 
 TRIED_STEPS = 3
 TRIED_SECONDS = 10.0
-"""No further step is tried after so long."""
+"""No further step is tried after this time."""
 GROWTH_SHARES = {1: (1.0,), 2: (0.5, 0.5), 3: (0.35, 0.25, 0.4)}
-"""Of the time, for each size of growing pictures; there are three at most."""
+"""Shares of the time for each size of growing pictures, by the number of sizes; there are three sizes at most."""
 LONG = 2**40
-"""Images that no training sees."""
+"""A number of images that no training reaches."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Estimate:
 
     Attributes:
         rates: images in a second at each stage, by the pictures' smaller side.
-        memory: bytes of the GPU, or else of this process, at the largest stage; 0 where that cannot be told.
+        memory: bytes of the GPU, or else of this process, at the largest stage; 0 if that cannot be measured.
         seconds: for all images of the settings.
     """
 
@@ -39,12 +39,12 @@ class Estimate:
 
 
 class Trials:
-    """Steps that are tried, each kind once, on networks that are thrown away.
+    """Tries steps of a training, each kind once, on networks that are thrown away.
 
     Args:
-        dataset: its pictures are read, so that reading is counted.
+        dataset: its pictures are read, so that the time for reading is counted.
         device: where the training will be.
-        job: is told what is tried.
+        job: shows what is tried.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, job: Job) -> None:
@@ -52,7 +52,7 @@ class Trials:
         self._found: dict[tuple[Settings, int], tuple[float, int]] = {}
 
     def choose_precision(self, settings: Settings) -> Settings:
-        """The settings with bfloat16 where the device computes with it faster, else with float32."""
+        """Return the settings with bfloat16 if the device computes faster with it, else with float32."""
         device = self._device
         if device.type == "cuda":
             good = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -64,7 +64,10 @@ class Trials:
         return max(either, key=lambda one: self._rate(one, side)[0])
 
     def fit_memory(self, settings: Settings) -> Settings:
-        """The settings with micro-batches that the GPU has memory for. Raises JobError if it has none even for 4."""
+        """Return the settings with micro-batches that fit into the GPU's memory.
+
+        Raises JobError if not even 4 pictures fit.
+        """
         while self._device.type == "cuda":
             try:
                 self._rate(settings, min(self._dataset.size))
@@ -79,7 +82,10 @@ class Trials:
         return settings
 
     def spend(self, settings: Settings, hours: float, grow: bool) -> Settings:
-        """The settings with as many images as fit into so many hours, and with growth that shares the time."""
+        """Return the settings with as many images as fit into the hours.
+
+        If ``grow``, the pictures grow in stages that share the time.
+        """
         size = self._dataset.size
         sides = growth_sides(size)[-len(GROWTH_SHARES) :] if grow else (min(size),)
         until = 0
@@ -92,7 +98,7 @@ class Trials:
         return replace(settings, images=until, grow=tuple(steps[:-1]))
 
     def estimate(self, settings: Settings) -> Estimate:
-        """How long the training will take, stage by stage."""
+        """Return how long the training will take, stage by stage."""
         rates, memory = {}, 0
         all_stages = stages(settings, self._dataset.size)
         for side, _, _ in all_stages:
@@ -100,7 +106,7 @@ class Trials:
         return Estimate(rates, memory, sum((end - start) / rates[side] for side, start, end in all_stages))
 
     def _rate(self, settings: Settings, side: int) -> tuple[float, int]:
-        """Images in a second, and bytes of memory, of a training at one size, R1 and path lengths counted in."""
+        """Return images a second, and bytes of memory, of a training at one size, with R1 and path lengths."""
         grow = () if side == min(self._dataset.size) else ((side, LONG),)
         augment = "0.3" if settings.augment == "adaptive" else settings.augment
         settings = replace(settings, grow=grow, images=LONG, warm_up=0, d_first=0, augment=augment)
@@ -116,11 +122,11 @@ class Trials:
         trainer = Trainer(settings, self._dataset, device, Group(), memory=0)
         try:
             began = time.perf_counter()
-            trainer.step()  # makes what is made once
+            trainer.step()  # the first step also makes what is made only once
             plain = []
             while not plain or (len(plain) < TRIED_STEPS and time.perf_counter() - began < TRIED_SECONDS):
                 plain.append(_seconds_of(trainer))
-            trainer.seen = 0  # with R1 and path lengths, which come every so many steps
+            trainer.seen = 0  # so that the next step has R1 and path lengths, which are not in every step
             extra = max(0.0, _seconds_of(trainer) - min(plain))
         finally:
             trainer.batches.close()
@@ -132,8 +138,8 @@ class Trials:
         height, width = self._dataset.size
         return JobError(
             f"The GPU has {free / 2**30:.1f} of {whole / 2**30:.1f} GiB free, too little for pictures of "
-            f"{width} x {height} with this network. Close what else uses it, make the data set smaller, or choose a "
-            "smaller --capacity."
+            f"{width} x {height} with this network. Close other programs that use it, make the data set smaller, or "
+            "choose a smaller --capacity."
         )
 
 
@@ -145,7 +151,7 @@ def _seconds_of(trainer: Trainer) -> float:
 
 
 def _resident_bytes() -> int:
-    """The most memory that this process has had."""
+    """Return the most memory that this process has had; 0 on Windows."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,8 +1,9 @@
 """A training as a film: the same latents through all snapshots of a run, in a grid.
 
-Between two snapshots the weights are blended, by the code that draws a scrubbed training in Blender, so that a frame of
-the film and of the timeline are the same pixels. Snapshots of a run of ours lie close together at first and further
-apart later, so that giving each as long shows the quick beginning slowly: ``--by snapshots``, the default.
+Between two snapshots the weights are blended. This is done by the code that draws a scrubbed training in Blender, so
+that a frame of the film has the same pixels as a frame of the timeline. The snapshots of a run made here are close
+together at first and further apart later. So if each snapshot gets the same time, the quick beginning is shown slowly:
+this is ``--by snapshots``, the default.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from ..terminal.console import UsageError, load_array, open_renderer, show_progr
 from .film_writing import check_free, open_sink
 
 LONGEST = 1_000_000
-"""Frames of a film."""
+"""A film has fewer frames than this."""
 MOST_LATENTS = 1024
 WIDE = 1.6
-"""Width to height that a grid comes close to."""
+"""Width divided by height that a grid should come close to."""
 NUMBER = re.compile(r"\d+")
 
 
@@ -43,7 +44,8 @@ NUMBER = re.compile(r"\d+")
 class Look:
     """How the pictures of a frame are laid out.
 
-    columns: of the grid. shadow: flattened by Marrow's rule. label: a line of text below.
+    columns: of the grid. shadow: whether pictures become shadows by Marrow's rule. label: whether a line of text is
+    below.
     """
 
     columns: int
@@ -106,7 +108,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarray:
-    """z, float32 (n, z_dim): of the seeds, of the file, of the run's previews, or else of the seeds 1 to 16."""
+    """Return z, float32 (n, z_dim): from the seeds, the file, the run's previews, or else from the seeds 1 to 16."""
     own = options.run_folder / "preview_latents.npy"
     file = own if options.latents is None and own.exists() else options.latents
     seeds: list[int] = []
@@ -132,9 +134,11 @@ def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarra
 
 
 def images_seen(snapshots: list[Path]) -> list[int] | None:
-    """The one number that differs between the snapshots' names, or None where there is none or it does not grow.
+    """Return the last number in each snapshot's name: how many images it has seen.
 
-    Ours are numbered by images; others perhaps by thousands of them, which is as good for a pace.
+    Snapshots made here are numbered by images. Others are perhaps numbered by thousands of images, which is as good for
+    a pace. None if a name has no number, if the names differ in more than their numbers, or if the last number does not
+    increase.
     """
     names = [NUMBER.split(path.stem) for path in snapshots]
     numbers = [NUMBER.findall(path.stem) for path in snapshots]
@@ -153,13 +157,14 @@ def _places(options: argparse.Namespace, count: int, images: list[int] | None) -
 
 
 def places_of(frames: int, count: int, images: list[int] | None, cut: bool) -> np.ndarray:
-    """Where in the row of snapshots each frame lies.
+    """Return where in the row of snapshots each frame lies.
 
     Args:
-        frames: how many there are.
-        count: of the snapshots.
-        images: seen by each, to pass through them at an even pace; None gives each snapshot as long.
-        cut: whole snapshots only.
+        frames: how many frames there are.
+        count: how many snapshots there are.
+        images: seen by each snapshot, to pass through the images at an even pace; None gives each snapshot the same
+            time.
+        cut: whether to show whole snapshots only.
 
     Returns:
         float64 (frames,), from 0 to count - 1; 1.25 is a quarter of the way from the second snapshot to the third.
@@ -171,7 +176,7 @@ def places_of(frames: int, count: int, images: list[int] | None, cut: bool) -> n
         places = share * (count - 1)
     else:
         places = np.interp(images[0] + share * (images[-1] - images[0]), images, np.arange(count))
-    # Where a frame falls on a snapshot, it is that snapshot, whatever the rounding.
+    # A frame that falls on a snapshot must be exactly that snapshot, in spite of rounding.
     whole = np.round(places)
     places = np.where(np.abs(places - whole) < 1e-9, whole, places)
     return np.floor(places) if cut else places
@@ -183,14 +188,14 @@ def pictures_at(
     """Yield each place with the pictures of the latents there, uint8 (height, width, channels).
 
     Args:
-        renderer: draws them.
+        renderer: draws the pictures.
         snapshots: of one training, in order.
         latents: z, float32 (n, z_dim).
         psi: truncation.
-        places: as ``places_of`` gives them.
+        places: as ``places_of`` returns them.
 
     Raises:
-        ProtocolError: a snapshot cannot be read, or is of another make than its neighbour.
+        ProtocolError: if a snapshot cannot be read, or its network differs from the network of its neighbour.
     """
     at, pictures = None, []
     for place in places.tolist():
@@ -205,7 +210,7 @@ def pictures_at(
 
 
 def best_columns(count: int, width: int, height: int) -> int:
-    """How many columns make a grid that is a little wide and has few empty places."""
+    """Return how many columns make a grid that is a little wider than high and has few empty places."""
 
     def ugliness(columns: int) -> float:
         rows = -(-count // columns)
@@ -229,14 +234,14 @@ def lay_out(pictures: list[np.ndarray], look: Look, text: str = "") -> np.ndarra
 
 
 def _opaque(picture: np.ndarray) -> np.ndarray:
-    """RGB or grey as it is, RGBA over black."""
+    """Return an RGB or grey picture as it is, and an RGBA picture over black."""
     if picture.shape[2] < 4:
         return picture
     return (picture[..., :3].astype(np.int32) * picture[..., 3:] // 255).astype(np.uint8)
 
 
 def _line(text: str, grid: tuple[int, ...], ground: int) -> np.ndarray:
-    """A line of text as wide as the grid: uint8 (height, width, 3)."""
+    """Return a picture of a line of text, as wide as the grid: uint8 (height, width, 3)."""
     height = max(16, min(grid[0], grid[1]) // 18)
     image = Image.new("L", (grid[1], height), ground)
     font = ImageFont.load_default(height * 0.62)
@@ -245,7 +250,7 @@ def _line(text: str, grid: tuple[int, ...], ground: int) -> np.ndarray:
 
 
 def _text(place: float, snapshots: list[Path], images: list[int] | None) -> str:
-    """How many images were seen at a place, or of a training that is not ours, the snapshot's name."""
+    """Return how many images were seen at a place; for a training that was not made here, the snapshot's name."""
     if images is None or not snapshots[0].stem.startswith("snapshot-"):
         return snapshots[int(place)].stem
     return f"{round(float(np.interp(place, np.arange(len(images)), images))):,} images"

@@ -1,4 +1,4 @@
-"""Frames to a film or to numbered PNGs, complete or not at all."""
+"""Write frames to a film or to numbered PNGs; neither is ever left incomplete."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from ..terminal.console import UsageError
 
 FILMS = (".mp4", ".mov", ".mkv")
 QUALITY = "16"
-"""Of libx264, where 0 loses nothing and 23 is usual: thin lines on black show every saving."""
+"""The crf of libx264: 0 loses nothing and 23 is usual. Thin lines on black show every loss, so it is low here."""
 BT709 = 1
-"""Of primaries and transfer, in the numbers of ITU-T H.273."""
+"""BT.709 for primaries and transfer, as numbered in ITU-T H.273."""
 FRAME = re.compile(r"frame_\d{4,}\.png")
 
 
@@ -33,11 +33,11 @@ class Sink(Protocol):
     """Takes the frames of a film, one after the other."""
 
     def write(self, frame: np.ndarray) -> None:
-        """Add a frame, uint8 (height, width, 3), all of one size."""
+        """Add a frame, uint8 (height, width, 3); all frames have the same size."""
 
 
 def check_free(out: Path, overwrite: bool) -> None:
-    """Raise UsageError unless a film may be written there."""
+    """Raise UsageError if no film may be written to ``out``."""
     if out.suffix and out.suffix.lower() not in FILMS and not out.is_dir():
         raise UsageError(f"{out} is no film: end it in {', '.join(FILMS)}, or name a folder for PNGs.")
     if out.suffix.lower() in FILMS and out.is_dir():
@@ -54,10 +54,10 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def open_sink(out: Path, fps: Fraction) -> Iterator[Sink]:
-    """A film, or a folder, that gets its frames when the context ends well, and nothing otherwise.
+    """Open a film or a folder. It gets its frames when the context ends without an error, and nothing otherwise.
 
     Raises:
-        ProtocolError: it cannot be written.
+        ProtocolError: if it cannot be written.
     """
     make = _film if out.suffix.lower() in FILMS else _folder
     try:
@@ -73,13 +73,13 @@ class _Film:
         self._stream: av.VideoStream | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        height, width = (side + side % 2 for side in frame.shape[:2])  # half as many colours: even sides
+        height, width = (side + side % 2 for side in frame.shape[:2])  # yuv420p halves the colours: sides must be even
         padding = [(0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)]
         picture = av.VideoFrame.from_ndarray(np.pad(frame, padding, mode="edge"), format="rgb24")
         if self._stream is None:
             stream = self._stream = self._container.add_stream("libx264", self._fps, options={"crf": QUALITY})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            # Said in the file: players guess colours by the picture's size otherwise.
+            # The file must name its colour space: otherwise players guess it from the picture's size.
             context = stream.codec_context
             context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
             context.color_primaries = context.color_trc = BT709
@@ -140,4 +140,4 @@ def _folder(out: Path, fps: Fraction) -> Iterator[Sink]:
             part.unlink(missing_ok=True)
         if made:
             with contextlib.suppress(OSError):
-                out.rmdir()  # only where it is empty
+                out.rmdir()  # only succeeds if it is empty

@@ -1,4 +1,4 @@
-"""From options to a run: what is new and what goes on, on which devices, with which settings."""
+"""From options to a run: whether it is new or continued, on which devices, with which settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERY_FEW = 50
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run the command; returns the exit code. Raises UsageError and JobError."""
+    """Run the command and return its exit code. Raises UsageError and JobError."""
     folder = options.resume or options.out
     if folder is None or (options.resume and options.out):
         raise UsageError("Give a data set and --out RUN, or --resume RUN.")
@@ -101,14 +101,14 @@ def _train(options: argparse.Namespace, folder: Path, device: torch.device, job:
 def _known_settings(options: argparse.Namespace, known: dict[str, Any], dataset: Dataset) -> Settings:
     settings = Settings.from_dict(known.get("settings", {}))
     given = _given(options)
-    # Only the end of a run may be moved, and how much memory it takes; all else would make it another run.
+    # Only the end of a run may change, and how much memory it takes. Any other change would make it a different run.
     changed = [
         name for name in given if name not in ("images", "micro_batch") and given[name] != getattr(settings, name)
     ]
     if changed or (options.start and str(options.start.resolve()) != known.get("from")):
         name = changed[0] if changed else "from"
         raise JobError(
-            f"This run was begun with another --{name.replace('_', '-')}. Go on with it by --resume "
+            f"This run was begun with a different --{name.replace('_', '-')}. Continue it with --resume "
             "alone, or give another --out."
         )
     if dataset.fingerprint != known.get("fingerprint") and not options.changed_data:
@@ -178,10 +178,13 @@ def _device(name: str | None) -> torch.device:
 
 
 def _processes(options: argparse.Namespace, device: torch.device, settings: Settings) -> int:
-    """How many processes train: as many as asked for, or one for each GPU that the batch can be parted among."""
+    """Return how many processes train: as many as asked for, or as many GPUs as the batch can be divided among.
+
+    Raises UsageError if the batch cannot be divided by the number that was asked for.
+    """
     if options.processes:
         if settings.batch % options.processes or (settings.micro_batch or settings.batch) % options.processes:
-            raise UsageError(f"A batch of {settings.batch} cannot be parted among {options.processes} processes.")
+            raise UsageError(f"A batch of {settings.batch} cannot be divided among {options.processes} processes.")
         return options.processes
     if device.type != "cuda" or options.device:
         return 1

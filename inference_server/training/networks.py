@@ -1,4 +1,4 @@
-"""The two networks of a training, and how pictures are made of them while they learn."""
+"""The two networks of a training, and how they make pictures while they learn."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
     from ..generators.base import Generator
 
 AVERAGED = 8192
-"""Latents whose w are averaged for truncation."""
+"""Number of latents whose w are averaged for truncation."""
 COUNTED = 1024
-"""Latents whose features give batch normalisation its statistics."""
+"""Number of latents whose features give batch normalisation its statistics."""
 
 
 def make_generator(config: StyleGAN2Config | DCGANConfig, name: str = "", licence: str = "") -> StyleGAN2 | DCGAN:
-    """A generator with weights of chance, on the CPU."""
+    """Return a generator with random weights, on the CPU."""
     if isinstance(config, StyleGAN2Config):
         return StyleGAN2(config, name or "StyleGAN2", licence)
     return DCGAN(config, name or "DCGAN", licence)
 
 
 def make_discriminator(settings: Settings, size: tuple[int, int], channels: int) -> Discriminator:
-    """A discriminator for pictures of a size (height, width), with weights of chance. Raises JobError."""
+    """Return a discriminator with random weights, for pictures of a size (height, width).
+
+    Raises JobError if the settings have channels for another number of blocks.
+    """
     count = doublings(size)
     widths = settings.d_channels or network_channels(settings, size)
     if len(widths) != count + 1:
@@ -42,7 +45,7 @@ def make_discriminator(settings: Settings, size: tuple[int, int], channels: int)
 
 
 def make_room(generator: Generator, discriminator: Discriminator, level: int) -> None:
-    """Let the blocks above ``level`` add nothing to pictures and scores, until they are trained."""
+    """Make the blocks above ``level`` add nothing to pictures and scores, until they are trained."""
     with torch.no_grad():
         if isinstance(generator, StyleGAN2):
             for block in list(generator.synthesis.blocks)[level + 1 :]:
@@ -55,7 +58,10 @@ def make_room(generator: Generator, discriminator: Discriminator, level: int) ->
 
 
 def training_latents(generator: Generator, z: torch.Tensor, mixing: float, random: torch.Generator) -> torch.Tensor:
-    """W+ (n, num_ws, w_dim) of z (n, z_dim); with the chance ``mixing``, each of two z (1812.04948, section 3.1)."""
+    """Return W+ (n, num_ws, w_dim) of z (n, z_dim).
+
+    With the probability ``mixing``, a W+ is made from two z (1812.04948, section 3.1).
+    """
     ws = generator.broadcast(generator.map(z))
     if mixing and isinstance(generator, StyleGAN2):
         n, rows, _ = ws.shape
@@ -70,7 +76,7 @@ def training_latents(generator: Generator, z: torch.Tensor, mixing: float, rando
 def training_pictures(
     generator: Generator, ws: torch.Tensor, level: int, dtype: torch.dtype, random: torch.Generator
 ) -> torch.Tensor:
-    """Pictures float32 (n, c, h, w) of the size of a level, with noise of chance; gradients flow to all weights."""
+    """Return pictures float32 (n, c, h, w) of the size of a level, with random noise; gradients flow to all weights."""
     if isinstance(generator, DCGAN):
         generator.use_batch_statistics(True)
         generator.set_precision(dtype)
@@ -85,7 +91,7 @@ def training_pictures(
 
 @torch.no_grad()
 def finish(average: Generator, seed: int) -> None:
-    """Give the averaged generator what pictures need besides weights: the mean w, or the statistics of features."""
+    """Give the averaged generator what pictures also need: the mean w, or the statistics of features."""
     random = torch.Generator().manual_seed(seed)
     if isinstance(average, StyleGAN2):
         z = torch.randn(AVERAGED, average.config.z_dim, generator=random)
@@ -93,7 +99,7 @@ def finish(average: Generator, seed: int) -> None:
         average.weights_changed()
         return
     assert isinstance(average, DCGAN)
-    # Layer by layer: the statistics of a layer are those that come of the layers before it as they will be used.
+    # Layer by layer: each layer's statistics must come from the layers before it, in the form in which they are used.
     average.use_batch_statistics(False)
     average.set_precision(None)
     x = torch.randn(COUNTED, average.config.z_dim, 1, 1, generator=random).to(average.device)
@@ -117,11 +123,11 @@ def averaged(average: Generator, generator: Generator, share: float) -> None:
 
 
 def fitting(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors that the network has, by name, where their shapes agree."""
+    """Return those tensors that the network has too, with the same name and shape."""
     own = network.state_dict()
     return {key: value for key, value in tensors.items() if key in own and own[key].shape == value.shape}
 
 
 def seeded(device: torch.device, *numbers: int) -> torch.Generator:
-    """A source of chance that the numbers decide: a step draws the same whether or not the run was stopped before."""
+    """Return a random generator that the numbers decide, so that a step draws the same in a run that was stopped."""
     return torch.Generator(device).manual_seed(chance.Random(repr(numbers)).getrandbits(63))

@@ -3,15 +3,15 @@
 ::
 
     run.json                        settings, data set, and where it started from
-    snapshot-000012345.safetensors  the averaged generator after so many images, in half precision
+    snapshot-000012345.safetensors  the averaged generator after this many images, in half precision
     previews/preview-000012345.png  pictures of always the same latents
     preview_latents.npy             those latents: float32 (n, z_dim)
     log.jsonl                       a JSON object for each tick: images, seconds, losses
     tensorboard/                    the same for TensorBoard
-    resume.state                    everything needed to go on (safetensors)
+    resume.state                    everything needed to continue (safetensors)
     status.json, lock, stop         see ``lantern_protocol.job_folder``
 
-Snapshots and previews are never written over, and nothing of a run is ever deleted by it but older states.
+Snapshots and previews are never overwritten. A run deletes none of its files except older states.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STATE_FILE = "resume.state"
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What run.json says, {} where there is no run yet. Raises JobError where it is of another version."""
+    """Read run.json; {} if there is no run yet. Raises JobError if it was written by another version."""
     about = read_json(folder / "run.json")
     if not about:
         return {}
@@ -59,17 +59,17 @@ def write_run(folder: Path, about: dict[str, Any]) -> None:
 
 
 def snapshot_path(folder: Path, seen: int) -> Path:
-    """Where the snapshot after so many images lies."""
+    """Return the path of the snapshot after ``seen`` images."""
     return folder / f"snapshot-{seen:09d}.safetensors"
 
 
 def preview_path(folder: Path, seen: int) -> Path:
-    """Where its preview lies."""
+    """Return the path of the preview of that snapshot."""
     return folder / "previews" / f"preview-{seen:09d}.png"
 
 
 def save_state(trainer: Trainer, folder: Path, seconds: float) -> None:
-    """Write everything needed to go on, whole or not at all. Raises JobError where there is no room."""
+    """Write everything needed to continue; the file is never incomplete. Raises JobError if it cannot be written."""
     tensors = {
         f"{part}/{key}": value.detach().cpu().contiguous()
         for part, network in _networks(trainer).items()
@@ -101,7 +101,7 @@ def save_state(trainer: Trainer, folder: Path, seconds: float) -> None:
 
 
 def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of a state. Raises JobError."""
+    """Read the tensors and metadata of a state. Raises JobError if the file cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -110,7 +110,10 @@ def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def load_state(trainer: Trainer, folder: Path) -> float:
-    """Go on where the run in the folder was saved; returns the seconds spent so far. Raises JobError."""
+    """Put the saved state of the run into the trainer; return the seconds spent so far.
+
+    Raises JobError if the state cannot be read, or belongs to other settings.
+    """
     path = folder / STATE_FILE
     tensors, about = read_state(path)
     try:
@@ -133,7 +136,10 @@ def load_state(trainer: Trainer, folder: Path) -> float:
 
 
 def preview_latents(folder: Path, settings: Settings) -> torch.Tensor:
-    """The latents of the previews, float32 (n, z_dim): those of the folder, or new ones, which are written there."""
+    """Return the latents of the previews, float32 (n, z_dim): those in the folder, or new ones, written to the folder.
+
+    Raises JobError if those in the folder cannot be read, or do not fit the settings.
+    """
     path = folder / "preview_latents.npy"
     if path.exists():
         try:
@@ -151,7 +157,10 @@ def preview_latents(folder: Path, settings: Settings) -> torch.Tensor:
 
 
 def save_snapshot(trainer: Trainer, folder: Path, previews: torch.Tensor, seconds: float) -> Path:
-    """Write the averaged generator and its preview grid; returns the preview's path. Raises JobError."""
+    """Write the averaged generator and its preview grid; return the preview's path.
+
+    Raises JobError if they cannot be written.
+    """
     finish(trainer.average, trainer.settings.seed)
     path, picture = snapshot_path(folder, trainer.seen), preview_path(folder, trainer.seen)
     try:
@@ -170,7 +179,7 @@ def save_snapshot(trainer: Trainer, folder: Path, previews: torch.Tensor, second
 
 
 def shorten_log(folder: Path, seen: int) -> None:
-    """Drop the lines of the log that were written after the state that the run goes on from."""
+    """Drop the lines of the log that were written after the state from which the run continues."""
     path = folder / "log.jsonl"
     if not path.exists():
         return
@@ -180,7 +189,7 @@ def shorten_log(folder: Path, seen: int) -> None:
             if json.loads(line)["images"] <= seen:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
-            continue  # half a line, of a full disk
+            continue  # half a line, written when the disk was full
     part = path.with_name(path.name + ".part")
     part.write_text("".join(kept), encoding="utf-8")
     os.replace(part, path)

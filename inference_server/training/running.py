@@ -19,14 +19,14 @@ from .starting import Start
 from .trainer import Trainer
 
 STATE_SECONDS = 300.0
-"""A killed run loses at most so much, or the last tick where that took longer."""
+"""A killed run loses this much time at most, or its last tick if that took longer."""
 THINNING = 16
-"""Snapshots are taken when the images seen have grown by one part in so many."""
+"""Later in a run, a snapshot is taken when the number of images seen has grown by one part in this many."""
 
 
 @dataclass
 class _Tick:
-    """What was counted since the last line of the log."""
+    """Since when, and since how many images seen, the next line of the log counts."""
 
     started: float
     seen: int
@@ -36,11 +36,11 @@ class Run:
     """The loop of one process of a training.
 
     Args:
-        trainer: with the settings; at its beginning.
-        folder: the run's.
-        job: tells how it goes, and whether to stop.
-        found: what was estimated, for the time that is left.
-        start: where the weights come from, if the run is new.
+        trainer: with the settings; new, without any step made.
+        folder: the run's folder.
+        job: shows the progress, and whether to stop.
+        found: the estimated rates, for the time that is left.
+        start: where the weights come from, if the run is new and does not start from random weights.
     """
 
     def __init__(self, trainer: Trainer, folder: Path, job: Job, found: Estimate, start: Start | None) -> None:
@@ -62,7 +62,10 @@ class Run:
         trainer.group.wait()
 
     def train(self) -> None:
-        """Train until all images were seen, or somebody asks to stop. Raises JobError."""
+        """Train until all images were seen, or until a stop is asked for.
+
+        Raises JobError if weights become wrong, or a file cannot be written.
+        """
         trainer, job = self.trainer, self.job
         settings = trainer.settings
         tick = _Tick(time.monotonic(), trainer.seen)
@@ -100,7 +103,7 @@ class Run:
         return self.trainer.group.any(self.job.stop_asked(), self.trainer.device)
 
     def _is_due(self, before: int, seen: int) -> bool:
-        """Whether a snapshot lies between two numbers of images seen."""
+        """Return whether a snapshot is due between two numbers of images seen."""
         settings = self.trainer.settings
         place = settings.snapshot_every
         while place <= before:
@@ -123,7 +126,7 @@ class Run:
         self.job.tell(done=trainer.seen, rate=rate, seconds=seconds, seconds_left=left, facts=facts)
 
     def _log(self, now: float, tick: _Tick) -> _Tick:
-        """Write a line of the log; raises JobError if the training has come apart."""
+        """Write a line of the log. Raises JobError if the training has broken down, or the log cannot be written."""
         trainer = self.trainer
         passed = now - tick.started
         self.seconds += passed
@@ -131,7 +134,7 @@ class Run:
         broken = not all(np.isfinite(value) for value in report.values()) or not trainer.is_sound()
         if trainer.group.any(broken, trainer.device):
             raise JobError(
-                f"The training came apart between {tick.seen:,} and {trainer.seen:,} images: weights are no "
+                f"The training broke down between {tick.seen:,} and {trainer.seen:,} images: weights are no "
                 "longer numbers. Snapshots and the last state are kept. Try a smaller learning rate (--lr), "
                 "a larger --gamma, or --precision float32, starting from the last good snapshot with --from."
             )

@@ -1,4 +1,4 @@
-"""What a training is told: everything that decides its result, kept in the run's folder as JSON."""
+"""The settings of a training: everything that decides its result, kept in the run's folder as JSON."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from ..terminal.jobs import JobError
 
 KINDS = ("stylegan2", "dcgan")
 CAPACITIES = {"small": (2048, 128), "medium": (8192, 256), "large": (16384, 512)}
-"""Channels of a block: the first number divided by the picture's side there, and no more than the second."""
+"""Channels of a block: the first number divided by the picture's side in this block, at most the second number."""
 SMALLEST_SIDE = 64
-"""Growth begins at pictures of about this size."""
+"""Growth begins with pictures of about this size."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of one run; a frozen value.
 
-    Numbers of images count the pictures of the data set that the discriminator was shown (1710.10196 counts so too).
+    Numbers of images count the pictures of the data set that the discriminator has seen (1710.10196 counts the same
+    way).
     """
 
     kind: str = "stylegan2"
     channels: tuple[int, ...] = ()
-    """Of the generator's blocks, coarsest first; () is decided by ``capacity``."""
+    """Of the generator's blocks, coarsest first; with (), ``capacity`` decides."""
     d_channels: tuple[int, ...] = ()
-    """The discriminator's; () is the same as the generator's."""
+    """Of the discriminator's blocks; () means the same as the generator's."""
     capacity: str = "small"
     z_dim: int = 128
     w_dim: int = 128
@@ -39,43 +40,43 @@ class Settings:
     use_noise: bool = True
 
     images: int = 0
-    """The run ends when so many were seen."""
+    """The run ends when this many were seen."""
     batch: int = 16
     micro_batch: int = 0
-    """So many pictures go through the networks at once, and their gradients are added up; 0 is the whole batch."""
+    """This many pictures go through the networks at once, and their gradients are added; 0 means the whole batch."""
     lr: float = 0.002
     decay_from: float = 0.8
-    """Share of ``images`` after which the learning rates fall, linearly to a tenth."""
+    """Share of ``images`` after which the learning rates fall linearly, down to a tenth."""
     gamma: float = 1.0
     """Weight of R1 (1801.04406)."""
     r1_interval: int = 16
-    """R1 is taken every so many steps, with so many times the weight (1912.04958, section 3.1)."""
+    """R1 is taken only once in this many steps, with a weight multiplied by this number (1912.04958, section 3.1)."""
     path_weight: float = 0.0
     """Weight of path length regularisation (1912.04958, section 3.2)."""
     path_interval: int = 8
     style_mixing: float = 0.9
-    """Chance that a picture is made of two z (1812.04948, section 3.1)."""
+    """Probability that a picture is made from two z (1812.04948, section 3.1)."""
     ema: float = 8000.0
-    """Half-life of the generator's average in images, at most; a twentieth of the images seen where that is less."""
+    """Half-life of the generator's average, in images; a twentieth of the images seen, if that is less."""
     augment: str = "adaptive"
     """"adaptive" (2006.06676), "off", or a fixed probability as text."""
     augment_target: float = 0.6
     grow: tuple[tuple[int, int], ...] = ()
-    """(side, images): the pictures' smaller side is ``side`` until so many images were seen (1710.10196)."""
+    """(side, images): the pictures' smaller side is ``side`` until this many images were seen (1710.10196)."""
     precision: str = "float32"
     """"float32" or "bfloat16"; R1 and path lengths are always in float32."""
     seed: int = 0
 
     match: float = 10.0
-    """Where the data set has latents: weight of the difference between a picture and the one made of its latent."""
+    """If the data set has latents: weight of the difference between a picture and the one made from its latent."""
     warm_up: int = 0
-    """So many images are trained by that difference alone, with momentum and at ``warm_up_lr``."""
+    """This many images are trained with that difference alone, with momentum and at ``warm_up_lr``."""
     warm_up_lr: float = 0.015
     d_first: int = 0
-    """So many images are shown to the discriminator alone, before the generator is changed."""
+    """This many images are shown to the discriminator alone, before the generator is changed."""
 
     snapshot_every: int = 10000
-    """Images between snapshots at first; later a sixteenth of the images seen, so that their number stays small."""
+    """Images between snapshots at first; later a sixteenth of the images seen, so that there are not too many."""
     tick: int = 1000
     """Images between lines of the log."""
     previews: int = 24
@@ -83,7 +84,7 @@ class Settings:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        """Raises JobError naming the setting that cannot be."""
+        """Check the settings. Raises JobError that names a setting with a wrong value."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, int | float) and not isinstance(field.default, bool):
@@ -99,19 +100,19 @@ class Settings:
             if getattr(self, name) < 1:
                 raise JobError(f"{name} must be 1 or more.")
         if self.batch % (self.micro_batch or self.batch):
-            raise JobError(f"A batch of {self.batch} cannot be parted into micro-batches of {self.micro_batch}.")
+            raise JobError(f"A batch of {self.batch} cannot be divided into micro-batches of {self.micro_batch}.")
         if self.augment not in ("adaptive", "off") and not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", self.augment):
             raise JobError(f"augment must be adaptive, off or a probability from 0 to 1, not {self.augment}.")
         if any(a >= b for (a, _), (b, _) in pairwise(self.grow)):
             raise JobError("The sides of grow must rise.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; ``from_dict`` takes them back."""
+        """Return plain JSON values, which ``from_dict`` reads."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """From JSON values. Raises JobError naming the setting that cannot be."""
+        """Read settings from JSON values. Raises JobError that names a setting with a wrong value."""
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise JobError(f"The run has a setting {sorted(unknown)[0]!r} that this version does not know.")
@@ -121,7 +122,10 @@ class Settings:
 
 
 def doublings(size: tuple[int, int]) -> int:
-    """How often a picture of a size (height, width) can be halved until a side would be odd or less than 4."""
+    """Return how often a picture of a size (height, width) can be halved.
+
+    Halving ends when a side is odd, or would become less than 4.
+    """
     height, width = size
     count = 0
     while height % 2 == 0 and width % 2 == 0 and min(height, width) >= 8:
@@ -130,7 +134,7 @@ def doublings(size: tuple[int, int]) -> int:
 
 
 def network_config(settings: Settings, size: tuple[int, int], channels: int) -> StyleGAN2Config | DCGANConfig:
-    """The generator for pictures of a size (height, width). Raises JobError where there can be none."""
+    """Return the generator's configuration for pictures of a size (height, width). Raises JobError if it has none."""
     count = doublings(size)
     base = (size[0] >> count, size[1] >> count)
     if max(base) > 16:
@@ -157,11 +161,11 @@ def network_config(settings: Settings, size: tuple[int, int], channels: int) -> 
         last = DCGANLayer(widths[-2], channels, bias=True, batch_norm=False, activation="tanh")
         return DCGANConfig(settings.z_dim, (first, *middle, last))
     except ValueError as error:
-        raise JobError(f"The network cannot be: {error}.") from None
+        raise JobError(f"The network cannot be made: {error}.") from None
 
 
 def network_channels(settings: Settings, size: tuple[int, int]) -> tuple[int, ...]:
-    """Channels of each block, coarsest first. Raises JobError where the settings' are too many or too few."""
+    """Return the channels of each block, coarsest first. Raises JobError if the settings have too many or too few."""
     blocks = doublings(size) + 1
     widths = settings.channels or capacity_channels(settings.capacity, blocks)
     if len(widths) != blocks:
@@ -170,13 +174,13 @@ def network_channels(settings: Settings, size: tuple[int, int]) -> tuple[int, ..
 
 
 def capacity_channels(capacity: str, blocks: int) -> tuple[int, ...]:
-    """Channels of so many blocks, coarsest first, for pictures that are 4 pixels high in the first."""
+    """Return the channels of this many blocks, coarsest first, for pictures that are 4 pixels high in the first."""
     base, most = CAPACITIES[capacity]
     return tuple(min(most, base >> (2 + index)) for index in range(blocks))
 
 
 def growth_sides(size: tuple[int, int]) -> tuple[int, ...]:
-    """Smaller sides of the pictures at each stage of growth, the full one last."""
+    """Return the smaller side of the pictures at each stage of growth, the full size last."""
     sides = [min(size)]
     while sides[0] % 2 == 0 and sides[0] // 2 >= SMALLEST_SIDE:
         sides.insert(0, sides[0] // 2)
@@ -184,7 +188,7 @@ def growth_sides(size: tuple[int, int]) -> tuple[int, ...]:
 
 
 def with_channels(settings: Settings, config: StyleGAN2Config | DCGANConfig) -> Settings:
-    """The settings with the network's own sizes, so that nothing is left to defaults of another version."""
+    """Return the settings with the network's own sizes, so that no default of another version can change them."""
     if isinstance(config, StyleGAN2Config):
         own = {name: getattr(config, name) for name in ("channels", "z_dim", "w_dim", "mapping_layers", "mapping_lr")}
         return replace(settings, kind="stylegan2", use_noise=config.use_noise, **own)
@@ -193,7 +197,7 @@ def with_channels(settings: Settings, config: StyleGAN2Config | DCGANConfig) -> 
 
 
 def stages(settings: Settings, size: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """(side, from, to) in images of each stage of growth."""
+    """Return (side, from, to) of each stage of growth; from and to are numbers of images."""
     found, start = [], 0
     for side, until in (*settings.grow, (min(size), settings.images)):
         if until > start:
@@ -203,7 +207,7 @@ def stages(settings: Settings, size: tuple[int, int]) -> list[tuple[int, int, in
 
 
 def check_growth(settings: Settings, size: tuple[int, int]) -> None:
-    """Raise JobError where pictures of a size (height, width) cannot grow as the settings say."""
+    """Raise JobError if pictures of a size (height, width) cannot grow as the settings say."""
     sides = [min(size) >> count for count in range(doublings(size) + 1)]
     for side, _ in settings.grow:
         if side not in sides[1:] or settings.kind == "dcgan":

@@ -18,19 +18,19 @@ from ..generators.base import Generator
 from .figures import contact_sheet
 
 REACH = 3.0
-"""How far the ends of a direction lie from the picture in the middle, in standard deviations of w along it."""
+"""How far the ends of a direction are from the picture in the middle, in standard deviations of w along it."""
 
 
 def to_bytes(images: torch.Tensor) -> np.ndarray:
-    """Float (n, c, h, w) in -1..1 to uint8 (n, h, w, c)."""
+    """Convert float pictures (n, c, h, w) in -1..1 to uint8 (n, h, w, c)."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 @torch.no_grad()
 def sheet_of(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: int = 6) -> np.ndarray:
-    """Pictures of the latents ``z`` (n, z_dim), without noise changes, as one uint8 array (height, width, 3).
+    """Return the pictures of the latents ``z`` (n, z_dim), with constant noise, as one uint8 array (height, width, 3).
 
-    Grey pictures are shown grey; an alpha channel is left out.
+    Grey pictures stay grey; an alpha channel is left out.
     """
     ws = torch.cat([generator.broadcast(generator.map(some)) for some in z.split(64)])
     return _sheet(generator, ws, psi, columns)
@@ -38,7 +38,7 @@ def sheet_of(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: i
 
 @torch.no_grad()
 def walks(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: int = 6) -> np.ndarray:
-    """A row for each latent of ``z`` (n, z_dim): on the way to the next one, in w; the last goes to the first."""
+    """Return a row for each latent of ``z`` (n, z_dim): on its way to the next in w; the last goes to the first."""
     w = generator.map(z)
     share = torch.linspace(0, 1, columns, device=w.device)[None, :, None]
     between = torch.lerp(w[:, None], w.roll(-1, 0)[:, None], share)
@@ -47,9 +47,9 @@ def walks(generator: Generator, z: torch.Tensor, psi: float = 1.0, columns: int 
 
 @torch.no_grad()
 def directions(generator: Generator, z: torch.Tensor, count: int, columns: int = 6) -> np.ndarray:
-    """A row for each of the ``count`` directions in which w varies most, about the picture of z (1, z_dim).
+    """Return a row for each of the ``count`` directions in which w varies most, around the picture of z (1, z_dim).
 
-    They are the principal components of w (Harkonen et al., GANSpace, 2004.02546, section 2.1).
+    The directions are the principal components of w (Harkonen et al., GANSpace, 2004.02546, section 2.1).
     """
     many = generator.map(torch.randn(4096, z.shape[1], generator=torch.Generator().manual_seed(0)))
     variances, vectors = torch.linalg.eigh(torch.cov(many.t()))
@@ -70,7 +70,7 @@ def _sheet(generator: Generator, ws: torch.Tensor, psi: float, columns: int) -> 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Pictures of a generator, and their shadows.")
     parser.add_argument("weights", type=Path, help="a generator's .safetensors file")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")

@@ -1,4 +1,4 @@
-"""Starting from what was trained before: a checkpoint of any kind, or another run."""
+"""Start from what was trained before: a checkpoint of any kind, or another run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import Settings, with_channels
 from .trainer import Trainer
 
 D_FIRST = 4000
-"""Images shown to a new discriminator before a trained generator is changed: it would only be spoilt before."""
+"""Images shown to a new discriminator before a trained generator is changed: earlier, it would spoil the generator."""
 
 
 COLOURS = (".torgb.weight", ".torgb.bias")
@@ -30,10 +30,10 @@ class Start:
     """What a training starts from.
 
     Args:
-        path: a checkpoint, a folder of snapshots, or a run; of a folder, the last snapshot.
+        path: a checkpoint, a folder of snapshots, or a run; from a folder, the last snapshot is used.
 
     Raises:
-        JobError: it cannot be read, or is of a kind that is not trained here.
+        JobError: if it cannot be read, or is of a kind that cannot be trained here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Start:
             raise JobError(f"{file.name} is a {generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
         self.generator: StyleGAN2 | DCGAN = generator
         if self.generator.info.num_classes:
-            raise JobError(f"{file.name} has classes; training on is for generators without.")
+            raise JobError(f"{file.name} has classes; only generators without classes can be trained on.")
         if isinstance(generator, StyleGAN2) and generator.config.architecture != "skip":
             raise JobError(
                 f"{file.name} has the architecture {generator.config.architecture}; only skip can be trained on."
@@ -61,7 +61,10 @@ class Start:
             }
 
     def settle(self, settings: Settings, dataset: Dataset) -> Settings:
-        """The settings with the network's own sizes, grown where the data set's are larger. Raises JobError."""
+        """Return the settings with the network's own sizes, and more blocks if the data set's pictures are larger.
+
+        Raises JobError if the network cannot make the data set's pictures.
+        """
         own, wanted = self.generator.config.size, dataset.size
         if self.generator.info.channels != dataset.channels:
             raise JobError(
@@ -82,7 +85,10 @@ class Start:
         return replace(settled, channels=widths, d_first=d_first)
 
     def give(self, trainer: Trainer) -> None:
-        """Put the weights into the trainer's networks; what is new above them adds nothing at first."""
+        """Put the weights into the trainer's networks; new blocks above them add nothing at first.
+
+        Raises JobError if the networks have no place for one of the weights.
+        """
         old = self.generator.state_dict()
         known = fitting(trainer.generator, old)
         if lost := sorted(set(old) - set(known)):

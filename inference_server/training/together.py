@@ -25,7 +25,7 @@ from .trainer import Trainer
 
 @dataclass(frozen=True)
 class Plan:
-    """What each process is told. ``device`` is "cuda" or "cpu"; ``memory`` is in bytes, for all together."""
+    """What each process gets. ``device`` is "cuda" or "cpu"; ``memory`` is in bytes, for all processes together."""
 
     settings: Settings
     dataset: Path
@@ -37,7 +37,7 @@ class Plan:
 
 
 def train_together(plan: Plan, count: int, job: Job) -> None:
-    """Train with ``count`` processes, and wait for them. Raises JobError."""
+    """Train with ``count`` processes, and wait for them. Raises JobError if one of them fails."""
     with tempfile.TemporaryDirectory() as folder:
         processes = spawn(_work, (count, Path(folder) / "meeting", plan), nprocs=count, join=False)
         assert processes is not None
@@ -59,14 +59,14 @@ def train_together(plan: Plan, count: int, job: Job) -> None:
 
 
 def _work(rank: int, count: int, meeting: Path, plan: Plan) -> None:
-    """One of the processes."""
+    """Train in one of the processes."""
     device = torch.device(f"cuda:{rank}" if plan.device == "cuda" else "cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
         keep_freed_memory()
-    job = Job(plan.folder, "training", "images", quiet=rank > 0)  # not entered: the first process has the folder
+    job = Job(plan.folder, "training", "images", quiet=rank > 0)  # not entered: the main process holds the folder
     group = Group(rank, count, meeting, device.type)
     try:
         start = Start(plan.start) if plan.start else None

@@ -4,12 +4,12 @@ Non-saturating loss (1406.2661, section 3), lazy R1 (1801.04406; 1912.04958, sec
 (1912.04958, section 3.2), exponential moving average of the generator (1710.10196), adaptive augmentation (2006.06676),
 growth of the pictures (1710.10196, section 2).
 
-Where the latents of the pictures are known, the generator is also held to the picture of its latent by an absolute
-difference, as in 1611.07004 (section 3.1): it then cannot collapse to a few pictures, which is what a short training
-otherwise does.
+If the latents of the pictures are known, the generator must also make the picture of each latent: the absolute
+difference is part of its loss, as in 1611.07004 (section 3.1). So it cannot collapse to a few pictures, which happens
+in a short training otherwise.
 
-Every draw of chance is decided by the seed and the number of images seen, and nothing else. So a run that was stopped
-goes on exactly as if it had not been, without any state of random generators.
+Every random number is decided by the seed and the number of images seen, and by nothing else. So a run that was stopped
+continues exactly as if it had not been stopped, and no state of random generators is saved.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Trainer:
 
     Args:
         settings: what to train.
-        dataset: on what.
-        device: where.
+        dataset: the pictures to train on.
+        device: where to train.
         group: the processes that train together.
         memory: bytes of pictures to keep in memory.
 
     Raises:
-        JobError: pictures and settings do not fit each other.
+        JobError: if pictures and settings do not fit each other.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Trainer:
 
     @property
     def level(self) -> int:
-        """Which of the sizes is trained now: the generator's blocks up to this index."""
+        """The size that is trained now: the generator's blocks up to this index."""
         side = next((side for side, until in self.settings.grow if self.seen < until), min(self.size))
         return self.top - (min(self.size) // side).bit_length() + 1
 
@@ -110,7 +110,7 @@ class Trainer:
         return self.seen // self.settings.batch
 
     def step(self) -> None:
-        """One update of both networks; ``take_report`` says how it went."""
+        """Update both networks once; ``take_report`` returns the losses."""
         settings, group = self.settings, self.group
         self._set_rates()
         pictures, indices = self.batches.at(self.seen)
@@ -139,13 +139,13 @@ class Trainer:
         averaged(self.average, self.generator, 1 - 0.5 ** (settings.batch / half_life))
 
     def take_report(self) -> dict[str, float]:
-        """Means of what was noted since the last call: losses, scores; and the augmentation's probability."""
+        """Return the means of losses and scores since the last call, and the augmentation's probability."""
         report = {name: torch.stack(values).mean().item() for name, values in sorted(self._sums.items())}
         self._sums.clear()
         return report | {"augment": self.probability}
 
     def is_sound(self) -> bool:
-        """Whether all weights are numbers, and such as half precision has."""
+        """Return whether all weights are finite numbers that half precision can hold."""
         checks = [
             torch.stack([(value.abs() < LARGEST).all() for value in network.parameters()]).all()
             for network in (self.generator, self.discriminator, self.average)
@@ -156,14 +156,18 @@ class Trainer:
         settings = self.settings
         fade = max(0.1, min(1.0, (1 - self.seen / settings.images) / max(1e-9, 1 - settings.decay_from)))
         warming = self.latents is not None and self.seen < settings.warm_up
-        # Momentum disturbs the game of two networks, and helps where one is fitted to given pictures.
+        # Momentum disturbs two networks that play against each other. It helps one that is fitted to given pictures.
         own = self.g_adam.param_groups[0]
         own["lr"] = settings.warm_up_lr if warming else self.rates["g"] * fade
         own["betas"] = (0.9, 0.99) if warming else self.g_betas
         self.d_adam.param_groups[0]["lr"] = self.rates["d"] * fade
 
     def _prepare(self, pictures: np.ndarray, random: torch.Generator) -> torch.Tensor:
-        """uint8 (n, h, w, c) of the data set to float32 (n, c, h, w) in -1..1 of the level's size, on the device."""
+        """Convert pictures uint8 (n, h, w, c) of the data set to what the networks take.
+
+        That is float32 (n, c, h, w) in -1..1, in the level's size, on the device, mirrored at random if the data set
+        allows it and has no latents.
+        """
         images = torch.from_numpy(pictures)
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
@@ -194,7 +198,7 @@ class Trainer:
     def _learn_generator(
         self, z: torch.Tensor | None, reals: torch.Tensor, warming: bool, whole: int, random: torch.Generator
     ) -> torch.Tensor:
-        """Add the gradients of a micro-batch; returns its pictures as the discriminator is to see them."""
+        """Add the gradients of a micro-batch; return its pictures as the discriminator will see them."""
         settings, n = self.settings, len(reals)
         mixing = settings.style_mixing if z is None else 0.0
         if z is None:
@@ -248,7 +252,7 @@ class Trainer:
             self._note(sign=torch.tensor(sign))
 
     def _regularise_paths(self, n: int, random: torch.Generator) -> None:
-        """Add the gradients of path length regularisation of ``n`` pictures (1912.04958, section 3.2, equation 4)."""
+        """Add the gradients of path length regularisation for ``n`` pictures (1912.04958, section 3.2, equation 4)."""
         settings = self.settings
         z = torch.randn(n, settings.z_dim, generator=random, device=self.device)
         ws = training_latents(self.generator, z, settings.style_mixing, random)

@@ -235,7 +235,7 @@ def test_a_training_that_comes_apart_stops_with_what_was_good(data, tmp_path, ca
     run = tmp_path / "run"
     options = (data, "--out", run, "--tick", 16, "--snapshot-every", 16, "--images", 4000, "--lr", 1e12, *SMALL)
     assert train(*options) == 1
-    assert "came apart" in capsys.readouterr().err
+    assert "broke down" in capsys.readouterr().err
     status = read_status(run)
     assert status.state == "failed"
     assert "no longer numbers" in status.message
@@ -276,7 +276,7 @@ def test_a_changed_data_set_is_noticed(data, tmp_path, capsys):
     assert "it had 24 pictures and has 23" in capsys.readouterr().err
     assert train("--resume", run, "--images", 32, "--changed-data") == 0
     assert train(own, "--out", run, "--images", 48, "--lr", 0.5) == 1
-    assert "begun with another --lr" in capsys.readouterr().err
+    assert "begun with a different --lr" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

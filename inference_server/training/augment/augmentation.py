@@ -9,22 +9,23 @@ from .geometry import draw_blit, draw_general, joined
 from .warp import move, warp
 
 KINDS = ("blit", "geometry", "colour")
-"""Flips, quarter turns and whole-pixel shifts; scaling, rotation and finer shifts; colours: "bgc" in the paper."""
+"""The paper's "bgc": flips, quarter turns and whole-pixel shifts; scaling, rotation and finer shifts; colours."""
 SMALLEST = 4
 
 
 class Augmentation:
-    """Changes pictures of one size in place, size, angle and colour, with the strengths of the paper.
+    """Changes position, size, angle and colour in pictures of one size, with the strengths of the paper.
 
-    A picture is sampled once, however many changes are made to it. On a GPU nothing waits for the device.
+    A picture is sampled only once, even if several changes are made to it. On a GPU nothing waits for the device.
 
     Args:
         size: height and width, at least 4 each.
-        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; alpha moves with the colours but is not one.
-        kinds: some of ``KINDS``, with spaces between.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Alpha moves with the colours, but its values do not
+            change.
+        kinds: some of ``KINDS``, separated by spaces.
 
     Raises:
-        ValueError: a kind, a size or a number of channels that there is not.
+        ValueError: if a kind or a number of channels does not exist, or the size is too small.
     """
 
     def __init__(self, size: tuple[int, int], channels: int, kinds: str = " ".join(KINDS)) -> None:
@@ -37,15 +38,15 @@ class Augmentation:
             raise ValueError(f"Pictures of {size[1]} x {size[0]} are too small to augment: {SMALLEST} is the least.")
 
     def __call__(self, images: torch.Tensor, probability: float, random: torch.Generator) -> torch.Tensor:
-        """Change pictures by chance.
+        """Return pictures with random changes.
 
         Args:
             images: (n, c, h, w) in -1..1 of any floating-point type; computed in float32.
-            probability: of each change, in 0..1; with 0 the very images are returned.
-            random: decides; on the device of the images.
+            probability: of each change, in 0..1; with 0 the images themselves are returned.
+            random: decides the changes; on the device of the images.
 
         Returns:
-            The same shape and type; colours may leave -1..1. Gradients of first order flow to the images.
+            Pictures of the same shape and type; colours may leave -1..1. First-order gradients flow to the images.
         """
         if images.shape[1:] != (self.channels, *self.size):
             raise ValueError(f"Pictures of {tuple(images.shape[1:])} came, not {(self.channels, *self.size)}.")

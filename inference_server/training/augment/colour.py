@@ -1,7 +1,7 @@
-"""Chance in colours (2006.06676, appendix B).
+"""Random changes of colours (2006.06676, appendix B).
 
-Brightness, contrast and the luma flip act along the grey axis, hue and saturation in the plane across it. So the five
-matrices that the paper multiplies commute, but for the brightness, and their product can be written down.
+Brightness, contrast and the luma flip act along the grey axis. Hue and saturation act in the plane across it. So the
+five matrices that the paper multiplies commute, except the brightness, and their product can be written down.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from math import pi
 import torch
 
 Colour = tuple[torch.Tensor, torch.Tensor]
-"""Matrices (n, c, c) and offsets (n, c, 1): a pixel's channels are multiplied, then added to."""
+"""Matrices (n, c, c) and offsets (n, c, 1): a pixel's new channels are matrix @ channels + offset."""
 
 
 def draw_colour(n: int, channels: int, probability: float, random: torch.Generator) -> Colour:
-    """Colour transformations of ``n`` pictures, each of the five changes with the given probability.
+    """Return colour transformations for ``n`` pictures, each of the five changes with the given probability.
 
     Args:
-        n: pictures.
+        n: number of pictures.
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha. Alpha is left as it is.
         probability: in 0..1.
-        random: decides; what is returned is on its device.
+        random: decides the changes; the result is on its device.
 
     Returns:
         Float32 matrices and offsets for values in -1..1.
@@ -43,7 +43,7 @@ def draw_colour(n: int, channels: int, probability: float, random: torch.Generat
     if colours == 1:
         matrix[:, 0, 0] = contrast * luma
         return matrix, offset
-    # Rodrigues' rotation about the grey axis; "turn" is the cross product with it: what lies on no diagonal.
+    # Rodrigues' rotation about the grey axis; "turn" is the cross product with the axis, which is zero on the diagonal.
     along = (luma / 3)[:, None]
     side, turn = saturation * angle.cos(), saturation * angle.sin() / 3**0.5
     rows = torch.arange(3, device=device)
@@ -53,6 +53,6 @@ def draw_colour(n: int, channels: int, probability: float, random: torch.Generat
 
 
 def recolour(images: torch.Tensor, colour: Colour) -> torch.Tensor:
-    """Float32 (n, c, h, w) with each pixel's channels transformed."""
+    """Return the images with each pixel's channels transformed: float32 (n, c, h, w)."""
     matrix, offset = colour
     return torch.baddbmm(offset, matrix, images.flatten(2)).view_as(images)

@@ -1,7 +1,8 @@
-"""Chance in where things are (2006.06676, appendix B).
+"""Random changes of where things are (2006.06676, appendix B).
 
-The matrices of the paper map a picture's place to the new one. What sampling needs is the way back, so the inverses are
-multiplied here, by hand: they are 2 x 2, and no rounding of a GPU's matrix units may shift a picture.
+The matrices of the paper map a place of the picture to its new place. Sampling needs the way back, so the inverses are
+multiplied here. They are 2 x 2 and are multiplied by hand, because the rounding of a GPU's matrix units must not shift
+a picture.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import torch
 
 @dataclass(frozen=True)
 class Placement:
-    """Where each pixel of the new pictures is taken from: place = linear @ place + offset.
+    """Where each pixel of the new pictures is taken from: old place = linear @ new place + offset.
 
-    Places are in pixels from the middle of the picture, x to the right, y down; all is float32.
+    Places are in pixels from the middle of the picture, x to the right, y down. All values are float32, except
+    ``between``.
     """
 
     linear: torch.Tensor
@@ -24,17 +26,17 @@ class Placement:
     offset: torch.Tensor
     """(2, n)"""
     between: torch.Tensor
-    """bool (n,): pictures whose new pixels do not all lie on old ones."""
+    """bool (n,): pictures whose new pixels do not all lie on old pixels."""
 
 
 def draw_blit(n: int, size: tuple[int, int], probability: float, random: torch.Generator) -> Placement:
-    """Flips, turns by 90 degrees (180 where height and width differ), and shifts by whole pixels.
+    """Return flips, turns by 90 degrees (180 if height and width differ), and shifts by whole pixels.
 
     Args:
-        n: pictures.
+        n: number of pictures.
         size: height and width.
         probability: of each of the three, in 0..1.
-        random: decides; what is returned is on its device.
+        random: decides the changes; the result is on its device.
     """
     device = random.device
     chosen = torch.rand(3, n, generator=random, device=device) < probability
@@ -42,7 +44,7 @@ def draw_blit(n: int, size: tuple[int, int], probability: float, random: torch.G
     height, width = size
     flip = 1 - 2.0 * (chosen[0] & (flip < 0.5))
     turn = chosen[1] * ((turn * 4).floor() if height == width else (turn * 2).floor() * 2)
-    # Cosine and sine of whole quarters, without rounding.
+    # Cosine and sine of quarter turns, without rounding.
     cos, sin = (turn == 0).float() - (turn == 2).float(), (turn == 1).float() - (turn == 3).float()
     x = (chosen[2] * (x * 2 - 1) * (0.125 * width)).round()
     y = (chosen[2] * (y * 2 - 1) * (0.125 * height)).round()
@@ -52,13 +54,13 @@ def draw_blit(n: int, size: tuple[int, int], probability: float, random: torch.G
 
 
 def draw_general(n: int, size: tuple[int, int], probability: float, random: torch.Generator) -> Placement:
-    """Scaling, rotation, stretching, another rotation, and shifts by parts of a pixel.
+    """Return scaling, rotation, stretching, a second rotation, and shifts by parts of a pixel.
 
     Args:
-        n: pictures.
+        n: number of pictures.
         size: height and width.
         probability: of scaling, of stretching, of shifting, and of at least one of the two rotations; in 0..1.
-        random: decides; what is returned is on its device.
+        random: decides the changes; the result is on its device.
     """
     device = random.device
     chosen = torch.rand(5, n, generator=random, device=device)
@@ -86,7 +88,7 @@ def draw_general(n: int, size: tuple[int, int], probability: float, random: torc
 
 
 def joined(first: Placement, then: Placement) -> Placement:
-    """Both: the pictures that ``first`` makes are those that ``then`` takes its pixels from."""
+    """Return both placements as one: ``then`` takes its pixels from the pictures that ``first`` makes."""
     linear = (first.linear[:, :, None] * then.linear).sum(dim=1)
     offset = _apply(first.linear, then.offset) + first.offset
     return Placement(linear, offset, first.between | then.between)

@@ -1,8 +1,8 @@
-"""Pictures taken from other places, without jagged or blurred edges.
+"""Move pictures, without jagged or blurred edges.
 
-As the paper (2006.06676, appendix B) we double the picture with a good filter before it is sampled bilinearly, and
-continue it by reflection. It draws at double size, too, and filters that down; here what a picture loses by becoming
-smaller is filtered away before sampling, which costs a fraction.
+As in the paper (2006.06676, appendix B), the picture is doubled with a good filter before it is sampled bilinearly, and
+it is continued by reflection outside its edges. The paper also draws at double size, and filters that down. Here, the
+detail that a picture loses by becoming smaller is filtered away before sampling, which costs a fraction.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch.nn import functional as F
 from .geometry import Placement
 
 HALFWAY = (0.043, -0.1555, 0.6125, 0.6125, -0.1555, 0.043)
-"""The value between two pixels, from three on each side: least squares up to 0.35 of the sampling rate."""
+"""Weights for the value between two pixels, three on each side: least squares up to 0.35 of the sampling rate."""
 
 
 def warp(images: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Pictures seen through a placement.
+    """Return pictures moved by a placement.
 
     Args:
         images: float32 (n, c, h, w), h and w at least 3.
         placement: of n pictures.
 
     Returns:
-        The same shape. Gradients of first order flow to the images.
+        Pictures of the same shape. First-order gradients flow to the images.
     """
-    # Asking which pictures need the slow way costs a GPU more than going it.
+    # On a GPU, asking which pictures need the slow way costs more than the slow way for all.
     if images.device.type != "cpu":
         return _sample_between(images, placement)
     slow, fast = placement.between.nonzero()[:, 0], (~placement.between).nonzero()[:, 0]
@@ -43,13 +43,13 @@ def warp(images: torch.Tensor, placement: Placement) -> torch.Tensor:
 
 
 def move(images: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """As ``warp``, where every new pixel lies on an old one."""
+    """Do the same as ``warp``, for placements where every new pixel lies on an old pixel."""
     grid = _grid(images, placement)
     return F.grid_sample(images, grid, mode="nearest", padding_mode="reflection", align_corners=True)
 
 
 def _sample_between(images: torch.Tensor, placement: Placement) -> torch.Tensor:
-    # A step from pixel to pixel spans so many of the old ones; from two on, half of the frequencies have to go.
+    # A step from pixel to pixel spans this many old pixels; from two on, half of the frequencies have to go.
     span = placement.linear.square().sum(dim=1) - 1
     blur_x, blur_y = (span.clamp(0, 1) / 4)[:, :, None, None, None]
     doubled = _Doubled.apply(images, blur_x, blur_y)
@@ -62,7 +62,7 @@ def _some(placement: Placement, indices: torch.Tensor) -> Placement:
 
 
 def _grid(images: torch.Tensor, placement: Placement) -> torch.Tensor:
-    """Float32 (n, h, w, 2), where -1 and 1 are the middles of the outermost pixels."""
+    """Return the places to sample: float32 (n, h, w, 2), where -1 and 1 are the middles of the outermost pixels."""
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = (torch.arange(height, device=images.device) - (height - 1) / 2)[:, None]
@@ -77,7 +77,7 @@ def _grid(images: torch.Tensor, placement: Placement) -> torch.Tensor:
 class _Doubled(torch.autograd.Function):
     """Blur, then put a pixel between each two: (n, c, h, w) to (n, c, 2 h - 1, 2 w - 1).
 
-    Written with its gradient, because that of so many slices would fill a picture with zeros for each.
+    The gradient is written here, because the automatic one would fill a picture with zeros for each of the many slices.
     """
 
     @staticmethod
@@ -105,7 +105,7 @@ class _Doubled(torch.autograd.Function):
 
 
 def _filtered(images: torch.Tensor, dim: int, taps: tuple[float, ...]) -> torch.Tensor:
-    """Sums of neighbours along a dimension, one less of them for an even number of taps."""
+    """Return weighted sums of neighbours along a dimension; one fewer than pixels if the number of taps is even."""
     edge = (len(taps) - 1) // 2
     images = F.pad(images, (edge, edge, 0, 0) if dim == 3 else (0, 0, edge, edge), mode="reflect")
     length = images.shape[dim] - len(taps) + 1
@@ -116,7 +116,7 @@ def _filtered(images: torch.Tensor, dim: int, taps: tuple[float, ...]) -> torch.
 
 
 def _spread(gradient: torch.Tensor, dim: int, taps: tuple[float, ...]) -> torch.Tensor:
-    """The gradient of ``_filtered``."""
+    """Return the gradient of ``_filtered``."""
     edge, length = (len(taps) - 1) // 2, gradient.shape[dim]
     shape = list(gradient.shape)
     shape[dim] = length + len(taps) - 1

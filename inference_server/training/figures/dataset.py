@@ -1,4 +1,4 @@
-"""A folder of drawn pictures and the latents they belong to."""
+"""A folder of drawn pictures, and the latents that they were drawn from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Job = tuple[int, int, int, Path]
 
 
 def write_picture(job: Job) -> None:
-    """Draw a picture (seed, index, size) to a PNG, unless it is there; it is whole or not there at all."""
+    """Draw a picture (seed, index, size) to a PNG, unless the file exists. The file is never incomplete."""
     seed, index, size, path = job
     if path.exists():
         return
@@ -28,13 +28,14 @@ def write_picture(job: Job) -> None:
 
 
 def draw_dataset(folder: Path, count: int, size: int, seed: int, workers: int = 1) -> None:
-    """Draw ``count`` pictures to ``folder/pictures/000000.png`` and on, their latents to ``folder/latents.npy``.
+    """Draw ``count`` pictures to ``folder/pictures/000000.png`` and so on, and their latents to ``folder/latents.npy``.
 
-    The latents are float32 (count, LATENT); row i belongs to picture i. Pictures that are there are kept, so that a
-    stopped run carries on.
+    The latents are float32 (count, LATENT); row i belongs to picture i. Pictures that exist are kept, so that a run
+    that was stopped continues.
 
     Raises:
-        ValueError: if the folder holds the latents of other pictures, more than ``count``, or pictures of another size.
+        ValueError: if the folder holds the latents of other pictures, more than ``count`` of them, or pictures of
+            another size.
     """
     latents = np.stack([latent(seed, index) for index in range(count)])
     pictures, table = folder / "pictures", folder / "latents.npy"

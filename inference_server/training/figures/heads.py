@@ -16,11 +16,11 @@ RIM: Colour = (206, 214, 226)
 
 
 class Head:
-    """A head whose neck is at the pen's origin.
+    """A head with its neck at the pen's origin.
 
     Args:
-        pen: at the neck. knobs: the person's. colours: skin, hair, hat, band.
-        yaw: where the face looks, in radians: 0 at us, pi / 2 along +x.
+        pen: at the neck. knobs: the person's. colours: of "skin", "hair", "hat" and "band".
+        yaw: where the face looks, in radians: 0 is at us, pi / 2 is along +x.
     """
 
     def __init__(self, pen: Pen, knobs: Knobs, colours: dict[str, Colour], yaw: float) -> None:
@@ -30,7 +30,7 @@ class Head:
         self.middle = -self.tall + 0.5
 
     def draw(self) -> None:
-        """All of it, from the back to the front."""
+        """Draw all parts, from the back to the front."""
         self.draw_back()
         self.draw_face()
         self.draw_beard()
@@ -40,14 +40,14 @@ class Head:
         self.draw_hat()
 
     def rim(self, angles: np.ndarray, grow: np.ndarray | float = 1.0) -> np.ndarray:
-        """Points (n, 2) on the head's outline, ``grow`` times as far out; 0 is +x, pi / 2 is down."""
+        """Return points (n, 2) on the head's outline, ``grow`` times as far out; angle 0 is +x, pi / 2 is down."""
         toward = math.pi / 2 - 0.75 * self.side  # the chin lies below the face
         chin = self.knobs.between("chin", 0.0, 0.24) * np.exp(-(((angles - toward) / 0.42) ** 2))
         far = (1 + chin) * grow
         return np.stack([WIDE * np.cos(angles) * far, self.middle + self.tall * np.sin(angles) * far], 1)
 
     def draw_back(self) -> None:
-        """What lies behind the face: long hair, a bun, ears, the neck."""
+        """Draw what is behind the face: long hair, a bun, ears, the neck."""
         hair, long, bun = self.colours["hair"], self.knobs.grown("hair"), 6.4 * self.knobs.grown("bun")
         x, low = -3.5 * self.side, self.middle + 5 + 13 * long
         wide = WIDE - 2.5 + 4.3 * long
@@ -70,7 +70,7 @@ class Head:
             self.pen.disc(ear * WIDE * self.front - 1.5 * self.side, self.middle + 2, 2.7, skin, 0.8)
 
     def draw_face(self) -> None:
-        """The head's outline, rosy cheeks and the nose."""
+        """Draw the head's outline, rosy cheeks and the nose."""
         skin = self.colours["skin"]
         self.pen.piece(self.rim(np.linspace(0, 2 * math.pi, 48, endpoint=False)), skin)
         rosy = blend(skin, (240, 120, 110), 0.4)
@@ -84,14 +84,14 @@ class Head:
         self.pen.limb([(root, self.middle + 0.5), (tip, self.middle + 2.6)], radii, shade(skin, 0.86), 0)
 
     def draw_crescent(self, start: float, end: float, outer: float, depths: np.ndarray, colour: Colour) -> None:
-        """A piece along the rim from angle to angle: ``outer`` out of it, ``depths`` (20,) into it."""
+        """Draw a piece along the rim from ``start`` to ``end``: ``outer`` outwards, ``depths`` (20,) inwards."""
         angles = np.linspace(start, end, 20)
         swell = np.sin(np.linspace(0.12, math.pi - 0.12, 20)) ** 0.5
         points = np.concatenate([self.rim(angles, 1 + outer * swell), self.rim(angles, 1 - depths * swell)[::-1]])
         self.pen.piece(points, colour, 0)
 
     def draw_beard(self) -> None:
-        """A beard along the chin, from nothing to long."""
+        """Draw a beard along the chin, from nothing to long."""
         size = self.knobs.grown("beard")
         if size < 0.02:
             return
@@ -100,7 +100,7 @@ class Head:
         self.draw_crescent(middle - half, middle + half, 0.34 * size, np.full(20, 0.3 * size), self.colours["hair"])
 
     def draw_mouth(self) -> None:
-        """A dark mouth, from a line to wide open, from sad to smiling."""
+        """Draw a dark mouth, from a line to wide open, from sad to smiling."""
         x, y = 0.74 * WIDE * self.side, self.middle + 7.4
         half = 4.1 * max(0.5, self.front)
         gape, curve = self.knobs.either("mouth", 0.55, 2.7), self.knobs.between("smile", -1.1, 2.1)
@@ -110,7 +110,7 @@ class Head:
         self.pen.piece(np.concatenate([upper, lower[::-1]]), BLACK, 0.3)
 
     def draw_eyes(self) -> None:
-        """Light eyes with dark pupils, the far one vanishing as the head turns; glasses; eyebrows."""
+        """Draw light eyes with dark pupils, glasses and eyebrows. The far eye disappears as the head turns."""
         wide_open = self.knobs.either("eyes", 0.4, 1.0)
         gaze, glasses = self.knobs.between("gaze", -1.0, 1.2), self.knobs.grown("glasses")
         raised = self.knobs.between("brows", -0.4, 2.2)
@@ -129,7 +129,7 @@ class Head:
             self.pen.limb(ends, [0.85 * seen] * 2, self.colours["hair"], 0)
 
     def draw_hair(self) -> None:
-        """Hair on the skull: from the forehead over the top to the neck."""
+        """Draw hair on the skull, from the forehead over the top to the neck."""
         size = 0.25 + 0.75 * self.knobs.grown("hair")
         lean = abs(self.side)
         start, end = -0.1 - 0.85 * lean, -math.pi + 0.1 - 1.1 * lean
@@ -140,7 +140,7 @@ class Head:
         self.draw_crescent(start, end, 0.05 + 0.09 * size, depths, self.colours["hair"])
 
     def draw_hat(self) -> None:
-        """A crown and a brim: nothing, a cap, a bowler, a top hat, a pointed hat, and all between."""
+        """Draw a crown and a brim: nothing, a cap, a bowler, a top hat, a pointed hat, and all forms between them."""
         crown, brim = self.knobs.grown("crown"), self.knobs.grown("brim")
         if crown < 0.02:
             return

@@ -1,8 +1,8 @@
 """Which component of z decides what in a picture of the family.
 
 A picture has 128 components of z: 32 for the scene, then 24 for each of the four people, from left to right. Each
-component moves one thing from one end of its range to the other; what is said to grow begins at nothing, and about a
-quarter of all pictures lie at either end.
+component moves one thing from one end of its range to the other. A thing that "grows" begins at nothing: it is not
+there in about a quarter of all pictures, and has its full size in another quarter.
 
 Scene, components 0 to 31:
 
@@ -79,34 +79,34 @@ PERSON = (
 
 
 class Knobs:
-    """Named places from 0 to 1, each the value of one component of z under the normal distribution.
+    """Named places from 0 to 1: each is one component of z, put through the normal distribution function.
 
     Args:
-        z: components that are standard normal. names: what they decide, in order; components left over are not used.
+        z: components that are standard normal. names: what they decide, in order; further components are not used.
     """
 
     def __init__(self, z: Sequence[float] | np.ndarray, names: Sequence[str]) -> None:
         self.places = {name: 0.5 + 0.5 * math.erf(value / math.sqrt(2)) for name, value in zip(names, z, strict=False)}
 
     def between(self, name: str, low: float, high: float) -> float:
-        """A place from low to high, each as likely."""
+        """Return a place from low to high; all are equally likely."""
         return low + (high - low) * self.places[name]
 
     def either(self, name: str, low: float = 0.0, high: float = 1.0) -> float:
-        """From low to high, more often near the ends: the Beta(1/2, 1/2) distribution."""
+        """Return a place from low to high, more often near the ends: the Beta(1/2, 1/2) distribution."""
         return low + (high - low) * math.sin(math.pi / 2 * self.places[name]) ** 2
 
     def grown(self, name: str) -> float:
-        """From 0 to 1: nothing for a quarter of all z, all of it for another quarter, a smooth ramp between."""
+        """Return a size from 0 to 1: 0 for a quarter of all z, 1 for another quarter, a smooth ramp between."""
         return ramp(self.places[name], 0.25, 0.75)
 
 
 def ramp(value: float, start: float, end: float) -> float:
-    """0 at ``start``, 1 at ``end`` (which may be the smaller), smooth between and level outside."""
+    """Return a smooth ramp from 0 at ``start`` to 1 at ``end``, constant outside; ``end`` may be below ``start``."""
     share = min(1.0, max(0.0, (value - start) / (end - start)))
     return share * share * (3 - 2 * share)
 
 
 def latent(seed: int, index: int) -> np.ndarray:
-    """The latent of picture ``index`` of the set ``seed``: float32 (LATENT,), standard normal."""
+    """Return the latent of picture ``index`` of the set ``seed``: float32 (LATENT,), standard normal."""
     return np.random.default_rng((seed, index)).standard_normal(LATENT).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Smooth coloured pieces of paper, each in a dark gap."""
+"""Smooth coloured pieces of paper, each with a dark gap around it."""
 
 from __future__ import annotations
 
@@ -33,24 +33,27 @@ class Pen:
         self.matrix = np.eye(3)
 
     def moved(self, x: float, y: float, turn: float = 0.0, size: float = 1.0, facing: int = 1) -> Pen:
-        """A pen whose origin lies at (x, y), turned by ``turn`` radians; ``facing`` -1 mirrors it left to right."""
+        """Return a pen with its origin at (x, y), turned by ``turn`` radians.
+
+        ``facing`` -1 mirrors it left to right.
+        """
         c, s = math.cos(turn) * size, math.sin(turn) * size
         pen = Pen(self.draw, self.scale)
         pen.matrix = self.matrix @ np.array([[facing, 0, x], [0, 1, y], [0, 0, 1]]) @ [[c, -s, 0], [s, c, 0], [0, 0, 1]]
         return pen
 
     def piece(self, points: Points, colour: Colour, gap: float = 1.0) -> None:
-        """A filled polygon with a dark gap of ``gap`` units round it."""
+        """Draw a filled polygon with a dark gap of ``gap`` units around it."""
         xy = (np.asarray(points, dtype=float) @ self.matrix[:2, :2].T + self.matrix[:2, 2]) * self.scale
         flat = xy.ravel().tolist()
         width = round(2 * gap * self.scale)
         if width > 1:
-            # Corners need joints; on a fine curve they would only cost time.
+            # Corners need joints. On a fine curve, joints would only cost time.
             self.draw.line(flat + flat[:4], fill=BLACK, width=width, joint="curve" if len(flat) < 24 else None)
         self.draw.polygon(flat, fill=colour)
 
     def blob(self, points: Points, colour: Colour, gap: float = 1.0) -> None:
-        """A filled closed Catmull-Rom curve through ``points``."""
+        """Draw a filled closed Catmull-Rom curve through ``points``."""
         p1 = np.asarray(points, dtype=float)[:, None]
         p0, p2, p3 = np.roll(p1, 1, 0), np.roll(p1, -1, 0), np.roll(p1, -2, 0)
         t = STEPS
@@ -60,17 +63,17 @@ class Pen:
         self.piece(curve.reshape(-1, 2), colour, gap)
 
     def oval(self, x: float, y: float, width: float, height: float, colour: Colour, gap: float = 0.0) -> None:
-        """A filled ellipse of half-axes ``width`` and ``height``; nothing where either is nothing."""
+        """Draw a filled ellipse with half-axes ``width`` and ``height``; nothing if one of them is almost zero."""
         if min(width, height) > 0.05:
             gap = min(gap, width, height)
             self.piece(ROUND * (width, height) + (x, y), colour, gap)
 
     def disc(self, x: float, y: float, radius: float, colour: Colour, gap: float = 0.0) -> None:
-        """A filled circle."""
+        """Draw a filled circle."""
         self.oval(x, y, radius, radius, colour, gap)
 
     def limb(self, joints: Points, radii: Sequence[float], colour: Colour, gap: float = 1.1) -> None:
-        """A tapering limb through two or more joints, round at the ends and the joints."""
+        """Draw a tapering limb through two or more joints, round at the ends and at the joints."""
         if max(radii) < 0.05:
             return
         for grow, ink in ((min(gap, max(radii)), BLACK), (0.0, colour)):
@@ -85,20 +88,20 @@ class Pen:
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
-    """``share`` of the way from the first colour to the second."""
+    """Return the colour that is ``share`` of the way from the first colour to the second."""
     r, g, b = (round(one + (other - one) * share) for one, other in zip(first, second, strict=True))
     return r, g, b
 
 
 def along(row: Sequence[Colour], place: float) -> Colour:
-    """The colour at ``place`` (0 to 1) along a row of colours, blended between neighbours."""
+    """Return the colour at ``place`` (0 to 1) along a row of colours, blended between neighbours."""
     place *= len(row) - 1
     first = min(int(place), len(row) - 2)
     return blend(row[first], row[first + 1], place - first)
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Lighter (above 1) or darker (below 1), never darker than a luma of 75."""
+    """Return the colour lighter (``factor`` above 1) or darker (below 1), with a luma of 75 or more."""
     rgb = np.asarray(colour, dtype=float)
     rgb = rgb * factor if factor <= 1 else 255 - (255 - rgb) / factor
     rgb = rgb + max(0.0, 75 - float(rgb @ (0.299, 0.587, 0.114)))

@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 
 def bent(shoulder: Point, hand: Point, upper: float, lower: float, bend: int) -> Point:
-    """The elbow between shoulder and hand for the two lengths of an arm; ``bend`` 1 or -1 is its side."""
+    """Return the elbow between shoulder and hand, from the two lengths of an arm; ``bend`` 1 or -1 is its side."""
     dx, dy = hand[0] - shoulder[0], hand[1] - shoulder[1]
     far = math.hypot(dx, dy)
     share = (upper * upper - lower * lower + far * far) / (2 * far)
@@ -25,7 +25,7 @@ def bent(shoulder: Point, hand: Point, upper: float, lower: float, bend: int) ->
 
 
 def draw_arm(pen: Pen, knobs: Knobs, shoulder: Point, hand: Point, bend: int, colours: dict[str, Colour]) -> None:
-    """An arm and what its hand holds: a spoon, nothing (spread fingers) or a cup, each growing from nothing."""
+    """Draw an arm and what its hand holds: a spoon, nothing (spread fingers) or a cup. Each grows from nothing."""
     far = math.dist(shoulder, hand)
     length = max(0.53 * far, 11.5)
     elbow = bent(shoulder, hand, length, length, bend)
@@ -48,7 +48,10 @@ def draw_arm(pen: Pen, knobs: Knobs, shoulder: Point, hand: Point, bend: int, co
 
 
 def draw_seated(pen: Pen, knobs: Knobs, colours: dict[str, Colour], table: float) -> None:
-    """Someone on a chair, turned to +x; the origin is the hip, 30 above the floor, ``table`` the y of the table."""
+    """Draw a person on a chair, turned to +x.
+
+    The origin is the hip, 30 units above the floor; ``table`` is the y of the table.
+    """
     wood, cloth = colours["wood"], colours["cloth"]
     for x in (-9.5, 8):
         pen.limb([(x, 6), (x - 0.5, 30)], [1.7, 1.6], wood, 0.7)
@@ -70,7 +73,7 @@ def draw_seated(pen: Pen, knobs: Knobs, colours: dict[str, Colour], table: float
     head = body.moved(0.4, -29, turn=knobs.between("tilt", -0.08, 0.2))
     Head(head, knobs, colours, knobs.between("turn", 0.72, 1.2)).draw()
     lift, reach = knobs.either("arm"), knobs.between("reach", -1.5, 2.0)
-    # On the plate, straight ahead, beside and above the face: a path that stays clear of the faces.
+    # From the plate, straight ahead, next to the face, to above it: on this path the hand never covers a face.
     resting, raised = (22.5 + reach, table - 4), (23.5 + 0.5 * reach, -51.0)
     back = 3.5 * math.sin(math.pi * lift)
     hand = (resting[0] + (raised[0] - resting[0]) * lift - back, resting[1] + (raised[1] - resting[1]) * lift)
@@ -78,9 +81,10 @@ def draw_seated(pen: Pen, knobs: Knobs, colours: dict[str, Colour], table: float
 
 
 def draw_behind(pen: Pen, knobs: Knobs, colours: dict[str, Colour], turn: float) -> None:
-    """Someone behind the table, seen from the front; the origin is the middle of the body at the table's edge.
+    """Draw a person behind the table, seen from the front.
 
-    ``turn`` is added to the turn of the head, in radians. The arm that moves is the one at -x.
+    The origin is the middle of the body at the table's edge. ``turn`` is added to the turn of the head, in radians. The
+    arm at -x moves.
     """
     size = knobs.either("height", 0.76, 1.0)
     body = pen.moved(0, 0, turn=knobs.between("lean", -0.09, 0.06))
@@ -90,7 +94,7 @@ def draw_behind(pen: Pen, knobs: Knobs, colours: dict[str, Colour], turn: float)
     body.limb([(-4.5, -15.5), (0, -13), (4.5, -15.5)], [2.3 * grown] * 3, colours["band"], 0)
     for y in (-8.5, -3.8):
         body.disc(0, y, 1.5 * grown, colours["band"])
-    # A child's head is nearly as large as a grown-up's.
+    # A child's head is nearly as large as an adult's.
     head = body.moved(0, -17, turn=knobs.between("tilt", -0.16, 0.16), size=0.81 / size**0.7)
     Head(head, knobs, colours, knobs.between("turn", -0.55, 0.55) + turn).draw()
     draw_arm_at_rest(body, colours)
@@ -100,6 +104,6 @@ def draw_behind(pen: Pen, knobs: Knobs, colours: dict[str, Colour], turn: float)
 
 
 def draw_arm_at_rest(pen: Pen, colours: dict[str, Colour]) -> None:
-    """The other arm, which lies on the table."""
+    """Draw the other arm, which lies on the table."""
     pen.limb([(8.2, -12), (10.5, -4.5), (5.5, -1.5)], [3.7, 3.2, 2.6], colours["sleeve"])
     pen.disc(4.6, -1.6, 2.9, colours["skin"], 0.6)

@@ -11,11 +11,11 @@ from .people import draw_behind, draw_seated
 from .things import draw_cat, draw_lamp, draw_meal, draw_table
 
 UNITS = 128.0
-"""The drawing's own width and height."""
+"""Width and height of the drawing, in its own units."""
 FINER = 2
 """Canvas pixels per picture pixel, across and down."""
 
-# Neighbours blend into each other, so that a colour is a place along its row.
+# Neighbouring colours blend into each other, so a colour is a place along its row.
 CLOTH: tuple[Colour, ...] = (
     (230, 88, 66),
     (242, 178, 66),
@@ -39,7 +39,7 @@ def draw_picture(z: np.ndarray, size: int = 256) -> np.ndarray:
         size: width and height in pixels.
 
     Returns:
-        uint8 array (size, size, 3), RGB, black ground.
+        uint8 array (size, size, 3), RGB, on black.
     """
     z = z.astype(np.float64) / np.sqrt(np.mean(np.square(z, dtype=np.float64)))
     scene = Knobs(z[:32], SCENE)
@@ -84,7 +84,7 @@ def draw_picture(z: np.ndarray, size: int = 256) -> np.ndarray:
 
 
 def silhouette(pictures: np.ndarray, threshold: int = 50) -> np.ndarray:
-    """Black figures on white: luma (Rec. 601) above ``threshold`` is figure.
+    """Return black figures on white: where luma (Rec. 601) is above ``threshold``, there is a figure.
 
     Args:
         pictures: uint8 (..., 3). Returns: uint8 of the same shape, 0 or 255.
@@ -94,7 +94,7 @@ def silhouette(pictures: np.ndarray, threshold: int = 50) -> np.ndarray:
 
 
 def contact_sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures (n, h, w, 3) uint8 side by side, each row of colours followed by the row of their shadows."""
+    """Return pictures (n, h, w, 3) uint8 side by side: each row in colour, then the row of their shadows."""
     rows = []
     for start in range(0, len(pictures) - columns + 1, columns):
         row = pictures[start : start + columns]

@@ -17,7 +17,7 @@ RED: Colour = (236, 84, 66)
 
 
 def draw_table(pen: Pen, knobs: Knobs, wood: Colour, linen: Colour) -> None:
-    """The table from the side; the origin is the middle of its top."""
+    """Draw the table from the side; the origin is the middle of its top."""
     for x in (-15, 15):
         pen.limb([(x, 3), (x * 1.1, 40)], [2.4, 2.0], wood)
     pen.piece([(-31, 0), (31, 0), (30, 4.6), (-30, 4.6)], wood, 1.1)
@@ -30,7 +30,7 @@ def draw_table(pen: Pen, knobs: Knobs, wood: Colour, linen: Colour) -> None:
 
 
 def draw_meal(pen: Pen, knobs: Knobs, colours: dict[str, Colour]) -> None:
-    """What stands on the table; the origin is the middle of its top. Everything grows from nothing."""
+    """Draw what stands on the table; the origin is the middle of its top. Everything grows from nothing."""
     steam, bowls = knobs.grown("steam"), knobs.between("bowls", 0.55, 1.0)
     for x in (-25.5, 25.5):
         up = np.linspace(0, 1, 5)
@@ -73,7 +73,7 @@ def draw_meal(pen: Pen, knobs: Knobs, colours: dict[str, Colour]) -> None:
 
 
 def draw_cat(pen: Pen, knobs: Knobs, fur: Colour) -> None:
-    """A sitting cat; the origin is on the floor. It comes up from below like a puppet."""
+    """Draw a sitting cat; the origin is on the floor. The cat comes up from below like a puppet."""
     pen = pen.moved(0, 27 * (1 - knobs.grown("cat")))
     turn, swing = knobs.either("cat turn", -1.0, 1.0), knobs.either("cat tail", -1.0, 1.0)
     pen.limb(
@@ -89,7 +89,7 @@ def draw_cat(pen: Pen, knobs: Knobs, fur: Colour) -> None:
 
 
 def draw_lamp(pen: Pen, knobs: Knobs, colour: Colour) -> None:
-    """A lamp that hangs from the ceiling and swings; the origin is the middle of the upper edge."""
+    """Draw a lamp that hangs from the ceiling and swings; the origin is the middle of the picture's upper edge."""
     pen = pen.moved(0, -6, turn=knobs.between("lamp swing", -0.35, 0.35))
     drop, half = knobs.either("lamp drop", 4.5, 14.0), knobs.between("lamp size", 8.5, 13.0)
     pen.limb([(0, -6), (0, drop)], [1.2, 1.2], METAL, 0)
