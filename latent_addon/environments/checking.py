@@ -16,9 +16,9 @@ _LINES_KEPT = 50
 
 
 def run_check(children: Children, python: Path, server_root: Path, say: Callable[[str], None]) -> Checked:
-    """Run ``python -m inference_server check --json`` and return what it says; `server_root` holds `inference_server`.
+    """Run ``python -m inference_server check --json`` and return its result; `server_root` holds `inference_server`.
 
-    Takes as long as importing torch: up to half a minute, the first time. Raises Stopped.
+    Takes as long as importing torch: up to half a minute the first time. Raises Stopped.
     """
     children.check()
     found = probe(python)
@@ -35,7 +35,7 @@ def run_check(children: Children, python: Path, server_root: Path, say: Callable
         say(text)
 
     try:
-        # As the server is started, in latent_addon/worker/launch.py: with nothing on its path but the server.
+        # Like the server in latent_addon/worker/launch.py: nothing but the server is on its path.
         status = children.run(
             python,
             ["inference_server", "check", "--json"],
@@ -62,7 +62,7 @@ def run_check(children: Children, python: Path, server_root: Path, say: Callable
 
 
 def _answer(line: str) -> dict[str, Any] | None:
-    """Return what a line holds as JSON, if that is what `check --json` prints: one line."""
+    """Return the JSON object in a line if it is the answer of `check --json`, which is one line; else None."""
     try:
         value = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What pip and venv say when they fail, in words for a person: what happened, and what to do."""
+"""Explain the failures of pip and venv to a person: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _NO_ENSUREPIP = re.compile(r"ensurepip is not available|No module named '?(?:ens
 
 
 class Failed(Exception):
-    """A step of a set-up has failed; the text is sentences for a person.
+    """Raised when a step of a set-up has failed; the text is sentences for a person.
 
-    downloads_are_good: what was downloaded before is whole, and worth keeping for the next time.
+    downloads_are_good: the files that were downloaded before are complete, and are kept for the next time.
     """
 
     def __init__(self, text: str, downloads_are_good: bool = False):
@@ -54,7 +54,7 @@ class Context:
 
 
 def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> Failed:
-    """Return why a program failed that printed `lines` and ended with the exit status `status`."""
+    """Return the reason why a program failed, from the `lines` that it printed and its exit status `status`."""
     text = "\n".join(lines)
     if found := _of_this_machine(text, context) or _of_what_came(text, context):
         return Failed(found)
@@ -71,17 +71,17 @@ def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> 
 
 
 def full(folder: Path) -> str:
-    """Return the sentence of a full disk."""
+    """Return the sentence for a full disk."""
     return f"The disk of {folder} is full. Free some room on it, then try again."
 
 
 def forbidden(path: Path | str) -> str:
-    """Return the sentence of a folder that may not be written."""
+    """Return the sentence for a folder that the user may not write to."""
     return f"{path} may not be written. Give yourself the right to write there, then try again."
 
 
 def no_environments(python: Python) -> str:
-    """Return the sentence of a Python that lacks what it takes to make environments."""
+    """Return the sentence for a Python that cannot make environments, because it lacks ensurepip."""
     words = f"{python} cannot make environments, for it lacks ensurepip."
     if sys.platform.startswith("linux") and str(python.executable).startswith("/usr/bin"):
         return f"{words} On Debian and Ubuntu: sudo apt install python{python.version}-venv."
