@@ -64,7 +64,7 @@ def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> 
         return Failed(found)
     if status < 0 or status == 137:
         signal = -status if status < 0 else 9
-        return Failed(f"{doing} was ended from outside (signal {signal}), perhaps for want of memory.", True)
+        return Failed(f"{doing} was ended from outside (signal {signal}), perhaps because memory ran out.", True)
     errors = [line for line in lines if line.startswith("ERROR:")] or list(lines)
     last = errors[-1].removeprefix("ERROR:").strip() if errors else "it said nothing"
     return Failed(f"{doing} failed with exit status {status}: {last}")
@@ -82,7 +82,7 @@ def forbidden(path: Path | str) -> str:
 
 def no_environments(python: Python) -> str:
     """Return the sentence for a Python that cannot make environments, because it lacks ensurepip."""
-    words = f"{python} cannot make environments, for it lacks ensurepip."
+    words = f"{python} cannot make environments, because it lacks ensurepip."
     if sys.platform.startswith("linux") and str(python.executable).startswith("/usr/bin"):
         return f"{words} On Debian and Ubuntu: sudo apt install python{python.version}-venv."
     return f"{words} Choose another Python, or install one from python.org."
@@ -117,7 +117,7 @@ def _of_the_network(text: str) -> str:
             "connections, as in some companies, pip has to know its certificate: pip config set global.cert FILE."
         )
     if _NO_WAY.search(text):
-        return f"There is no way to {where}. Check the network, or install from a folder of wheels."
+        return f"There is no connection to {where}. Check the network, or install from a folder of wheels."
     if found := _HTTP.search(text):
         return f"The package index answered with error {found[1]}{f' for {found[2]}' if found[2] else ''}. Try later."
     if _BROKE_OFF.search(text):
@@ -127,7 +127,7 @@ def _of_the_network(text: str) -> str:
 
 def _of_what_came(text: str, context: Context) -> str:
     if _CHANGED.search(text):
-        return "What was downloaded is not what was announced: its hash is another. Try again."
+        return "What was downloaded is not what was announced: its hash is different. Try again."
     if found := _DAMAGED.search(text):
         which = f"The wheel {found[1]}" if found[1] else "A wheel"
         return f"{which} is damaged. " + ("Copy it again." if context.wheels is not None else "Try again.")
@@ -141,5 +141,5 @@ def _of_what_there_is(text: str, context: Context) -> str:
             return f"The folder {context.wheels} has no wheel of {found[1]} for {machine}."
         return f"The package index has no {found[1]} for {machine}. Choose another Python or another build."
     if "ResolutionImpossible" in text or "conflicting dependencies" in text:
-        return "The package index has versions that do not go with one another. Its log says which."
+        return "The package index has versions that do not fit together. The log says which."
     return ""

@@ -104,13 +104,13 @@ def choose_python(
         if python.unfit:
             reasons.append(f"{python}: {python.unfit}.")
         elif not python.can_make_environments:
-            reasons.append(f"{python}: cannot make environments, for it lacks ensurepip.")
+            reasons.append(f"{python}: cannot make environments, because it lacks ensurepip.")
         elif lacking := _lacking(python, pins, searched):
             reasons.append(f"{python}: there is no wheel of {', '.join(lacking)} for it.")
         elif python.executable == base:
-            reasons.append(f"{python}: belongs to Blender, and goes when Blender goes.")
+            reasons.append(f"{python}: belongs to Blender, and is deleted with Blender.")
         else:
-            reasons.append(f"{python}: would do, too.")
+            reasons.append(f"{python}: can be used, too.")
     return best, tuple(reasons)
 
 

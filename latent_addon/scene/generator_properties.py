@@ -185,7 +185,7 @@ class GeneratorProperties:
         )
         if fits:
             return ""
-        return "What the file says of the generator cannot be. Choose the generator again"
+        return "What the file says about the generator is not possible. Choose the generator again"
 
     def forget_unreadable(self) -> None:
         """Take away words in no encoding, which a damaged file may hold: Blender raises whenever one is read."""
