@@ -35,7 +35,7 @@ def run_check(children: Children, python: Path, server_root: Path, say: Callable
         say(text)
 
     try:
-        # Like the server in latent_addon/worker/launch.py: nothing but the server is on its path.
+        # As the server is started, in latent_addon/server/launch.py: with nothing on its path but the server.
         status = children.run(
             python,
             ["inference_server", "check", "--json"],
