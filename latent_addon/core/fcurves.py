@@ -1,10 +1,10 @@
-"""Keyframed F-curves evaluated in float64, relative to where their strip begins.
+"""Evaluate keyframed F-curves in float64, relative to the first frame of their strip.
 
-Blender's own evaluation works in float32 at absolute frames: its last digits change when a strip is moved along the
-timeline, and with 512 components nearly every frame would get another name. Here a moved strip gives the same bits
-(unless handles were pulled by hand), and so does another Blender that opens the file. Only additions, multiplications
-and divisions of single elements are used, in a fixed order, so that machines agree too. Curves with other keys than
-constant, linear and Bezier ones, and curves with F-modifiers, are left to Blender.
+Blender itself evaluates in float32 at absolute frames. The last digits of its values change when a strip is moved
+along the timeline, and with 512 components nearly every frame would get a different name. Here a moved strip gives the
+same bits (unless handles were pulled by hand), and so does another Blender that opens the file. Only additions,
+multiplications and divisions of single elements are used, in a fixed order, so that all machines get the same result.
+Blender evaluates the other curves: those with keys that are not constant, linear or Bezier, and those with F-modifiers.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ CONSTANT, LINEAR, BEZIER = 0, 1, 2
 """Keyframe interpolations as Blender numbers them."""
 
 _AUTO_LENGTH = float(np.float32(2.5614))
-"""Blender sets automatic handles at this fraction of the way to the next key, and vector handles at a third."""
+"""Blender's automatic handles are as long as the time to the next key divided by this; vector handles, by 3."""
 
 _HALVINGS = 54
-"""Bisections until an interval of [0, 1] is as small as float64 tells apart."""
+"""Number of bisections until a part of [0, 1] is as small as float64 can distinguish."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurveKeys:
     """The keys of one F-curve as Blender stores them, with times in absolute frames.
 
-    places (3, K, 2) float32: time and value of the keys, of their left handles, and of their right ones. kinds (K,):
+    places (3, K, 2) float32: time and value of the keys, of their left handles, and of their right handles. kinds (K,):
     interpolation after each key. extrapolates: linear extrapolation beyond the ends instead of constant.
     """
 
@@ -55,21 +55,21 @@ class CurveKeys:
         return self.places[2]
 
     def is_simple(self) -> bool:
-        """Whether these keys can be evaluated here."""
+        """Return whether this module can evaluate these keys."""
         return len(self.kinds) > 0 and int(self.kinds.max()) <= BEZIER
 
     def shape(self) -> tuple[bytes, bytes, bool]:
-        """What decides how time runs through the curve: curves that agree in it are evaluated together."""
+        """Return what decides how time runs through the curve; curves for which it is equal are evaluated together."""
         return self.places[:, :, 0].tobytes(), self.kinds.tobytes(), self.extrapolates
 
 
 @dataclass(frozen=True, slots=True)
 class CurveGroup:
-    """Curves whose keys and handles lie at the same times: time runs through them alike.
+    """Curves whose keys and handles are at the same times, so that time runs through them in the same way.
 
-    members (C,): which component each curve moves. times (K,): of the keys, counted from where the strip begins.
-    before, after (K,): how far in time the handles reach back and forward. values, left, right (K, C) float32: of the
-    keys and their handles. kinds (K,), extrapolates: as in CurveKeys.
+    members (C,): the component that each curve moves. times (K,): times of the keys, counted from the strip's first
+    frame. before, after (K,): how far in time the handles reach back and forward. values, left, right (K, C) float32:
+    values of the keys, of their left handles and of their right handles. kinds (K,), extrapolates: as in CurveKeys.
     """
 
     members: NDArray[np.intp]
@@ -83,7 +83,7 @@ class CurveGroup:
     extrapolates: bool
 
     def evaluate(self, at: Floats) -> Floats:
-        """Values (F, C) at times (F,), ascending. Only the segments that these times touch are looked at."""
+        """Return values (F, C) at ascending times (F,). Only the segments that contain these times are used."""
         result = np.empty((len(at), len(self.members)))
         places = np.searchsorted(self.times, at, side="right") - 1  # the last key that is not later, -1 for none
         edges = np.flatnonzero(np.diff(places)) + 1
@@ -114,7 +114,7 @@ class CurveGroup:
             result[inside] = _bezier(t, length, self.after[k], self.before[k + 1], ends)
 
     def _slope(self, before: bool) -> Floats | float:
-        """How steeply the curve goes on beyond an end: through a linear end's neighbour, or along a handle."""
+        """Return the slope of the curve beyond an end: through the neighbour of a linear end, or along a handle."""
         last = len(self.times) - 1
         end, inner = (0, min(1, last)) if before else (last, max(0, last - 1))
         value = self.values[end].astype(np.float64)
@@ -127,9 +127,9 @@ class CurveGroup:
 
 
 def grouped(curves: Mapping[int, CurveKeys], origin: int) -> tuple[CurveGroup, ...]:
-    """Put together the curves, given by component, whose keys lie at the same times.
+    """Return groups of the curves, given by component, whose keys and handles are at the same times.
 
-    origin: the frame that the curves move along with; the groups are the same bits wherever it lies.
+    origin: the strip's first frame, with which the curves move. The groups are the same bits, whatever its number is.
     """
     alike: dict[tuple[bytes, bytes, bool], list[int]] = {}
     for member, curve in curves.items():
@@ -146,9 +146,10 @@ def grouped(curves: Mapping[int, CurveKeys], origin: int) -> tuple[CurveGroup, .
 
 
 def _bezier(x: Floats, length: float, out: float, back: float, ends: tuple[Floats, ...]) -> Floats:
-    """Value at the times x (F, 1) after a key, on the curve to the next key.
+    """Return the values at the times x (F, 1) after a key, on the Bezier curve to the next key.
 
-    out, back: how far in time the two handles reach towards each other. Handles that pass the other key are shortened.
+    out, back: how far in time the two handles reach towards each other. A handle that reaches beyond the other key is
+    shortened.
     """
     y0, y1, y2, y3 = ends
     if abs(out) > length:
@@ -160,7 +161,10 @@ def _bezier(x: Floats, length: float, out: float, back: float, ends: tuple[Float
 
 
 def _place(x: Floats, length: float, out: float, back: float) -> Floats:
-    """How far along a Bezier segment (0 to 1) its time is x (F,). Written out: it runs often, over few numbers."""
+    """Return how far along a Bezier segment (0 to 1) its time is x (F,).
+
+    The cubic is written out here, because this runs often, each time with few numbers.
+    """
     low, high = np.zeros_like(x), np.ones_like(x)
     third = length - back
     for _ in range(_HALVINGS):
@@ -178,17 +182,18 @@ def _cubic(t: Floats, a: Floats | float, b: Floats | float, c: Floats | float, d
 
 
 def _times(curve: CurveKeys, origin: int) -> tuple[Floats, Floats, Floats]:
-    """Times (K,) of the keys after `origin`, and how far (K,) their handles reach back and forward.
+    """Return the times (K,) of the keys after `origin`, and how far (K,) their handles reach back and forward.
 
-    Stored as float32 at absolute frames, the same handle has other last bits elsewhere on the timeline. Whole frames
-    and the handles that Blender places are given exactly; what a person has pulled somewhere stays as it is stored.
+    Blender stores them as float32 at absolute frames, so the same handle has different last bits at another place on
+    the timeline. Whole frames and the handles that Blender places are returned exactly; a handle that a person has
+    pulled stays as it is stored.
     """
     absolute = curve.points[:, 0].astype(np.float64)
     times = absolute - origin
     back = absolute - curve.left[:, 0]
     out = curve.right[:, 0] - absolute
     spans = np.diff(times)
-    previous = np.concatenate([spans[:1], spans])  # beyond the ends Blender mirrors the one neighbour
+    previous = np.concatenate([spans[:1], spans])  # beyond the ends Blender mirrors the only neighbour
     following = np.concatenate([spans, spans[-1:]])
     if not len(spans):
         previous = following = np.zeros(1)
@@ -197,7 +202,7 @@ def _times(curve: CurveKeys, origin: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _snapped(reach: Floats, own: Floats, other: Floats, tolerance: float) -> Floats:
-    """Handle lengths as Blender's rules give them, where they are that."""
+    """Return handle lengths, each replaced by the exact length of a Blender rule if it is that within `tolerance`."""
     snapped = reach.copy()
     for rule in (own / _AUTO_LENGTH, 5.0 * other / _AUTO_LENGTH, own / 3.0):
         snapped = np.where(np.abs(reach - rule) <= tolerance, rule, snapped)

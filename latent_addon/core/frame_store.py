@@ -1,4 +1,4 @@
-"""The folder of frames, each named by what made it. Files appear whole and never change."""
+"""The folder of frames. Each file is named by what made it, is complete as soon as it appears, and never changes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ from ...lantern_protocol.part_files import part_beside
 from .png import placeholder
 
 _TICK = 0.05
-"""Seconds; longer than the clock ticks that file systems stamp folders with."""
+"""Seconds; longer than the resolution of the modification times that file systems give folders."""
 
 _SLICE = 0.005
-"""Seconds for which names are read at a time."""
+"""Seconds for which names are read in one call."""
 
 _LONGEST_PAUSE = 60.0
-"""Seconds between looks at most, after one that took very long: a share that hung, a machine that slept meanwhile."""
+"""The most seconds between two looks. A look can take very long: a network share that hung, a machine that slept."""
 
 
 class StoreError(Exception):
-    """The store's folder cannot be read or written. The text says which and what to do."""
+    """Raised when the store's folder cannot be read or written. The text names the folder and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a budget run deleted, and what it had to leave above the budget because it is shown."""
+    """What `enforce_budget` has deleted.
+
+    files, bytes: how many files and bytes. over: bytes that are still above the budget, because strips show them.
+    """
 
     files: int
     bytes: int
@@ -42,8 +45,9 @@ class Removed:
 class FrameStore:
     """Frames in one flat folder: `c_<hash>.png` colour frames, `s_<hash>.png` shadows, and placeholders.
 
-    The folder is not made before something is written to it. `names` follows what others add or delete, by the folder's
-    modification time. A name is believed until `look_closer`, which goes round and round, comes to its file.
+    The folder is made when the first file is written to it. `names` notices the files that others add or delete by the
+    folder's modification time. A name is trusted until `look_closer`, which checks all files in turn, again and again,
+    comes to its file.
     """
 
     def __init__(self, folder: Path):
@@ -52,34 +56,37 @@ class FrameStore:
         self._names: set[str] = set()
         self._damaged: set[str] = set()
         self._stamps: dict[str, Stamp] = {}
-        """Of the files that were looked into and found whole."""
+        """Stamps of the files that were read and found complete."""
         self._unchecked: list[str] = []
         self._round: list[str] = []
         self._placeholders: dict[str, Stamp | None] = {}
         self._known = False
-        """Whether the folder has been read to its end once."""
+        """Whether the folder has been read completely once."""
         self._listing: Iterator[str] | None = None
         self._listed: set[str] = set()
         self._made: set[str] = set()
         self._gone: set[str] = set()
-        """Frames made and deleted here since the reading of the folder began, of which it may have missed either."""
+        """`_made` and `_gone`: frames made and deleted here since the current reading of the folder began.
+
+        That reading may have missed both.
+        """
         self._seen = -1
         self._seen_at = 0.0
         self._settled = False
         self._look_again = 0.0
 
     def names(self) -> set[str]:
-        """Names of the frames that are there. The set is the store's own; do not change it.
+        """Return the names of the frames in the folder. The set is the store's own; do not change it.
 
-        What others add or delete is seen soon: looking takes at most a fiftieth of the time, however full the folder,
-        and a folder that is known already is read a few thousand names at a time.
+        Files that others add or delete are noticed soon. Looking takes at most a fiftieth of the time, however many
+        files the folder has. A folder that is known already is read a few thousand names at a time.
         """
         if time.monotonic() >= self._look_again:
             self._look(_SLICE if self._known else math.inf)
         return self._names
 
     def refresh(self) -> None:
-        """Look at the folder now, and to its end."""
+        """Read the folder now and completely."""
         self._listing = None
         self._look(math.inf)
 
@@ -108,12 +115,12 @@ class FrameStore:
             self._seen, self._seen_at, self._settled = changed, now, False
         if self._settled:
             return False
-        # A second change within one tick of the file system's clock, which need not be ours, would not show.
+        # A second change within one tick of the file system's clock would not show. It may be another machine's clock.
         self._settled = now - self._seen_at > _TICK
         return True
 
     def _take(self, listed: set[str]) -> None:
-        fresh = listed - self._names  # the damaged ones, too: someone may have put the right file there
+        fresh = listed - self._names  # the damaged ones, too: somebody may have replaced them with the right file
         self._known = True
         self._damaged &= listed
         before, self._names = self._names, listed - self._damaged
@@ -124,22 +131,22 @@ class FrameStore:
 
     @property
     def unchecked(self) -> bool:
-        """Whether there are names whose files nobody has looked into yet."""
+        """Whether there are names whose files have not been checked yet."""
         return bool(self._unchecked)
 
     def knows(self, name: str) -> bool:
-        """Whether the file was looked into and found whole, so that any change of it will be noticed."""
+        """Return whether the file was checked and found complete, so that any change of it will be noticed."""
         return name in self._stamps
 
     def doubt(self) -> None:
-        """Let every file be looked at again before anyone believes that nothing is missing."""
+        """Mark every file to be checked again, before anything relies on no file being missing."""
         self.refresh()
         self._unchecked = [*self._names, *self._damaged]
 
     def look_closer(self, seconds: float = 0.002) -> bool:
-        """Look at one file after the other for about so long, round and round, new ones first.
+        """Check files one after the other for about `seconds`, new files first, then all in turn, again and again.
 
-        Returns whether `names` is another now: a file was damaged, cut off or replaced, or has become whole again.
+        Returns whether `names` has changed: a file was damaged, cut off or replaced, or has become complete again.
         """
         end = time.monotonic() + seconds
         changed = False
@@ -155,7 +162,7 @@ class FrameStore:
         known = self._stamps.get(name)
         if known is not None and stamp_of(self.folder / name) == known:
             return False
-        # A file that has changed since it was whole, or was damaged before, is suspect.
+        # A file that has changed since it was complete, or was damaged before, is checked thoroughly.
         if (name in self._names) == self._is_whole(name, known is not None or name in self._damaged):
             return False
         self._news.add(name)
@@ -184,26 +191,29 @@ class FrameStore:
         self._stamps.pop(name, None)
 
     def note_made(self, names: Iterable[str]) -> list[str]:
-        """Add frames that are said to be made, and return those that are truly there, and whole."""
+        """Add frames that the server says it has made; return those that are really there and complete."""
         there = [name for name in names if self._is_whole(name)]
         self._news.difference_update(there)
         return there
 
     def take_news(self) -> bool:
-        """Whether frames have come or gone, since this was last asked, that `note_made` was not told of."""
+        """Return whether frames were added or removed since the last call, except those given to `note_made`."""
         news = bool(self._news)
         self._news.clear()
         return news
 
     def discard(self, names: Iterable[str]) -> None:
-        """Delete frames, damaged ones or ones that are elsewhere, too."""
+        """Delete the frames with these names, complete or damaged, from this folder."""
         for name in names:
             self._forget(name)
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink()
 
     def placeholder(self, width: int, height: int) -> str:
-        """Name of the picture shown for frames of this size that are not made yet; written at first need."""
+        """Return the name of the picture that is shown for frames of this size that are not made yet.
+
+        The file is written when it is needed for the first time. Raises StoreError.
+        """
         name = f"placeholder_{width}x{height}.png"
         stamp = stamp_of(self.folder / name)
         if stamp is None or self._placeholders.get(name) != stamp:
@@ -214,7 +224,7 @@ class FrameStore:
         return name
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file into the folder, whole or not at all. Raises StoreError."""
+        """Write a file into the folder, completely or not at all. Raises StoreError."""
         temporary = part_beside(self.folder / name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -226,11 +236,11 @@ class FrameStore:
             raise StoreError(_cannot_write(self.folder, error)) from error
 
     def adopt(self, other: Path, names: Collection[str]) -> int:
-        """Take files of another store's folder into this one; return how many came.
+        """Link or copy files of the folder `other` into this one; return how many.
 
-        They are hard-linked where the disk can, copied where it cannot, and stay in `other`. Files that are whole here
-        are left as they are (same name, same content), files that are not whole there are passed over. Raises
-        StoreError; what had come by then stays.
+        They are hard-linked if the disk supports it, else copied, and stay in `other`. Files that are complete here
+        already are left as they are (same name, same content). Files that are not complete in `other` are skipped.
+        Raises StoreError; the files that were linked or copied before the error stay.
         """
         came = 0
         try:
@@ -246,19 +256,19 @@ class FrameStore:
         return came
 
     def leave_to(self, other: FrameStore) -> None:
-        """Delete the frames that are whole in another store's folder, too."""
+        """Delete the frames here that are also complete in another store's folder."""
         if other.folder != self.folder:
             self.discard([name for name in self._names if is_frame(other.folder / name, name)])
 
     def size(self) -> int:
-        """Bytes of all frames that were looked into and found whole."""
+        """Return the bytes of all frames that were checked and found complete."""
         return sum(size for _, size in self._stamps.values())
 
     def enforce_budget(self, budget: int, keep: Collection[str]) -> Removed:
         """Delete the oldest frames until at most `budget` bytes are left, but never one named in `keep`.
 
-        `keep` is what any strip of the open file shows, and the colour frames behind its shadows. What was not looked
-        into yet does not count.
+        keep: the frames that strips of the open file show, and the colour frames behind their shadows. Files that were
+        not checked yet do not count.
         """
         total = self.size()
         files = freed = 0
@@ -286,7 +296,7 @@ def _frame_names(folder: Path) -> Iterator[str]:
 def _bring(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another disk, or one without links; or a damaged file is in the way
+    except OSError:  # a different disk, or a disk without hard links; or a damaged file is in the way
         temporary = part_beside(target)
         try:
             shutil.copyfile(source, temporary)

@@ -1,7 +1,7 @@
-"""From keys to one latent per frame. docs/interpolation.md has the formulas and when to use which.
+"""Interpolate from keys to one latent per frame. docs/interpolation.md has the formulas and when to use which.
 
-The F-curves themselves are evaluated in fcurves.py; what is here turns their values, or the whole-vector keys, into the
-two motions that curves of single components cannot describe: constant length, and constant speed on a great circle.
+fcurves.py evaluates the F-curves themselves. This module turns their values, or the whole-vector keys, into the two
+motions that curves of single components cannot describe: constant length, and constant speed on a great circle.
 Shapes: F frames, K keys, D components; everything is computed in float64.
 """
 
@@ -16,20 +16,21 @@ GRID = 65536.0
 """Latents and settings are rounded to multiples of 1/GRID before they are used or hashed."""
 
 LARGEST = 65536.0
-"""Magnitude that a component may have; a curve that runs on beyond it is a mistake."""
+"""The largest magnitude that a component may have; a curve that goes beyond it is a mistake."""
 
 _TINY = 1e-12
 _NEARLY_PARALLEL = 1e-7
-"""Angle in radians below which sin(angle) no longer divides well; the chord then equals the arc to 1e-15."""
+"""Angle in radians below which dividing by sin(angle) is inexact; the chord then equals the arc to 1e-15."""
 
 
 def round_to_grid(values: Floats) -> NDArray[np.float32]:
-    """Round to multiples of 2**-16, as float32, without negative zeros.
+    """Return the values rounded to multiples of 2**-16, as float32, without negative zeros.
 
-    Another Blender version evaluates a curve with other last digits; rounded, both name the same frame. float32 holds
-    the grid exactly up to 256 in magnitude. Raises ValueError for values beyond LARGEST, or that are not numbers.
+    A different Blender version evaluates a curve with different last digits; after rounding, both versions name the
+    same frame. float32 holds the grid exactly up to 256 in magnitude. Raises ValueError if a value is beyond LARGEST or
+    is not a number.
     """
-    with np.errstate(over="ignore"):  # it is told in words
+    with np.errstate(over="ignore"):  # the ValueError below says it
         rounded = np.rint(np.asarray(values, np.float64) * GRID) / GRID + 0.0
     if not (np.abs(rounded) <= LARGEST).all():
         raise ValueError(f"A latent has a component beyond {LARGEST:.0f}.")
@@ -39,11 +40,11 @@ def round_to_grid(values: Floats) -> NDArray[np.float32]:
 def spherical(
     values: Floats, frames: Floats, key_frames: Floats, key_values: Floats, holds: NDArray[np.bool_]
 ) -> Floats:
-    """Keep the F-curves' direction, and give it the length that runs linearly between the keys' lengths.
+    """Return vectors (F, D) in the F-curves' direction, with a length that runs linearly between the keys' lengths.
 
-    values (F, D): what the F-curves say. frames (F,). key_frames (K,) ascending and key_values (K, D): the keys.
-    holds (K,): the key, and so its length, is held until the next one. Returns (F, D). Where the curves pass through
-    zero there is no direction, and their value is returned as it is.
+    values (F, D): values of the F-curves. frames (F,). key_frames (K,) ascending and key_values (K, D): the keys.
+    holds (K,): whether the key, and so its length, is held until the next key. Where the curves pass through zero there
+    is no direction, and their value is returned unchanged.
     """
     if len(key_frames) == 0:
         return values
@@ -57,12 +58,12 @@ def spherical(
 
 
 def great_circle(frames: Floats, key_frames: Floats, key_values: Floats, holds: NDArray[np.bool_]) -> Floats:
-    """Move from whole-vector key to whole-vector key along great circles, at constant angular speed.
+    """Return vectors (F, D) that move from one whole-vector key to the next along great circles.
 
-    frames (F,). key_frames (K,) ascending, key_values (K, D), K >= 1. holds (K,): the key is held until the next one
-    (constant interpolation). Before the first and after the last key their values are held. Length runs linearly from
-    key to key. Returns (F, D). Slerp as in Shoemake, Animating Rotation with Quaternion Curves (SIGGRAPH 1985), in D
-    dimensions.
+    The angular speed between two keys is constant, and the length runs linearly. frames (F,). key_frames (K,)
+    ascending, key_values (K, D), K >= 1. holds (K,): whether the key is held until the next key (constant
+    interpolation). Before the first and after the last key their values are held. Slerp as in Shoemake, Animating
+    Rotation with Quaternion Curves (SIGGRAPH 1985), in D dimensions.
     """
     result = np.empty((len(frames), key_values.shape[1]))
     segment = np.clip(np.searchsorted(key_frames, frames, side="right") - 1, 0, max(len(key_frames) - 2, 0))
@@ -84,7 +85,7 @@ def _slerp(a: Floats, b: Floats, t: Floats) -> Floats:
     if length_a < _TINY or length_b < _TINY:  # no direction: the straight line
         return (1 - t) * a + t * b
     u, v = a / length_a, b / length_b
-    # atan2 keeps its precision near 0 and pi, where arccos of the dot product loses half its digits
+    # arctan2 keeps its precision near 0 and pi, where arccos of the dot product loses half of its digits
     angle = 2.0 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))
     if angle < _NEARLY_PARALLEL:
         direction = (1 - t) * u + t * v
@@ -96,12 +97,15 @@ def _slerp(a: Floats, b: Floats, t: Floats) -> Floats:
             across /= np.linalg.norm(across)
         direction = np.cos(t * angle) * u + np.sin(t * angle) * across
     moved = direction * ((1 - t) * length_a + t * length_b)
-    # the keys themselves, to the bit
+    # at the keys exactly their values, bit by bit
     return np.where(t == 0.0, a, np.where(t == 1.0, b, moved))
 
 
 def _perpendicular(u: Floats) -> Floats:
-    """Opposite keys have no shortest way: go by the axis that `u` points least along, always the same way."""
+    """Return a unit vector perpendicular to `u`, always the same one, for opposite keys: they have no shortest way.
+
+    It is made from the axis along which `u` has its smallest component.
+    """
     axis = np.zeros_like(u)
     axis[np.argmin(np.abs(u))] = 1.0
     across = axis - np.dot(axis, u) * u

@@ -1,4 +1,4 @@
-"""Small PNG files for the add-on's own pictures; Blender's Python has no library for them."""
+"""Write small PNG files for the add-on's own pictures; Blender's Python has no library for that."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 GROUND, LINE = (38, 40, 46), (58, 61, 70)
-"""Colours of the placeholder."""
+"""Colours of the placeholder, 8-bit RGB."""
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode pixels (H, W, 3), 8-bit RGB, top row first, as a PNG file."""
+    """Return a PNG file of the pixels (H, W, 3), 8-bit RGB, top row first."""
     height, width, _ = pixels.shape
     rows = np.zeros((height, 1 + 3 * width), np.uint8)  # every row starts with its filter type, 0
     rows[:, 1:] = pixels.reshape(height, -1)
@@ -22,9 +22,9 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def placeholder(width: int, height: int) -> bytes:
-    """A PNG file of a frame that is not made yet: a dark slate with fine slanted lines, no figure.
+    """Return a PNG file that stands for a frame that is not made yet: a dark area with fine slanted lines, no figure.
 
-    One bit for each pixel, and rows that come again: a picture of 4096 pixels a side is made in a few milliseconds.
+    It has one bit for each pixel, and the rows repeat, so 4096 x 4096 pixels are made in a few milliseconds.
     """
     period = max(8, min(width, height) // 12)
     lines = np.arange(period + width) % period < max(1, period // 8)

@@ -1,8 +1,8 @@
-"""Where in time two sets of keys may differ: what an edit has changed, and what it has left as it was.
+"""Find where in time two sets of keys may differ: which part of a curve an edit has changed.
 
-A segment of a curve depends on its two keys alone. So what lies between keys that are equal, and that have nothing but
-equal keys before them, is the same; and likewise from the end. One stretch remains, from the last key before the first
-difference to the first key after the last one.
+A segment of a curve depends only on its two keys. So if two keys are equal and all keys before them are equal, the
+segment between them is unchanged. The same holds counted from the end. One stretch remains: from the last key before
+the first difference to the first key after the last difference.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from .fcurves import BEZIER, CurveGroup
 
 Span = tuple[float, float] | None
-"""First and last time of a stretch, both included; None where there is none."""
+"""First and last time of a stretch, both included; None if there is no stretch."""
 
 EVERYTHING = (-np.inf, np.inf)
 
 
 def joined(one: Span, other: Span) -> Span:
-    """The shortest stretch that holds both."""
+    """Return the shortest stretch that contains both; None if both are None."""
     if one is None or other is None:
         return one or other
     return min(one[0], other[0]), max(one[1], other[1])
@@ -33,9 +33,9 @@ def between_keys(
     old_rows: NDArray[np.float64],
     reach: int = 1,
 ) -> Span:
-    """Where curves of the keys `rows` (K, N) at `times` (K,) may differ from those of other keys.
+    """Return where the curves of the keys `rows` (K, N) at `times` (K,) may differ from those of the keys `old_rows`.
 
-    reach: how many keys from an end decide what lies beyond it.
+    reach: how many keys at an end decide the curve beyond that end.
     """
     shorter = min(len(rows), len(old_rows))
     if len(rows) == len(old_rows) and np.array_equal(rows, old_rows):
@@ -53,7 +53,7 @@ def _equal_from_the_start(one: NDArray[np.float64], other: NDArray[np.float64]) 
 
 
 def between_curves(new: Sequence[CurveGroup], old: Sequence[CurveGroup]) -> Span:
-    """Where the curves of one property may differ from what they were, in time from where their strip begins."""
+    """Return where the curves of one property may differ from the old ones, in time from the strip's first frame."""
     if len(new) == len(old) and all(np.array_equal(a.members, b.members) for a, b in zip(new, old, strict=True)):
         span: Span = None
         for group, before in zip(new, old, strict=True):
@@ -78,14 +78,17 @@ def between_curves(new: Sequence[CurveGroup], old: Sequence[CurveGroup]) -> Span
 
 
 def _between_groups(new: CurveGroup, old: CurveGroup, columns: list[int] | None, old_columns: list[int] | None) -> Span:
-    """Between the same curves in two groups, which are these columns of them; None for all."""
+    """Return where these columns of two groups, which are the same curves, may differ; None for all columns."""
     if new.extrapolates != old.extrapolates:
         return EVERYTHING
     return between_keys(new.times, _rows(new, columns), _rows(old, old_columns), 2 if new.extrapolates else 1)
 
 
 def _rows(group: CurveGroup, columns: list[int] | None) -> NDArray[np.float64]:
-    """The keys with all that decides the curve: handles count only where the segment on their side is a Bezier one."""
+    """Return the keys as rows with everything that decides the curve.
+
+    A handle counts only if the segment on its side is a Bezier segment.
+    """
     bends = (group.kinds == BEZIER)[:, None]
     bent = np.concatenate([bends[:1], bends[:-1]])
     time = (group.times[:, None], group.kinds[:, None], bent * group.before[:, None], bends * group.after[:, None])

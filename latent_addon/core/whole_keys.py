@@ -1,4 +1,4 @@
-"""Whole-vector keys: frames at which every moving component of a latent has a key."""
+"""Find whole-vector keys: frames at which every moving component of a latent has a key."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .fcurves import CONSTANT, CurveKeys
 class WholeKeys:
     """Frames at which every moving component of a latent has a key.
 
-    frames (K,), values (K, D), holds (K,): the key holds until the next one. partial: frames with keys of some
-    components only, which great circles cannot heed.
+    frames (K,), values (K, D). holds (K,): whether the key is held until the next one. partial: how many frames have
+    keys of only some components; great circles cannot use those.
     """
 
     frames: NDArray[np.float64]
@@ -25,12 +25,15 @@ class WholeKeys:
     partial: int
 
     def rows(self) -> NDArray[np.float64]:
-        """The keys as rows (K, 1 + D) to compare: what moves a latent, but for the time."""
+        """Return the keys as rows (K, 1 + D) to compare: everything that moves a latent, except the time."""
         return np.column_stack([self.holds.astype(np.float64), self.values])
 
 
 def whole_keys(curves: Mapping[int, CurveKeys], stored: NDArray[np.float64]) -> WholeKeys:
-    """Find the whole-vector keys among the curves, by component; components without one keep what is stored (D,)."""
+    """Return the whole-vector keys of the curves, given by component.
+
+    stored (D,): the values of the components that have no curve.
+    """
     alike: dict[bytes, list[int]] = {}
     for member, curve in curves.items():
         if member < len(stored):
@@ -42,7 +45,7 @@ def whole_keys(curves: Mapping[int, CurveKeys], stored: NDArray[np.float64]) -> 
     values = np.tile(stored, (len(ordered), 1))
     holds = np.ones(len(ordered), bool)
     for key, members in alike.items():
-        at = np.searchsorted(times[key], ordered, side="right") - 1  # of keys at one time the last one counts
+        at = np.searchsorted(times[key], ordered, side="right") - 1  # of several keys at one time the last one counts
         for member in members:
             values[:, member] = curves[member].points[at, 1]
         kinds = np.stack([curves[member].kinds[at] for member in members])

@@ -1,4 +1,4 @@
-"""One attempt at making the inference server's environment, from the lock to the record of what was made."""
+"""One attempt to make the inference server's environment, from the lock to the record of what was made."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ STEPS = (
     Step("Trying it", 0.08),
 )
 PATIENCE = 1.0
-"""Seconds to wait for a lock that another Blender may hold for an instant, to see whether anybody does."""
+"""Seconds to wait for the lock. Another Blender may hold it for an instant, to see whether anybody holds it."""
 
 
 class Attempt:
-    """Makes what was planned. `run` does it, in whatever thread; `children.stop()` ends it.
+    """Makes the environment that was planned. `run` does it, in any thread; `children.stop()` ends it.
 
-    say: takes every line of the log. keep_unfinished: leave what is half made where it is, for the process is ending.
+    say: is called with every line of the log. keep_unfinished: leave a half-made environment where it is, because the
+    process is ending.
     """
 
     def __init__(self, folder: Path, server_root: Path, plan: SetupPlan, say: Callable[[str], None]):
@@ -51,7 +52,7 @@ class Attempt:
         self._log: IO[str] | None = None
 
     def run(self) -> Record:
-        """Make it; return the record of it. Raises Failed, Stopped, and Busy where another Blender does it."""
+        """Make the environment and return its record. Raises Failed, Stopped, and Busy if another Blender makes it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with held(self.folder / LOCK, PATIENCE), open(self.folder / LOG, "w", encoding="utf-8") as self._log:
@@ -148,7 +149,7 @@ class Attempt:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes that the files below `folder` take on disk."""
+    """Return how many bytes the files below `folder` take on disk."""
     size = 0
     for path, _, names in os.walk(folder):
         for name in names:

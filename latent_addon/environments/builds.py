@@ -1,4 +1,4 @@
-"""The builds of PyTorch there are, and which one fits a machine.
+"""The available builds of PyTorch, and which one fits a machine.
 
 The builds of PyTorch 2.13 and the cards they are made for: https://github.com/pytorch/pytorch/blob/main/RELEASE.md.
 The drivers that CUDA needs: https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html.
@@ -13,7 +13,7 @@ from .machine import Machine
 
 AUTOMATIC = ""
 PYTORCH_INDEX = "https://download.pytorch.org/whl"
-"""Where the builds are that the usual index has not."""
+"""Where the builds are that the usual package index does not have."""
 
 MB, GB = 10**6, 10**9
 
@@ -27,11 +27,11 @@ _ROCM_TARGETS = (
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One way of having torch.
+    """One build of PyTorch.
 
     key: "cpu", "cu126", "cu130", "rocm", "mps". name: "NVIDIA, CUDA 13.0". requirements: the name of torch's pin file.
-    index: the package index for torch and what it needs, "" for the usual one.
-    download, disk: bytes of the whole environment, about.
+    index: the package index for torch and the packages that torch needs, "" for the usual index.
+    download, disk: approximate bytes of the whole environment.
     """
 
     key: str
@@ -50,7 +50,10 @@ ROCM = Build("rocm", "AMD, ROCm 7.2", "torch-rocm.txt", f"{PYTORCH_INDEX}/rocm7.
 
 @dataclass(frozen=True, slots=True)
 class _Cuda:
-    """A CUDA build: the first driver branch that runs it, and the compute capabilities it is made for, both ends in."""
+    """A CUDA build: the first driver branch that runs it, and the range of compute capabilities that it is made for.
+
+    `first` and `last` both belong to the range.
+    """
 
     build: Build
     driver: int
@@ -76,16 +79,16 @@ _CUDA = (
         last=(9, 0),
     ),
 )
-"""The best first."""
+"""The best build first."""
 
 
 def by_key(key: str) -> Build | None:
-    """Return the build of a key, None if there is none."""
+    """Return the build with this key, None if there is none."""
     return next((build for build in (CPU, MPS, ROCM, *(cuda.build for cuda in _CUDA)) if build.key == key), None)
 
 
 def available(machine: Machine) -> tuple[Build, ...]:
-    """Return the builds that there are for this kind of machine, whatever cards it has; the plainest first."""
+    """Return the builds that exist for this kind of machine, whatever cards it has; the simplest first."""
     if machine.system == "Darwin":
         return (MPS,) if machine.processor == "arm64" else ()
     cuda = tuple(cuda.build for cuda in reversed(_CUDA))
@@ -96,9 +99,9 @@ def available(machine: Machine) -> tuple[Build, ...]:
 
 
 def choose(machine: Machine, key: str = AUTOMATIC) -> tuple[Build, str]:
-    """Return the build that the user or the machine demands, and a sentence that says why.
+    """Return the build that the user has chosen or that fits the machine, and a sentence that says why.
 
-    Raises LookupError with a sentence if there is none of that key, or none at all for this machine.
+    Raises LookupError with a sentence if there is no build with that key, or no build at all for this machine.
     """
     builds = {build.key: build for build in available(machine)}
     if not builds:
@@ -119,7 +122,7 @@ def choose(machine: Machine, key: str = AUTOMATIC) -> tuple[Build, str]:
 
 
 def _for_nvidia(machine: Machine) -> Iterator[tuple[Build | None, str]]:
-    """Yield the build for the NVIDIA card and why, or None and why there is none; nothing if there is no card."""
+    """Yield the build for the NVIDIA card and why, or None and why no build fits; yield nothing if there is no card."""
     nvidia = machine.nvidia
     if nvidia is None:
         return

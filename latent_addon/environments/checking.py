@@ -16,9 +16,9 @@ _LINES_KEPT = 50
 
 
 def run_check(children: Children, python: Path, server_root: Path, say: Callable[[str], None]) -> Checked:
-    """Run ``python -m inference_server check --json`` and return what it says; `server_root` holds `inference_server`.
+    """Run ``python -m inference_server check --json`` and return its result; `server_root` holds `inference_server`.
 
-    Takes as long as importing torch: up to half a minute, the first time. Raises Stopped.
+    Takes as long as importing torch: up to half a minute the first time. Raises Stopped.
     """
     children.check()
     found = probe(python)
@@ -62,7 +62,7 @@ def run_check(children: Children, python: Path, server_root: Path, say: Callable
 
 
 def _answer(line: str) -> dict[str, Any] | None:
-    """Return what a line holds as JSON, if that is what `check --json` prints: one line."""
+    """Return the JSON object in a line if it is the answer of `check --json`, which is one line; else None."""
     try:
         value = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Other Pythons, started so that they cannot be led astray, and cannot outlive who started them."""
+"""Start other Pythons so that the user's settings do not disturb them, and so that they end with this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIP_SETTINGS_KEPT = (
     "PIP_USE_FEATURE",
     "PIP_DISABLE_PIP_VERSION_CHECK",
 )
-"""From where and how packages come is the user's to set; where they go to is not."""
+"""The user may set from where and how packages come, but not where they are installed."""
 
 GUARD = """
 import atexit, os, runpy, signal, sys, threading, traceback
@@ -62,9 +62,10 @@ sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code or 0)
 """
-"""Runs a module as "python -m" does, and ends with its whole process group when stdin closes: with who started it.
+"""Runs a module as "python -m" does, and ends with its whole process group when stdin closes.
 
-It leaves without the interpreter's orderly end, which on Windows would wait for the thread that reads.
+Stdin closes when the process that started it ends. The program exits without the interpreter's normal shutdown, which
+on Windows would wait for the thread that reads stdin.
 """
 
 IDLE_SECONDS = 0.25
@@ -76,13 +77,13 @@ class Stopped(Exception):
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Return this process's environment without what would lead another Python or Blender astray, and with `extra`."""
+    """Return this process's environment variables and `extra`, without those that disturb other Pythons or Blenders."""
     kept = {name: value for name, value in os.environ.items() if not _is_stray(name.upper())}
     return kept | {"PYTHONNOUSERSITE": "1"} | extra
 
 
 def output_of(command: Sequence[str]) -> str:
-    """What a program prints, "" where it cannot be run, fails, or takes longer than 30 seconds. Waits for it."""
+    """Run a program and return what it prints, "" if it cannot be run, fails, or takes longer than 30 seconds."""
     try:
         return subprocess.run(
             list(command),
@@ -108,7 +109,7 @@ def _is_stray(name: str) -> bool:
 
 
 class Children:
-    """Starts modules of Pythons, one at a time, and ends what runs when told to stop. It is not used again then."""
+    """Runs Python modules, one at a time. After `stop` it has ended the module that ran, and cannot be used again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -128,9 +129,9 @@ class Children:
     ) -> int:
         """Run ``python -m module ...`` to its end and return its exit status.
 
-        on_line gets every line of stdout and stderr, on_idle is called when there is none for a quarter of a second;
-        both in the calling thread. `extra` are variables for its environment.
-        Raises Stopped, at once or in the middle, and OSError if `python` cannot be started.
+        on_line gets every line of stdout and stderr. on_idle is called when there is no line for a quarter of a second.
+        Both are called in the calling thread. `extra`: additional environment variables.
+        Raises Stopped, before or while it runs, and OSError if `python` cannot be started.
         """
         command = [str(python), *flags, "-u", "-X", "utf8", "-c", GUARD, *map(str, module)]
         with self._lock:
@@ -160,10 +161,10 @@ class Children:
                 if line is _END:
                     break
                 on_line(str(line))
-            # After the end of its output it has a moment to end by itself, for its exit status is worth knowing.
+            # After the end of its output it has a moment to end on its own, because its exit status is useful.
             patience = 2.0
         finally:
-            # Also when on_line has raised: nobody else will end it.
+            # Also when on_line has raised: nothing else will end it.
             self._end(child, patience)
             reader.join()
         if self.stopped:
@@ -171,7 +172,7 @@ class Children:
         return child.returncode
 
     def stop(self) -> None:
-        """End what runs, now; whatever is to be run from here on raises Stopped. Any thread may call it."""
+        """End the module that runs, at once; from then on `run` raises Stopped. Any thread may call this."""
         with self._lock:
             self.stopped = True
             if self._child is not None:
@@ -183,7 +184,7 @@ class Children:
             raise Stopped
 
     def _end(self, child: subprocess.Popen[bytes], patience: float) -> None:
-        # From here on `stop` leaves it alone: once its end is known, another process may have its number.
+        # From here on `stop` does not touch it: after it has been waited for, another process may get its number.
         with self._lock:
             self._child = None
         try:
@@ -197,11 +198,11 @@ class Children:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End a child and its children; the group may outlive its leader."""
+    """End a child and its children; the process group may live longer than its leader."""
     if os.name != "posix":
         child.kill()
         return
-    # Nobody may be left in the group; macOS says "not permitted" when only a zombie is.
+    # The group may be empty already; macOS raises "not permitted" when only a zombie is left in it.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
 
@@ -211,7 +212,7 @@ def _read_lines(child: subprocess.Popen[bytes], lines: queue.SimpleQueue[object]
     try:
         with child.stdout as stream:
             while line := stream.readline(8192):
-                # A progress bar returns to the start of its line; the last state is the one worth keeping.
+                # A progress bar returns to the start of its line again and again; only its last state is kept.
                 text = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
                 if text:
                     lines.put(text)

@@ -1,4 +1,4 @@
-"""What pip and venv say when they fail, in words for a person: what happened, and what to do."""
+"""Explain the failures of pip and venv to a person: what happened, and what to do."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _NO_ENSUREPIP = re.compile(r"ensurepip is not available|No module named '?(?:ens
 
 
 class Failed(Exception):
-    """A step of a set-up has failed; the text is sentences for a person.
+    """Raised when a step of a set-up has failed; the text is sentences for a person.
 
-    downloads_are_good: what was downloaded before is whole, and worth keeping for the next time.
+    downloads_are_good: the files that were downloaded before are complete, and are kept for the next time.
     """
 
     def __init__(self, text: str, downloads_are_good: bool = False):
@@ -54,7 +54,7 @@ class Context:
 
 
 def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> Failed:
-    """Return why a program failed that printed `lines` and ended with the exit status `status`."""
+    """Return the reason why a program failed, from the `lines` that it printed and its exit status `status`."""
     text = "\n".join(lines)
     if found := _of_this_machine(text, context) or _of_what_came(text, context):
         return Failed(found)
@@ -64,25 +64,25 @@ def explain(lines: Sequence[str], status: int, doing: str, context: Context) -> 
         return Failed(found)
     if status < 0 or status == 137:
         signal = -status if status < 0 else 9
-        return Failed(f"{doing} was ended from outside (signal {signal}), perhaps for want of memory.", True)
+        return Failed(f"{doing} was ended from outside (signal {signal}), perhaps because memory ran out.", True)
     errors = [line for line in lines if line.startswith("ERROR:")] or list(lines)
     last = errors[-1].removeprefix("ERROR:").strip() if errors else "it said nothing"
     return Failed(f"{doing} failed with exit status {status}: {last}")
 
 
 def full(folder: Path) -> str:
-    """Return the sentence of a full disk."""
+    """Return the sentence for a full disk."""
     return f"The disk of {folder} is full. Free some room on it, then try again."
 
 
 def forbidden(path: Path | str) -> str:
-    """Return the sentence of a folder that may not be written."""
+    """Return the sentence for a folder that the user may not write to."""
     return f"{path} may not be written. Give yourself the right to write there, then try again."
 
 
 def no_environments(python: Python) -> str:
-    """Return the sentence of a Python that lacks what it takes to make environments."""
-    words = f"{python} cannot make environments, for it lacks ensurepip."
+    """Return the sentence for a Python that cannot make environments, because it lacks ensurepip."""
+    words = f"{python} cannot make environments, because it lacks ensurepip."
     if sys.platform.startswith("linux") and str(python.executable).startswith("/usr/bin"):
         return f"{words} On Debian and Ubuntu: sudo apt install python{python.version}-venv."
     return f"{words} Choose another Python, or install one from python.org."
@@ -117,7 +117,7 @@ def _of_the_network(text: str) -> str:
             "connections, as in some companies, pip has to know its certificate: pip config set global.cert FILE."
         )
     if _NO_WAY.search(text):
-        return f"There is no way to {where}. Check the network, or install from a folder of wheels."
+        return f"There is no connection to {where}. Check the network, or install from a folder of wheels."
     if found := _HTTP.search(text):
         return f"The package index answered with error {found[1]}{f' for {found[2]}' if found[2] else ''}. Try later."
     if _BROKE_OFF.search(text):
@@ -127,7 +127,7 @@ def _of_the_network(text: str) -> str:
 
 def _of_what_came(text: str, context: Context) -> str:
     if _CHANGED.search(text):
-        return "What was downloaded is not what was announced: its hash is another. Try again."
+        return "What was downloaded is not what was announced: its hash is different. Try again."
     if found := _DAMAGED.search(text):
         which = f"The wheel {found[1]}" if found[1] else "A wheel"
         return f"{which} is damaged. " + ("Copy it again." if context.wheels is not None else "Try again.")
@@ -141,5 +141,5 @@ def _of_what_there_is(text: str, context: Context) -> str:
             return f"The folder {context.wheels} has no wheel of {found[1]} for {machine}."
         return f"The package index has no {found[1]} for {machine}. Choose another Python or another build."
     if "ResolutionImpossible" in text or "conflicting dependencies" in text:
-        return "The package index has versions that do not go with one another. Its log says which."
+        return "The package index has versions that do not fit together. The log says which."
     return ""

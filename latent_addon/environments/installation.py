@@ -1,4 +1,4 @@
-"""The private environment of the inference server: looked at, planned, made, repaired, removed."""
+"""Look at, plan, make, repair and remove the private environment of the inference server."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ LOG_LINES = 1000
 
 
 class Setup:
-    """The private environment in `folder`. Nothing waits, and nothing starts a process, unless it says so.
+    """The private environment in `folder`. No method waits or starts a process, unless its docstring says so.
 
-    folder: where the environment and what belongs to it lie; made by `start`, never before.
+    folder: holds the environment and the files that belong to it; made by `start`, never before.
     server_root: the folder that holds `inference_server`, with its pins in `inference_server/requirements`.
-    blender_python: Blender's own interpreter, the last choice to make the environment from; None leaves it out.
+    blender_python: Blender's own interpreter, the last choice to make the environment from; None excludes it.
     """
 
     def __init__(self, folder: Path, server_root: Path, blender_python: Path | None = None):
         self.folder = short_enough(folder)
-        """Where the environment lies: not always where it was asked for, see `short_enough`."""
+        """Where the environment is: not always in the folder that was asked for, see `short_enough`."""
         self.server_root = server_root
         self.blender_python = blender_python
         self.log: deque[str] = deque(maxlen=LOG_LINES)
-        """The newest lines of what the set-up says; also kept in `log_file`."""
+        """The newest lines of the set-up's log; also kept in `log_file`."""
         self._lock = threading.Lock()
         self._standing = SetupStatus(SetupState.NOT_SET_UP)
         self._problem = ""
-        """Why the last set-up here has failed; said until there is another environment, or another attempt."""
+        """Why the last set-up here has failed; shown until there is a different environment, or a new attempt."""
         self._problem_beside: Record | None = None
         self._attempt: Attempt | None = None
         self._removing = False
@@ -56,14 +56,12 @@ class Setup:
 
     @property
     def log_file(self) -> Path:
-        """The log of the last set-up as a file; there is none before the first."""
+        """The log file of the last set-up; it does not exist before the first set-up."""
         return self.folder / LOG
-
-    # --- how things stand ---------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> SetupStatus:
-        """How things stand, as of the last `look`, or of a set-up that runs. Any thread may ask."""
+        """The state as of the last `look`, or of the set-up that runs. Any thread may ask."""
         with self._lock:
             attempt, standing = self._attempt, self._standing
             if self._removing:
@@ -100,16 +98,14 @@ class Setup:
         return self.status
 
     def builds(self) -> Sequence[Build]:
-        """Return the builds that this kind of machine can have, for a choice; the first is for processors alone."""
+        """Return the builds that the user can choose on this kind of machine; the first is for processors alone."""
         return planning.build_choices()
-
-    # --- planning -----------------------------------------------------------------------------------------------------
 
     def plan(self, build: str = "", wheels: Path | None = None, python: Path | None = None) -> SetupPlan:
         """Return what `start` would do. Runs the Pythons of this machine and the driver's tool: may take seconds.
 
-        build: the key of one, "" lets the machine decide. wheels: a folder to install from, instead of the network.
-        python: the one to make the environment from, None lets it be found.
+        build: the key of a build, "" chooses the one that fits the machine. wheels: a folder to install from, instead
+        of the network. python: the one to make the environment from, None to search for one.
         """
         plan = planning.make_plan(self.folder, self.server_root, self.blender_python, build, wheels, python)
         if not plan.problem and is_too_long(self.folder):
@@ -117,7 +113,7 @@ class Setup:
         return plan
 
     def begin_planning(self, build: str = "", wheels: Path | None = None, python: Path | None = None) -> None:
-        """Do the same in a thread; `planned` has the result. A newer call replaces an older one."""
+        """Do the same as `plan` in a thread; `planned` has the result. A newer call replaces an older one."""
 
         def work() -> None:
             plan = self.plan(build, wheels, python)
@@ -136,14 +132,12 @@ class Setup:
 
     @property
     def planned(self) -> SetupPlan | None:
-        """The newest plan; None while there is none yet."""
+        """The newest plan; None as long as there is none."""
         with self._lock:
             return self._plan
 
-    # --- making and removing ------------------------------------------------------------------------------------------
-
     def start(self, plan: SetupPlan) -> None:
-        """Make the environment in a thread; `status` tells. An environment that is there stays until the new is ready.
+        """Make the environment in a thread; `status` shows the progress. An old one stays until the new one is ready.
 
         Repairing and setting up again are the same. Raises ValueError if the plan has a problem or if `busy`.
         """
@@ -159,14 +153,14 @@ class Setup:
         self._begin("making", lambda: self._make(attempt))
 
     def cancel(self) -> None:
-        """Stop what runs and take back what it has made; an environment from before stays. Does not wait."""
+        """Stop the set-up and delete what it has made; an environment from before stays. Does not wait."""
         with self._lock:
             attempt = self._attempt
         if attempt is not None:
             attempt.children.stop()
 
     def remove(self) -> None:
-        """Delete the environment and all that belongs to it, in a thread. Raises ValueError if `busy`."""
+        """Delete the environment and everything that belongs to it, in a thread. Raises ValueError if `busy`."""
         with self._lock:
             if self._attempt is not None or self._removing:
                 raise ValueError("A set-up is running already.")
@@ -181,8 +175,8 @@ class Setup:
         except Failed as failed:
             problem = str(failed)
         except (Stopped, Busy):
-            pass  # Of another Blender that is busy the status tells, as long as it is.
-        except Exception as error:  # a thread's error would be lost, and the set-up never end
+            pass  # The status shows another Blender as long as it is busy.
+        except Exception as error:  # a thread's error would be lost, and the set-up would never end
             problem = f"The set-up failed: {type(error).__name__}: {error}"
             raise
         finally:
@@ -196,7 +190,7 @@ class Setup:
             self._settle(problem)
 
     def _delete(self) -> str:
-        """Delete what is ours in the folder, the record first; return why something is left, "" if nothing is."""
+        """Delete the add-on's files in the folder, the record first; return why some are left, "" if none is."""
         if not self.folder.exists():
             return ""
         try:
@@ -206,21 +200,21 @@ class Setup:
                     shutil.rmtree(path, ignore_errors=True)
                 self.log_file.unlink(missing_ok=True)
         except Busy:
-            return ""  # Of that the status tells, as long as it is so.
+            return ""  # The status shows the other Blender as long as it is busy.
         except OSError as error:
             return forbidden(error.filename or self.folder)
         if leftovers(self.folder, None):
             return f"Some files in {self.folder} are still in use. Close other Blenders, then press Remove again."
         with contextlib.suppress(OSError):
             (self.folder / LOCK).unlink()
-            self.folder.rmdir()  # only if it is empty: what others have put there stays
+            self.folder.rmdir()  # only if it is empty: files that others have put there stay
         return ""
 
     def _settle(self, problem: str) -> None:
         _, self._problem_beside = read_standing(self.folder, self.server_root)
         self._problem = problem
         standing = self._read()
-        # All at once: nobody sees how things stood before, as if nothing had come of it.
+        # All at once: else another thread could see the old state, as if the set-up had made nothing.
         with self._lock:
             self._standing = standing
             self._attempt = None
@@ -235,10 +229,8 @@ class Setup:
             return standing
         return replace(standing, message=self._problem)
 
-    # --- the user's own Python ----------------------------------------------------------------------------------------
-
     def check(self, python: Path) -> None:
-        """Run `python -m inference_server check` of the user's own Python in a thread; `checked` has the result."""
+        """Run `python -m inference_server check` with the user's own Python in a thread; `checked` has the result."""
         trial = Children()
 
         def work() -> None:
@@ -258,19 +250,17 @@ class Setup:
 
     @property
     def checking(self) -> bool:
-        """Whether a Python is being tried."""
+        """Whether a Python is being checked."""
         return self._runs("checking")
 
     @property
     def checked(self) -> Checked | None:
-        """What the newest check has found out; None while there is none yet."""
+        """The result of the newest check; None as long as there is none."""
         with self._lock:
             return self._checked
 
-    # --- threads ------------------------------------------------------------------------------------------------------
-
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for what runs in threads; return whether all has ended. For tests, background Blender and dev.py."""
+        """Wait for the threads; return whether all have ended. For tests, background Blender and dev.py."""
         with self._lock:
             threads = list(self._threads.values())
         for thread in threads:
@@ -278,7 +268,7 @@ class Setup:
         return not any(thread.is_alive() for thread in threads)
 
     def close(self) -> None:
-        """End the children at once, Blender is closing; what is half made is left, and cleaned by the next set-up."""
+        """End the children at once, because Blender is closing; the next set-up deletes what is half made."""
         with self._lock:
             attempt, trial = self._attempt, self._trial
             self._plan = None
@@ -301,6 +291,6 @@ class Setup:
         return thread is not None and thread.is_alive()
 
     def _recall_log(self) -> None:
-        """Take up the log of a set-up before this Blender was started."""
+        """Read the log of a set-up that ran before this Blender was started."""
         with contextlib.suppress(OSError), self.log_file.open(encoding="utf-8", errors="replace") as file:
             self.log.extend(line.rstrip("\n") for line in file)

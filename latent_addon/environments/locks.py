@@ -1,4 +1,4 @@
-"""A lock file between processes. The operating system lets go of it even when its holder is killed."""
+"""A lock file between processes. The operating system releases it even when the process that holds it is killed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import IO
 
 _FAR_OFF = 1 << 30
-"""Windows locks bytes, and keeps others from reading them: so none of those that are written."""
+"""Position of the byte that is locked on Windows, which keeps other processes from reading locked bytes.
+
+It is far behind the bytes that are written, so that those can still be read.
+"""
 
 
 _PAUSE = 0.05
 
 
 class Busy(Exception):
-    """Another process holds the lock; `holder` is its number, 0 if unknown."""
+    """Raised when another process holds the lock; `holder` is its number, 0 if unknown."""
 
     def __init__(self, holder: int):
         super().__init__(f"held by process {holder}")
@@ -27,7 +30,10 @@ class Busy(Exception):
 
 @contextlib.contextmanager
 def held(path: Path, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock file `path`, made if it is missing, waiting for up to `patience` seconds. Raises Busy, OSError."""
+    """Hold the lock file `path`, which is made if it is missing. Waits for up to `patience` seconds.
+
+    Raises Busy if another process still holds it then, and OSError.
+    """
     deadline = time.monotonic() + patience
     with path.open("a+", encoding="ascii") as file:
         while not _try(file):
@@ -46,9 +52,9 @@ def held(path: Path, patience: float = 0.0) -> Iterator[None]:
 
 
 def holder(path: Path) -> int | None:
-    """Return the number of the process that holds the lock file `path`, 0 if unknown; None if nobody does.
+    """Return the number of the process that holds the lock file `path`, 0 if unknown; None if no process holds it.
 
-    Makes no file. The lock is taken for an instant, so whoever wants to hold it should have a little patience.
+    Makes no file. This takes the lock for an instant, so a process that wants to hold it needs a little patience.
     """
     try:
         with path.open("r+", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""What this machine can compute on: NVIDIA's driver, AMD's, Apple's, or its processors alone."""
+"""Find out what this machine can compute on: NVIDIA's driver, AMD's, Apple's, or its processors alone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Nvidia:
 
 @dataclass(frozen=True, slots=True)
 class Amd:
-    """AMD cards on Linux. targets: what the compiler calls them, "gfx1100". usable: whether this user may use them."""
+    """AMD cards on Linux. targets: the compiler's names for them, "gfx1100". usable: whether this user may use them."""
 
     targets: tuple[str, ...]
     usable: bool
@@ -46,7 +46,7 @@ class Amd:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """system: "Linux", "Windows" or "Darwin". processor: "x86_64" or "arm64"."""
+    """A kind of machine and its cards. system: "Linux", "Windows" or "Darwin". processor: "x86_64" or "arm64"."""
 
     system: str
     processor: str
@@ -55,13 +55,13 @@ class Machine:
 
 
 def kind() -> Machine:
-    """Return what kind of machine this is, without its cards."""
+    """Return the system and processor of this machine, without its cards."""
     processor = {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine().lower())
     return Machine({"darwin": "Darwin", "win32": "Windows"}.get(sys.platform, "Linux"), processor)
 
 
 def look() -> Machine:
-    """Return what this machine is. Runs NVIDIA's tool where it is installed, which may take a second."""
+    """Return this machine with its cards. Runs NVIDIA's tool if it is installed, which may take a second."""
     machine = kind()
     if machine.system == "Darwin":
         return machine
@@ -69,7 +69,7 @@ def look() -> Machine:
 
 
 def parse_nvidia(text: str) -> Nvidia | None:
-    """Read the lines "driver_version, compute_cap, name" of nvidia-smi, of which compute_cap may be missing."""
+    """Read the lines "driver_version, compute_cap, name" of nvidia-smi; compute_cap may be missing."""
     found = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
@@ -88,7 +88,10 @@ def parse_kernel_module(text: str) -> Nvidia | None:
 
 
 def gfx_target(version: int) -> str:
-    """Return the compiler's name for what the kernel writes as a number: 90010 is "gfx90a", 110001 is "gfx1101"."""
+    """Return the compiler's name for a target that the kernel writes as a number.
+
+    90010 is "gfx90a", 110001 is "gfx1101".
+    """
     major, minor, step = version // 10000, version // 100 % 100, version % 100
     return f"gfx{major}{minor:x}{step:x}"
 

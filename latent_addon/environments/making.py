@@ -1,4 +1,4 @@
-"""Make an environment and fill it. For Blender's set-up, and for dev.py."""
+"""Make an environment and install packages in it. For Blender's set-up, and for dev.py."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .progress import PipProgress
 from .pythons import Python
 
 RAW_PROGRESS = (24, 1)
-"""Since when pip can tell its progress in numbers."""
+"""The first pip version that can print its progress in numbers."""
 
 CACHE_ON_DISK = (23, 3)
-"""Since when pip's cache does not hold whole wheels in memory."""
+"""The first pip version whose cache does not hold whole wheels in memory."""
 
 _LINES_KEPT = 400
 
@@ -32,19 +32,19 @@ def pinned(requirements: Path) -> list[str]:
 
 
 def pins_digest(requirements: Iterable[Path], *others: str) -> str:
-    """Return a hash, hexadecimal, of all pins in order, of what else an environment depends on, and of the machine."""
+    """Return a hexadecimal hash of all pins in order, and of what else decides: `others`, the processor's type."""
     pins = "\n".join(line for path in requirements for line in pinned(path))
     version, *rest = others
     return hashlib.sha256("\n".join([pins, version, platform.machine(), *rest]).encode()).hexdigest()
 
 
 def interpreter(environment: Path) -> Path:
-    """Return the interpreter of an environment, made or not."""
+    """Return the path of an environment's interpreter, whether the environment exists or not."""
     return environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def site_packages(environment: Path, version: str) -> Path:
-    """Return where the packages of an environment of Python `version` lie."""
+    """Return the folder of the packages in an environment of Python `version`."""
     return environment / ("Lib" if sys.platform == "win32" else f"lib/python{version}") / "site-packages"
 
 
@@ -54,7 +54,7 @@ def make(children: Children, python: Python, folder: Path, say: Callable[[str], 
         raise Failed(no_environments(python))
     doing, context = "Making the environment", Context(python, folder)
     with _own_temporary_folder(folder) as settings:
-        # In two steps, for venv does not tell why it could not install pip.
+        # In two steps, because venv does not print why it could not install pip.
         _run(children, python.executable, ["venv", "--without-pip", folder], doing, context, say, settings)
         pip = ["ensurepip", "--upgrade", "--default-pip"]
         _run(children, interpreter(folder), pip, doing, context, say, settings)
@@ -75,10 +75,10 @@ def install(
 ) -> None:
     """Install the wheels that `requirements` pins in the environment `folder`, which was made from `python`.
 
-    Nothing is compiled, and nothing of what is installed is run.
+    Nothing is compiled, and none of the installed packages is run.
 
-    index: the only package index to install from, "" for pip's own settings. wheels: a folder to install from without
-    a network, instead. cache: where pip keeps what it downloads, None for where it always does.
+    index: the only package index to install from, "" for pip's own settings. wheels: a folder to install from instead,
+    without a network. cache: where pip keeps its downloads, None for pip's usual folder.
     Raises Failed and Stopped.
     """
     pip = _pip_version(folder, python.version)
@@ -110,7 +110,10 @@ def install(
 
 @contextlib.contextmanager
 def _own_temporary_folder(environment: Path) -> Iterator[dict[str, str]]:
-    """Let what is unpacked on the way lie with the environment: on a disk whose room is known, and cleaned with it."""
+    """Yield variables that put temporary files in a folder inside the environment, and delete that folder at the end.
+
+    So they are on a disk whose free room is known, and a leftover is deleted with the environment.
+    """
     temporary = environment / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""What the user has set for pip: from which index packages come."""
+"""Read the user's own pip settings: from which index packages come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
-"""Settings that say where packages come from. Where one is set, no index of ours is added."""
+"""Settings that say where packages come from. If one is set, the add-on adds no index."""
 
 _SECTIONS = ("global", "install")
 
@@ -16,7 +16,8 @@ _SECTIONS = ("global", "install")
 def read() -> dict[str, str]:
     """Return pip's settings by name ("index-url"), from its configuration files and from PIP_* variables.
 
-    Where pip looks: https://pip.pypa.io/en/stable/topics/configuration/. What cannot be read is left to pip to tell of.
+    Where pip looks: https://pip.pypa.io/en/stable/topics/configuration/. A file that cannot be read is skipped: pip
+    itself reports it.
     """
     found: dict[str, str] = {}
     for path in _files():

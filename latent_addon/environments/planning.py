@@ -1,4 +1,4 @@
-"""What a set-up would do on this machine: from which Python, which build of PyTorch, from where, and how large."""
+"""Plan what a set-up would do on this machine: from which Python, which build of PyTorch, from where, how large."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .standing import free_room, too_little_room
 from .states import SetupPlan
 
 PREFERRED = ("3.13", "3.12", "3.11", "3.14")
-"""The order in which Pythons are taken when nothing else decides."""
+"""Python versions, the preferred one first. Used when nothing else decides."""
 
 NO_PYTHON = f"No Python {', '.join(pythons.KNOWN[:-1])} or {pythons.KNOWN[-1]} was found. Install one from python.org."
 
@@ -58,7 +58,7 @@ def make_plan(
         problem = problem or f"The folder {wheels_folder} lacks {', '.join(lacking)} for Python {python.version}."
     free = free_room(folder)
     download = 0 if wheels_folder is not None else build.download
-    # What comes is kept until all is installed, in pip's cache and beside it.
+    # Downloads are kept until everything is installed, in pip's cache and next to it.
     needed = build.disk + 2 * download
     if free < needed:
         problem = problem or too_little_room(folder, needed, free)
@@ -80,10 +80,10 @@ def make_plan(
 def choose_python(
     found: list[Python], last: Path | None, pins: list[str], searched: list[Path]
 ) -> tuple[Python | None, tuple[str, ...]]:
-    """Return the Python to use of those found, and a sentence for each of the others.
+    """Return which of the found Pythons to use, and a sentence for each of the others.
 
-    last: the interpreter that is only taken when no other fits as well. pins, searched: the Python with the most wheels
-    of `pins` in the folders `searched` is preferred. An unfit one is returned only when it is the only one.
+    last: the interpreter that is used only if no other fits as well. pins, searched: the Python with the most wheels
+    of `pins` in the folders `searched` is preferred. An unfit Python is returned only if it is the only one.
     """
     if len(found) == 1:
         return found[0], ()
@@ -104,18 +104,18 @@ def choose_python(
         if python.unfit:
             reasons.append(f"{python}: {python.unfit}.")
         elif not python.can_make_environments:
-            reasons.append(f"{python}: cannot make environments, for it lacks ensurepip.")
+            reasons.append(f"{python}: cannot make environments, because it lacks ensurepip.")
         elif lacking := _lacking(python, pins, searched):
             reasons.append(f"{python}: there is no wheel of {', '.join(lacking)} for it.")
         elif python.executable == base:
-            reasons.append(f"{python}: belongs to Blender, and goes when Blender goes.")
+            reasons.append(f"{python}: belongs to Blender, and is deleted with Blender.")
         else:
-            reasons.append(f"{python}: would do, too.")
+            reasons.append(f"{python}: can be used, too.")
     return best, tuple(reasons)
 
 
 def build_choices() -> tuple[Build, ...]:
-    """Return the builds that there are for this kind of machine. Starts nothing."""
+    """Return the builds that exist for this kind of machine. Starts no process."""
     return builds.available(machine.kind())
 
 
@@ -131,7 +131,7 @@ def _found(named: Path | None, blender_python: Path | None) -> list[Python]:
 
 
 def _lacking(python: Python, pins: list[str], folders: list[Path]) -> list[str]:
-    """Return the pins for which none of the folders has a wheel; none is lacking where there are no folders."""
+    """Return the pins for which no folder has a wheel; an empty list if there are no folders."""
     lacking = pins if folders else []
     for folder in folders:
         try:

@@ -1,4 +1,4 @@
-"""How far a set-up is: steps of known shares, and what can be told from the lines of pip."""
+"""The progress of a set-up: steps with known shares, and what the lines of pip show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOWNLOADING = 0.65
-"""The share of a step of installing that downloading takes; unpacking takes the rest."""
+"""The part of an installing step that is downloading; the rest is unpacking."""
 
 _NEVER_QUITE = 0.98
 _RAW = re.compile(r"Progress (\d+) of (\d+)")
@@ -20,25 +20,25 @@ _DOWNLOADING = re.compile(r"\s*(?:Downloading|Using cached) (?:\S*/)?([\w.]+)-[\
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what it does, "Installing PyTorch", and its share of the whole, of which all steps have 1."""
+    """One step: what it does, "Installing PyTorch", and its share of the whole. The shares of all steps add up to 1."""
 
     doing: str
     share: float
 
 
 class Progress:
-    """Which step it is, and how far. Written by one thread and read by others; the fraction never goes back."""
+    """The current step, and how much is done. One thread writes it, others read it. The fraction never goes back."""
 
     def __init__(self, steps: Sequence[Step]):
         self.steps = tuple(steps)
         self.step = 0
-        """The number of the step, from 1 on; 0 before the first."""
+        """The number of the current step, from 1; 0 before the first."""
         self.detail = ""
         self.fraction = 0.0
 
     @property
     def doing(self) -> str:
-        """The words of the step."""
+        """The words of the current step."""
         return self.steps[self.step - 1].doing if self.step else ""
 
     def begin(self) -> None:
@@ -48,7 +48,7 @@ class Progress:
         self.advance(0.0)
 
     def advance(self, part: float, detail: str | None = None) -> None:
-        """Say that `part`, 0 to 1, of this step is done, and what is being done at the moment."""
+        """Set that `part`, 0 to 1, of this step is done, and what is being done at the moment; None keeps that text."""
         before = sum(step.share for step in self.steps[: self.step - 1])
         self.fraction = max(self.fraction, before + self.steps[self.step - 1].share * min(max(part, 0.0), 1.0))
         if detail is not None:
@@ -56,10 +56,10 @@ class Progress:
 
 
 class PipProgress:
-    """Follows one run of pip, by its lines and by the room it takes on the disk, and advances a step of `progress`.
+    """Follows one run of pip, by its lines and by the disk space it takes, and advances a step of `progress`.
 
-    download, disk: bytes that are expected to come, and to lie on the disk of `folder` in the end. tells_numbers: set
-    where pip tells its progress in numbers; else the disk is measured while it downloads, too.
+    download, disk: how many bytes pip is expected to download, and to take on the disk of `folder` in the end.
+    tells_numbers: whether pip prints its progress in numbers; if not, the disk is also measured while pip downloads.
     """
 
     def __init__(self, progress: Progress, folder: Path, download: int, disk: int):
@@ -74,7 +74,7 @@ class PipProgress:
         self._measured = time.monotonic()
 
     def line(self, line: str) -> bool:
-        """Take one line of pip; return whether a person wants to see it."""
+        """Read one line of pip; return whether the line belongs in the log that people see."""
         if raw := _RAW.fullmatch(line):
             self._now, self._size = int(raw[1]), int(raw[2])
             words = f"{self._name or 'a package'}, {self._now / 1e6:.0f} of {self._size / 1e6:.0f} MB"
@@ -96,7 +96,7 @@ class PipProgress:
         return True
 
     def idle(self) -> None:
-        """Measure the disk: what pip says nothing about. Called every now and then, in the thread of `line`."""
+        """Measure the disk, for the progress that pip does not print. Called now and then, in the thread of `line`."""
         if time.monotonic() - self._measured < 0.5:
             return
         self._measured = time.monotonic()

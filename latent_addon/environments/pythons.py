@@ -1,4 +1,4 @@
-"""Find the Pythons of this machine: named, running now, on PATH, where installers put them, or in pyenv."""
+"""Find the Pythons of this machine: named, running now, on PATH, where installers put them, in pyenv, or from uv."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .children import output_of
 KNOWN = ("3.11", "3.12", "3.13", "3.14")
 """The versions for which every pinned package has wheels."""
 
-# The base executable, because an environment made from another environment's Python breaks when that one is deleted.
-# Plain enough for a Python 2 to answer.
+# It prints the base executable, because an environment made from another environment's Python breaks when that
+# environment is deleted. It is simple enough that Python 2 can run it.
 PROBE = """
 import json, sys, sysconfig
 unfit = ""
@@ -39,8 +39,8 @@ print(json.dumps([getattr(sys, "_base_executable", "") or sys.executable, sys.ve
 class Python:
     """An interpreter on this machine.
 
-    executable: the base one, never that of an environment. version: "3.11". release: "3.11.9".
-    unfit: why it cannot be used, "is the free-threaded kind"; "" if it can.
+    executable: the base executable, never that of an environment. version: "3.11". release: "3.11.9".
+    unfit: why it cannot be used, "is the free-threaded kind"; "" if it can be used.
     """
 
     executable: Path
@@ -54,19 +54,19 @@ class Python:
 
 
 def find(version: str, named: tuple[str, ...]) -> Python | None:
-    """Return a Python of `version` ("3.13"), one that can make environments if there is such a one."""
+    """Return a Python of `version` ("3.13"), if possible one that can make environments; None if there is none."""
     fitting = [python for python in search(named) if python.version == version]
     return next((python for python in fitting if python.can_make_environments), fitting[0] if fitting else None)
 
 
 def search(named: tuple[str, ...]) -> tuple[Python, ...]:
-    """Return every usable Python, the ones in `named` first, then the one running this program."""
+    """Return every usable Python: first those in `named`, then the one that runs this program, then the others."""
     return tuple(python for python in survey((*named, sys.executable)) if not python.unfit)
 
 
 @functools.cache
 def survey(named: tuple[str, ...]) -> tuple[Python, ...]:
-    """Return every Python there is, fit or not, the ones in `named` first. Runs each of them: up to some seconds."""
+    """Return every Python that is found, fit or not, those in `named` first. Runs each of them: up to some seconds."""
     found: dict[Path, Python] = {}
     seen: set[str] = set()
     for path in _candidates(named):
@@ -81,12 +81,12 @@ def survey(named: tuple[str, ...]) -> tuple[Python, ...]:
 
 
 def probe(path: Path) -> Python | None:
-    """Run the program at `path`; return what it says of itself, None if it is no Python."""
+    """Run the program at `path` and return the Python that it is, None if it is not a Python."""
     answer = output_of([str(path), "-I", "-c", PROBE])
     try:
         executable, release, can_make_environments, unfit = json.loads(answer)
     except ValueError:
-        # Python 2 and the first 3 know no -I.
+        # Python 2 and the first versions of Python 3 do not know -I.
         try:
             executable, release, can_make_environments, unfit = json.loads(output_of([str(path), "-c", PROBE]))
         except ValueError:
@@ -103,7 +103,7 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
     suffix = ".exe" if sys.platform == "win32" else ""
     for folder in _program_folders():
         for name in names:
-            # Unlike Path.is_file, os.path.isfile bears a folder that may not be read.
+            # Unlike Path.is_file, os.path.isfile does not raise an error for a folder that may not be read.
             if os.path.isfile(folder / (name + suffix)):
                 yield folder / (name + suffix)
     if sys.platform == "win32":
@@ -123,7 +123,8 @@ def _candidates(named: tuple[str, ...]) -> Iterator[Path]:
 def _program_folders() -> Iterator[Path]:
     folders = [Path(folder) for folder in os.get_exec_path()]
     if sys.platform == "darwin":
-        # Programs started from the Dock have a bare PATH. /usr/bin has only a stand-in, which asks to install Xcode.
+        # Programs started from the Dock have a minimal PATH. The Python in /usr/bin is only a stub that asks to install
+        # Xcode.
         folders = [folder for folder in folders if folder != Path("/usr/bin")]
         folders += [Path("/opt/homebrew/bin"), Path("/usr/local/bin")]
         framework = Path("/Library/Frameworks/Python.framework/Versions")

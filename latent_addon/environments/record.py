@@ -1,4 +1,4 @@
-"""What lies in the folder of a set-up: the record of the environment that is whole, and what others have left."""
+"""The contents of a set-up's folder: the record of the complete environment, and leftovers of unfinished attempts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from . import making
 from .builds import Build
 
 RECORD = "ready.json"
-"""Names the environment that is whole; written last. Whatever else lies there was left unfinished."""
+"""The file that names the complete environment; written last. Any other environment in the folder is unfinished."""
 
 LOCK = "setup.lock"
 LOG = "setup.log"
 DOWNLOADS = "downloads"
 ENVIRONMENT = re.compile(r"[0-9a-f]{8}(-\d+)?")
-"""The names of environments: short, because Windows counts the letters of a path."""
+"""The names of environments: short, because Windows limits the length of a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of the environment that is whole.
+    """What is known about the complete environment.
 
-    environment: its folder's name. pins: the hash of what it was filled from. base: the interpreter it was made from.
-    size: bytes on disk.
+    environment: its folder's name. pins: the hash of the pins it was filled from. base: the interpreter it was made
+    from. size: bytes on disk.
     """
 
     environment: str
@@ -60,7 +60,7 @@ def read_record(folder: Path) -> Record | None:
 
 
 def leftovers(folder: Path, record: Record | None) -> list[Path]:
-    """Return what unfinished attempts have left in `folder`: nothing that is not of our making."""
+    """Return the folders that unfinished attempts have left in `folder`: only those that a set-up made."""
     kept = record.environment if record else ""
     try:
         entries = [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
@@ -71,18 +71,18 @@ def leftovers(folder: Path, record: Record | None) -> list[Path]:
 
 
 def pins_of(server_root: Path, build: Build, version: str) -> str:
-    """Return the hash of what an environment of a build and a Python ("3.11") is filled from."""
+    """Return the hash of the pins that an environment of a build and a Python ("3.11") is filled from."""
     return making.pins_digest(requirements(server_root, build), version, build.key)
 
 
 def requirements(server_root: Path, build: Build) -> tuple[Path, Path]:
-    """Return the pin files of a build: of torch, and of the rest."""
+    """Return the two pin files of a build: for torch, and for the other packages."""
     folder = server_root / "inference_server" / "requirements"
     return folder / build.requirements, folder / "common.txt"
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write the record, whole or not at all, and onto the disk before anything older is deleted."""
+    """Write the record, completely or not at all. It is on the disk before this returns and old files are deleted."""
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=RECORD)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

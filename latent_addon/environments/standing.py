@@ -1,4 +1,4 @@
-"""How an environment stands, read from the disk; and where on the disk it may lie."""
+"""Read the state of an environment from the disk; decide where on the disk it may be."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .states import SetupState, SetupStatus
 
 INTERRUPTED = "The last set-up was interrupted."
 LONGEST_PATH_INSIDE = 200
-"""Letters below an environment's folder; torch's licences alone take 190."""
+"""Characters of the longest path below an environment's folder; torch's licence files alone need 190."""
 
 ALLOW_LONG_PATHS = "An administrator can allow long ones: https://pip.pypa.io/warnings/enable-long-paths."
 
 
 def read_standing(folder: Path, server_root: Path) -> tuple[SetupStatus, Record | None]:
-    """Return how the environment in `folder` stands, and the record of it, None if there is none that can be read.
+    """Return the state of the environment in `folder`, and its record, None if there is no record that can be read.
 
-    Takes milliseconds, writes nothing and starts nothing. server_root: as of `installation.Setup`.
+    Takes milliseconds, writes nothing and starts no process. server_root: as in `installation.Setup`.
     """
     free = free_room(folder)
     other = holder(folder / LOCK)
@@ -66,7 +66,7 @@ def read_standing(folder: Path, server_root: Path) -> tuple[SetupStatus, Record 
 
 
 def free_room(folder: Path) -> int:
-    """Return the bytes that are free on the disk on which `folder` is or would be made; 0 if that cannot be told."""
+    """Return the free bytes on the disk on which `folder` is or would be made; 0 if they cannot be measured."""
     while not folder.exists() and folder.parent != folder:
         folder = folder.parent
     try:
@@ -76,7 +76,7 @@ def free_room(folder: Path) -> int:
 
 
 def too_little_room(folder: Path, needed: int, free: int) -> str:
-    """Return the sentence of a disk that has not enough room; sizes in bytes."""
+    """Return the sentence for a disk that has too little free room; sizes in bytes."""
     return (
         f"About {needed / 1e9:.1f} GB are needed on the disk of {folder}, and {free / 1e9:.1f} GB are free. "
         "Free some room on it, then try again."
@@ -84,12 +84,12 @@ def too_little_room(folder: Path, needed: int, free: int) -> str:
 
 
 def is_too_long(folder: Path) -> bool:
-    """Whether paths below `folder` become longer than this Windows allows; elsewhere they never do."""
+    """Return whether paths below `folder` become longer than this Windows allows; False on other systems."""
     return sys.platform == "win32" and len(str(folder)) + LONGEST_PATH_INSIDE > 259 and not _long_paths_allowed()
 
 
 def short_enough(folder: Path) -> Path:
-    """Return `folder`, or one near the user's own on a Windows where the paths below `folder` would be too long."""
+    """Return `folder`, or a folder in the user's AppData if paths below `folder` would be too long for this Windows."""
     if not is_too_long(folder):
         return folder
     return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "LatentLantern"

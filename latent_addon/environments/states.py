@@ -1,4 +1,4 @@
-"""What can be told of a set-up: its state, its plan, and what a check found out."""
+"""What is known about a set-up: its state, its plan, and the result of a check."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .pythons import Python
 
 
 class SetupState(enum.Enum):
-    """Where a private environment stands."""
+    """The states of a private environment."""
 
     NOT_SET_UP = "not set up"
     INSTALLING = "installing"
     REMOVING = "removing"
     READY = "ready"
     OUTDATED = "outdated"
-    """It is whole, but was filled from other pins than those of this version: to be set up again."""
+    """It is complete, but was filled from different pins than those of this version, and must be set up again."""
     BROKEN = "broken"
 
 
@@ -26,16 +26,18 @@ class SetupState(enum.Enum):
 class SetupStatus:
     """A snapshot of a set-up.
 
-    message: why it is broken, why the last set-up failed, or what else there is to know: sentences; "" when all is
-    well. A READY one may have a message, too: that the last repair failed and the environment from before is kept.
+    message: sentences that say why it is broken, why the last set-up failed, or what else the user must know; "" when
+    there is no problem. A READY environment may have a message, too: that the last repair failed and the environment
+    from before is kept.
     elsewhere: another Blender is installing it; there is nothing to cancel here.
-    leftovers: an interrupted set-up has left something behind; the next one, or a removal, cleans it.
-    step, steps, doing, fraction: 1 to steps, words such as "Installing PyTorch", and 0 to 1 of the whole, while
-    INSTALLING; the fraction never goes back. detail: "Downloading torch, 120 of 192 MB", often "".
+    leftovers: an interrupted set-up has left files; the next set-up, or a removal, deletes them.
+    step, steps, doing, fraction, while INSTALLING: the step's number, from 1 to `steps`; words such as "Installing
+    PyTorch"; the part of the whole that is done, 0 to 1, which never goes back.
+    detail: "Downloading torch, 120 of 192 MB", often "".
     python: the environment's interpreter, when READY or OUTDATED.
     base: the Python it was made from, "Python 3.11.9, /usr/bin/python3.11". build: "NVIDIA, CUDA 13.0".
     torch: "2.13.0+cpu". device: "NVIDIA GeForce RTX 4090", "this machine's processors".
-    size: bytes on disk, 0 if unknown. free: bytes free on the disk of the folder, at the last look.
+    size: bytes on disk, 0 if unknown. free: bytes free on the folder's disk, at the last look.
     """
 
     state: SetupState
@@ -61,11 +63,12 @@ class SetupPlan:
     """What a set-up would do.
 
     why: how the build was chosen, "The NVIDIA driver 580.65 runs CUDA 13.0.".
-    source: from where, for a person: "download.pytorch.org and pypi.org", "the folder /x", "your own package index".
-    passed_over: a sentence for each Python that was found and is not used.
-    download, disk: bytes, about. free: bytes free on the disk of the folder.
+    source: where the packages come from, in words: "download.pytorch.org and pypi.org", "the folder /x", "your own
+    package index". passed_over: a sentence for each Python that was found and is not used.
+    download, disk: approximate bytes. free: bytes free on the folder's disk.
     needs_network: False with a folder of wheels.
-    problem: why it cannot be done, a sentence; "" if it can. Without a Python `python` is None, and there is a problem.
+    problem: a sentence that says why it cannot be done; "" if it can. If no Python was found, `python` is None, and
+    there is a problem.
     """
 
     build: Build
@@ -83,11 +86,12 @@ class SetupPlan:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What running `inference_server check` with some Python has found out.
+    """The result of running `inference_server check` with a Python.
 
-    python: the interpreter that was asked. problem: why it cannot be used, sentences; "" if it can.
-    remarks: what is missing for training alone, and the like. device: "cuda", "mps", "cpu"; device_name for a person.
-    forward_ms: how long one picture took a small generator, warm.
+    python: the interpreter that was checked. problem: sentences that say why it cannot be used; "" if it can.
+    remarks: smaller points, for example what is missing for training alone. device: "cuda", "mps", "cpu".
+    device_name: the device in words for people. forward_ms: milliseconds that a small generator takes for one picture
+    when it is warm.
     """
 
     python: Path

@@ -1,4 +1,4 @@
-"""What lies in a folder of wheels, for installing without a network."""
+"""Read which wheels are in a folder, for installing without a network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def missing(folder: Path, pins: Iterable[str], version: str) -> list[str]:
-    """Return those of the pins ("numpy==2.4.6") for which the folder has no wheel that fits Python `version` here.
+    """Return the pins ("numpy==2.4.6") for which the folder has no wheel that fits Python `version` on this machine.
 
-    What the pinned packages need in turn is not looked for; pip tells of that. Raises OSError.
+    The packages that the pinned packages need are not checked; pip reports them if they are missing. Raises OSError.
     """
     names = [path.name for path in folder.iterdir() if path.suffix == ".whl"]
     have = {release for name in names if (release := _release(name, version))}
@@ -25,7 +25,7 @@ def _pin(pin: str) -> tuple[str, str]:
 
 
 def _release(filename: str, version: str) -> tuple[str, str] | None:
-    """Return the name and version, without "+cpu", of a wheel that fits Python `version` ("3.11") and this machine."""
+    """Return a wheel's name and version, without "+cpu"; None if it does not fit Python `version` or this machine."""
     parts = filename.removesuffix(".whl").split("-")
     if len(parts) not in (5, 6):  # https://packaging.python.org/en/latest/specifications/binary-distribution-format/
         return None

@@ -1,4 +1,4 @@
-"""What the inference server is asked to do for a data set or a training: names, checks, command lines."""
+"""Command lines that make a data set or train a generator on the inference server; checks of their names and sizes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SMALLEST, LARGEST, STEP = 64, 1024, 32
-"""Sides of the pictures of a data set, in pixels."""
+"""Smallest and largest side of the pictures of a data set, and the step between sides, in pixels."""
 
 PLAIN_SIZES = (64, 128, 256, 512, 1024)
-"""Sides that are offered by themselves."""
+"""Sides of square pictures that the panel offers."""
 
 LONGEST_NAME = 60
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
@@ -25,9 +25,9 @@ Colour = tuple[float, float, float]
 class DataSetOrder:
     """A data set to make.
 
-    source: a film, a folder, or a text file of paths. every: of a film, which frames. ground: what transparent parts
-    and bars are filled with; key: the colour that is made transparent, None for none; both red, green, blue from 0 to
-    1, as they are seen. trim: cut pictures to what is not transparent.
+    source: a film, a folder, or a text file of paths. every: of a film, one frame out of this many is used. ground: the
+    colour that fills transparent parts and bars. key: the colour that is made transparent, None for none. Both are red,
+    green, blue from 0 to 1, in sRGB. trim: cut pictures to the part that is not transparent.
     """
 
     source: Path
@@ -42,7 +42,7 @@ class DataSetOrder:
     trim: bool = False
 
     def arguments(self) -> list[str]:
-        """The command line, after the module's name."""
+        """Return the command line after the module's name."""
         size = str(self.width) if self.width == self.height else f"{self.width}x{self.height}"
         words = ["dataset", str(self.source), str(self.out), "--size", size, "--crop", self.crop, "--nice"]
         if self.mirror:
@@ -60,7 +60,7 @@ class DataSetOrder:
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """A training to begin. start: the checkpoint or run that it begins with, None for nothing."""
+    """A training to begin. start: the checkpoint or run that it starts from, None to start from nothing."""
 
     data_set: Path
     out: Path
@@ -70,16 +70,16 @@ class TrainingOrder:
     name: str = ""
 
     def arguments(self) -> list[str]:
-        """The command line, after the module's name."""
+        """Return the command line after the module's name."""
         words = ["train", str(self.data_set), "--out", str(self.out), "--hours", f"{self.hours:g}"]
         words += ["--name", self.name or self.out.name, "--nice"]
-        # What it starts from says itself of what kind it is.
+        # The checkpoint or run that it starts from decides the kind.
         words += ["--kind", self.kind] if self.start is None else ["--from", str(self.start)]
         return words
 
 
 def resume_arguments(run: Path, images: int = 0) -> list[str]:
-    """The command line that goes on with a run; until `images` were seen, 0 as it was planned."""
+    """Return the command line that continues a run until `images` pictures were seen; 0 keeps the run's own plan."""
     return ["train", "--resume", str(run), "--nice", *(["--images", str(images)] if images else [])]
 
 
@@ -88,7 +88,7 @@ def _hexadecimal(colour: Colour) -> str:
 
 
 def check_size(width: int, height: int) -> str:
-    """Return "" where pictures may have this size, else a sentence that names one near it."""
+    """Return "" if pictures may have this size, else a sentence that names the nearest size that they may have."""
     if all(SMALLEST <= side <= LARGEST and side % STEP == 0 for side in (width, height)):
         return ""
     near = [max(SMALLEST, min(LARGEST, STEP * round(side / STEP))) for side in (width, height)]
@@ -99,13 +99,13 @@ def check_size(width: int, height: int) -> str:
 
 
 def folder_name(text: str) -> str:
-    """A name for a folder on any system, like the text; "" where nothing of it can be used."""
+    """Return a folder name that is allowed on every system, close to `text`; "" if nothing of the text can be used."""
     name = " ".join(_FORBIDDEN.sub(" ", text).split())[:LONGEST_NAME].strip(" .")
     return f"{name} set" if _DEVICES.fullmatch(name) else name
 
 
 def free_folder(parent: Path, name: str, may_use: Callable[[Path], bool] = lambda _: False) -> Path:
-    """A folder of this name, with a number after it where there is one that may not be used."""
+    """Return a folder with this name in `parent`, with a number after it if one exists that may not be used."""
     number = 1
     while True:
         path = parent / (name if number == 1 else f"{name} {number}")

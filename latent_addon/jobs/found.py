@@ -1,7 +1,7 @@
-"""Data sets and trainings as their folders tell of them: what there is, what state it is in, in words.
+"""Read data sets and trainings from their folders: which there are, and their state, in words.
 
-A training folder holds them one or two levels deep: where this add-on puts them, ``Data Sets/NAME`` and ``Runs/NAME``,
-or simply ``NAME``. Reading may take long where the folder is on a network share; it is done in a thread.
+A training folder holds them one or two levels deep: in ``Data Sets/NAME`` and ``Runs/NAME``, where this add-on puts
+them, or simply in ``NAME``. Reading may take long if the folder is on a network share, so it is done in a thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ...lantern_protocol.job_folder import (
 DATA_SETS = "Data Sets"
 RUNS = "Runs"
 LOG_FILE = "output.log"
-"""What the job's process prints."""
+"""The file that keeps what the job's process prints."""
 
 MOST_JOBS = 500
 _TAIL = 8192
@@ -39,7 +39,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class JobState(Enum):
-    """What a data set or a training is doing; the value is for people."""
+    """The state of a data set or a training; the value is the word that people see."""
 
     STARTING = "Starting"
     WORKING = "Working"
@@ -58,8 +58,8 @@ UNFINISHED = (JobState.STOPPED, JobState.INTERRUPTED, JobState.FAILED)
 class Launch:
     """A process that this Blender has started for a folder.
 
-    since: when, in seconds since 1970. alive: whether it still runs. words: why it ended, where it did so by an error.
-    spoke: whether those are its own, not only an exit code or a signal.
+    since: when, in seconds since 1970. alive: whether it still runs. words: why it ended, if it ended with an error.
+    spoke: whether `words` are the process's own, not only an exit code or a signal.
     """
 
     since: float
@@ -73,8 +73,8 @@ class TrainingJob:
     """A data set or a training.
 
     kind: "dataset" or "training". begun: seconds since 1970. snapshots: how many generators a run has saved. picture:
-    the contact sheet or the newest preview, and picture_stamp: another number when it is another picture. problem: why
-    it failed. resumable: whether a training has come far enough to be gone on with.
+    the contact sheet or the newest preview. picture_stamp: a number that changes when the picture changes. problem: why
+    it failed. resumable: whether a training has got far enough to be continued.
     """
 
     folder: Path
@@ -90,33 +90,33 @@ class TrainingJob:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name that people see."""
         return self.folder.name
 
     @property
     def active(self) -> bool:
-        """Whether a process works on it, or is about to."""
+        """Whether a process works on it, or will soon."""
         return self.state in ACTIVE
 
     @property
     def factor(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """How much of it is done, from 0 to 1."""
         return min(1.0, max(0.0, self.status.done / self.status.total)) if self.status.total > 0 else 0.0
 
     def doing(self) -> str:
-        """One word for a list."""
+        """Return the state in one word, for a list."""
         if self.state is JobState.WORKING:
             return "Training" if self.kind == "training" else "Making"
         return self.state.value
 
     def counted(self) -> str:
-        """How far it is, for example "12,345 of 400,000 images"."""
+        """Return how much is done, for example "12,345 of 400,000 images"."""
         status = self.status
         total = f" of {status.total:,}" if status.total else ""
         return f"{status.done:,}{total} {status.unit}"
 
     def pace(self) -> str:
-        """How fast it goes and how long it will take, "" where that is not known."""
+        """Return how fast it works and how long it will still take, "" if neither is known."""
         words = []
         if self.status.rate > 0:
             words.append(f"{self.status.rate:.1f} {self.status.unit}/s")
@@ -125,7 +125,7 @@ class TrainingJob:
         return ", ".join(words)
 
     def sentence(self) -> str:
-        """What it does or how it ended, and what can be done about it; "" where nothing needs to be said."""
+        """Return what it does or how it ended, and what the user can do then; "" if there is nothing to say."""
         status = self.status
         here = f"at {status.done:,} {status.unit}" if status.done else "before it had begun"
         again = "Make it again to go on from there."
@@ -154,8 +154,9 @@ def find_jobs(
 ) -> list[TrainingJob]:
     """Return the data sets and trainings in a training folder, the newest first.
 
-    launches: what this Blender has started, by folder. known: jobs read before; of those among them that are not
-    active, only one look is taken whether they have changed. A folder that is not there holds none. Raises OSError.
+    launches: the processes that this Blender has started, by folder. known: jobs that were read before; a job among
+    them that is not active is read again only if its status file has changed. A folder that does not exist holds none.
+    Raises OSError.
     """
     launches, known = launches or {}, known or {}
     found = []
@@ -168,7 +169,10 @@ def find_jobs(
 def read_job(
     folder: Path, kind: str, launch: Launch | None = None, before: TrainingJob | None = None
 ) -> TrainingJob | None:
-    """Read one job; None where the folder holds none. `kind` is believed where the folder does not say its own."""
+    """Read one job; return None if the folder holds none. `kind` is used if the folder does not name its own kind.
+
+    before: the job as it was read before. It is returned again if it was not active and its status has not changed.
+    """
     running = is_running(folder)
     if before and not before.active and not running and launch is None:
         updated = _modified(folder / STATUS_FILE)
@@ -181,7 +185,7 @@ def read_job(
         status = Status(job=kind, state="starting")
     else:
         kind = status.job if status.job in _MARKS.values() else kind
-    # The time of the file, so that the next look can tell whether it has changed; a clock elsewhere may be wrong.
+    # The file's time, so that the next look can see whether it has changed; a clock on another machine may be wrong.
     said_since = launch is not None and status.updated >= launch.since
     status = _cleaned(status, _modified(folder / STATUS_FILE))
     state, problem = _state(folder, status, running, launch, said_since)
@@ -196,7 +200,7 @@ def read_job(
 
 
 def holds_nothing(folder: Path) -> bool:
-    """Whether nothing was made in the folder yet: at most a job has been there that failed at once."""
+    """Return whether nothing was made in the folder yet: at most, a job in it failed at once."""
     try:
         return set(os.listdir(folder)) <= {LOG_FILE, LOCK_FILE, STATUS_FILE, STOP_FILE} and not is_running(folder)
     except FileNotFoundError:
@@ -206,7 +210,7 @@ def holds_nothing(folder: Path) -> bool:
 
 
 def last_words(log: Path, start: int = 0) -> str:
-    """The last line that a process has printed to its log after byte `start`, "" if none can be read."""
+    """Return the last line that a process has printed to its log after byte `start`, "" if there is none."""
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -214,13 +218,13 @@ def last_words(log: Path, start: int = 0) -> str:
             text = file.read(_TAIL).decode("utf-8", "replace")
     except OSError:
         return ""
-    # A line of progress returns to its start; the last state is the one worth keeping.
+    # A progress bar returns to the start of its line again and again; only its last state is kept.
     lines = [_ESCAPES.sub("", line).strip() for line in re.split(r"[\r\n]+", text)]
     return next((line for line in reversed(lines) if line), "")
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Folders that may be a job, and of what kind."""
+    """Yield folders that may be a job, with the kind of job."""
     for path in _folders(folder):
         kind = _kind(path)
         if kind:
@@ -258,7 +262,7 @@ def _kind(folder: Path) -> str:
 def _state(
     folder: Path, status: Status, running: bool, launch: Launch | None, said_since: bool
 ) -> tuple[JobState, str]:
-    """The state, and the problem where the process itself has one to tell."""
+    """Return the job's state, and its problem if the process that this Blender started has reported one, else ""."""
     if running:
         if (folder / STOP_FILE).exists():
             return JobState.STOPPING, ""
@@ -269,15 +273,15 @@ def _state(
         if launch.words:
             return JobState.FAILED, launch.words
     if status.state in ("starting", "working"):
-        if launch is not None and launch.spoke:  # but could not write it down: the disk may be full
+        if launch is not None and launch.spoke:  # but it could not write its status: the disk may be full
             return JobState.FAILED, launch.words
-        # A process that never got as far as to say anything has left its words in the log.
+        # A process that ended before it wrote a status may have printed the reason to its log.
         return (JobState.INTERRUPTED if status.updated else JobState.FAILED), ""
     return JobState[status.state.upper()], ""
 
 
 def _unwatched(folder: Path, kind: str) -> TrainingJob | None:
-    """A data set or run without a status: copied from elsewhere, or put together by hand."""
+    """Return a data set or run that has no status, because it was copied or made by hand; None if it is neither."""
     if not any((folder / mark).is_file() for mark in _MARKS):
         return None
     picture, stamp = _picture(folder, "contact_sheet.png" if kind == "dataset" else "")
@@ -297,7 +301,7 @@ def _unwatched(folder: Path, kind: str) -> TrainingJob | None:
 
 
 def _cleaned(status: Status, updated: float) -> Status:
-    """Numbers that can be shown: a status may hold infinities, and times before the beginning."""
+    """Return the status with numbers that can be shown: a status file may hold infinities and negative numbers."""
     numbers = {
         name: value if math.isfinite(value) and 0 <= value < 1e12 else 0.0
         for name, value in (("rate", status.rate), ("seconds", status.seconds), ("seconds_left", status.seconds_left))
@@ -306,7 +310,7 @@ def _cleaned(status: Status, updated: float) -> Status:
 
 
 def _picture(folder: Path, name: str) -> tuple[Path | None, int]:
-    """The picture that a status names, if it lies in the folder, and its stamp."""
+    """Return the picture that a status names, if it is in the folder, and its stamp; else None and 0."""
     parts = PurePosixPath(name.replace("\\", "/"))
     if not name or parts.is_absolute() or ".." in parts.parts or ":" in name:
         return None, 0
@@ -318,7 +322,7 @@ def _picture(folder: Path, name: str) -> tuple[Path | None, int]:
 
 
 def _begun(folder: Path) -> float:
-    """When work in the folder began: the lock is made then, and never written to."""
+    """Return when work in the folder began: the lock file is made then and never written to. 0 if unknown."""
     times = (_modified(folder / name) for name in (LOCK_FILE, *_MARKS, LOG_FILE))
     return next((time for time in times if time), 0.0)
 

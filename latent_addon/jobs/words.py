@@ -1,14 +1,14 @@
-"""A job's numbers as people read them: the trainer's and the data set maker's own names are short."""
+"""Write a job's numbers in words for people, because the trainer and the data set maker use short names."""
 
 from __future__ import annotations
 
 from .found import JobState, TrainingJob
 
 PLAN = "plan"
-"""The fact that holds a trainer's estimate: parts with semicolons between."""
+"""The fact that holds a trainer's estimate: parts separated by semicolons."""
 
 FEW, VERY_FEW = 500, 50
-"""Pictures of a data set."""
+"""Numbers of pictures in a data set below which the panel gives a hint."""
 
 _WORDS = {
     "size": "Size",
@@ -24,7 +24,7 @@ _LONGEST = 60
 
 
 def facts_in_words(job: TrainingJob) -> list[str]:
-    """What the panel says of a job besides how far it is, for example "Generator loss: 0.7312"; a line each."""
+    """Return the lines that the panel shows about a job below its progress, for example "Generator loss: 0.7312"."""
     lines = []
     for name, value in job.status.facts.items():
         if name == PLAN:
@@ -36,7 +36,7 @@ def facts_in_words(job: TrainingJob) -> list[str]:
 
 
 def hint_of(pictures: int) -> str:
-    """What the number of pictures in a data set means for a training, "" where there are enough."""
+    """Return what the number of pictures in a data set means for a training, "" if there are enough."""
     if pictures < VERY_FEW:
         return f"Only {pictures} pictures: expect a generator that repeats them."
     return f"{pictures} pictures are few: more of them would help." if pictures < FEW else ""

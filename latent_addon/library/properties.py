@@ -1,13 +1,13 @@
-"""The list of found generators as Blender's lists show it: names and a place in the list. Never read from a file."""
+"""The list of found generators for Blender's list widget: names and the chosen row. Never read from a file."""
 
 import bpy
 from bpy.props import CollectionProperty, IntProperty, PointerProperty
 from bpy.types import PropertyGroup, WindowManager
 
 
-# Blender reads the annotations themselves: no postponed ones in this file.
+# Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class LibraryRow(PropertyGroup):
-    """One generator; `name` is a PropertyGroup's own. What is known of it is in the library's card of this place."""
+    """One generator. `name` comes from PropertyGroup; its other facts are in the library's card of this index."""
 
 
 class LibraryRows(PropertyGroup):
@@ -18,7 +18,7 @@ class LibraryRows(PropertyGroup):
 
 
 def library_rows() -> LibraryRows:
-    """The list of the open window manager."""
+    """Return the list of the open window manager."""
     return bpy.context.window_manager.latent_lantern_library
 
 
@@ -29,5 +29,5 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take it off again."""
+    """Remove the list from the window manager."""
     del WindowManager.latent_lantern_library  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,1 +1,1 @@
-"""Every touch of bpy.data: strips, curves, drawing, output. Imports core; knows nothing of the server."""
+"""All code that reads or changes bpy.data: strips, curves, drawing, output. Imports core; does not know the server."""

@@ -1,8 +1,8 @@
-"""The drawing side of a shot: camera, picture behind the drawing, Grease Pencil object and inks, aligned to the pixel.
+"""Set up drawing over a shot: camera, picture behind the drawing, Grease Pencil object and inks, aligned to the pixel.
 
-The picture lies in a plane that faces the camera. One pixel of the composite is a hundredth of a unit: Blender's
-pencils are a few hundredths wide, and drawings still fit when another generator makes smaller or larger pictures.
-A drawing's own coordinates start at the middle of the picture, x to the right and z up.
+The picture is in a plane that faces the camera. One pixel of the composite is a hundredth of a Blender unit, because
+Blender's pencils are a few hundredths wide; and drawings still fit when another generator makes smaller or larger
+pictures. The origin of a drawing's own coordinates is the middle of the picture, with x to the right and z up.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ PIXEL = 0.01
 """Length of a pixel of the composite in Blender units."""
 
 FINE_SIDE = 1024
-"""The composite's shorter side has at least this many pixels, so that a line over a small picture is a fine one."""
+"""The composite's shorter side has at least this many pixels, so that a line over a small picture is fine."""
 
 ROLE = "lantern_role"
-"""Custom property that tells what we made: names are the artist's to change."""
+"""Custom property that marks what the add-on made, because the artist may change names."""
 
-# The plane lies away from the origin and the camera sees only 5 units past it: a start-up cube is not in the picture.
+# The plane is away from the origin, and the camera sees only 5 units beyond it: so a start-up cube is not visible.
 PLANE_Y = -20.0
 CAMERA_DISTANCE = 5.0
 
 LAYERS = ("Colour", "Ink")
-"""From the bottom to the top: fills lie under the line."""
+"""Layers from the bottom to the top: fills are under the line."""
 
 
 class Ink(NamedTuple):
-    """A Grease Pencil material: sRGB colour 0..1; a fill or a line."""
+    """A Grease Pencil material, for fills or for lines. colour: sRGB, from 0 to 1."""
 
     name: str
     colour: tuple[float, float, float]
     fill: bool
 
 
-# White reads best over a black shadow, so it is the first and the active one. Black fills mend or extend a shadow.
+# White is easiest to see over a black shadow, so it is the first and the active ink. Black fills repair or extend a
+# shadow.
 INKS = (
     Ink("Ink White", (1.0, 1.0, 1.0), False),
     Ink("Ink Black", (0.0, 0.0, 0.0), False),
@@ -57,7 +58,11 @@ INKS = (
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What `set_up_drawing` made or found. `factor`: pixels of the composite to a pixel of the picture, each way."""
+    """What `set_up_drawing` made or found.
+
+    width, height: of the picture in pixels. factor: pixels of the composite for one pixel of the picture, in each
+    direction.
+    """
 
     camera: Object
     pencil: Object
@@ -71,7 +76,7 @@ class Drawing:
         return self.factor * PIXEL
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Picture positions (n, 2), in pixels from the upper left corner, as the drawing's coordinates (n, 3)."""
+        """Return the drawing's coordinates (n, 3) of picture positions (n, 2), in pixels from the upper left corner."""
         points = np.asarray(points, dtype=np.float32)
         placed = np.zeros((len(points), 3), dtype=np.float32)
         placed[:, 0] = (points[:, 0] - self.width / 2) * self.pixel
@@ -80,7 +85,10 @@ class Drawing:
 
 
 def drawing_factor(width: int, height: int) -> int:
-    """How many times larger than the picture the composite is: a whole number that gives H.264 its even sizes."""
+    """Return how many times larger than the picture the composite is.
+
+    It is a whole number that makes both sides of the composite even, as H.264 needs.
+    """
     factor = max(1, math.ceil(FINE_SIDE / min(width, height)))
     return factor + factor % 2 if width % 2 or height % 2 else factor
 
@@ -88,9 +96,9 @@ def drawing_factor(width: int, height: int) -> int:
 def set_up_drawing(
     scene: Scene, width: int, height: int, strips: Iterable[ImageStrip] = (), factor: int | None = None
 ) -> Drawing:
-    """Make, or repair and use again, everything needed to draw over pictures of width x height pixels.
+    """Make everything that is needed to draw over pictures of width x height pixels; repair it if it exists already.
 
-    Strokes, and what the artist added or renamed, stay as they are. `strips` are scaled to fill the frame.
+    Strokes, and anything the artist added or renamed, stay as they are. `strips` are scaled to fill the frame.
     """
     factor = factor or drawing_factor(width, height)
     _set_render(scene, width * factor, height * factor)
@@ -103,28 +111,28 @@ def set_up_drawing(
 
 
 def fit_strip(strip: ImageStrip, width: int, height: int) -> None:
-    """Scale a strip of width x height pictures to fill its scene's frame, keeping its shape."""
+    """Scale a strip of width x height pictures to fill its scene's frame, keeping the pictures' proportions."""
     render = cast(Scene, strip.id_data).render
     scale = min(render.resolution_x / width, render.resolution_y / height)
     strip.transform.scale_x = strip.transform.scale_y = scale
-    # A spline through the pixels leaves neither steps nor the dark rims that sharper filters draw along a shadow.
+    # A spline through the pixels makes neither steps nor the dark rims that sharper filters draw along a shadow.
     strip.transform.filter = "NEAREST" if scale == 1 else "CUBIC_BSPLINE"
 
 
 def camera_of(scene: Scene) -> Object | None:
-    """The scene's camera that looks at the picture, or None."""
+    """Return the scene's camera that looks at the picture, or None."""
     return _find(scene, "CAMERA", "camera", scene.camera)
 
 
 def pencil_of(scene: Scene) -> Object | None:
-    """The scene's Grease Pencil object for drawing over the picture, or None."""
+    """Return the scene's Grease Pencil object for drawing over the picture, or None."""
     return _find(scene, "GREASEPENCIL", "pencil", None)
 
 
 def show_background(scene: Scene, path: str | Path | None) -> None:
-    """Show the picture at `path` behind the drawing; hide it when `path` is None or the file is missing.
+    """Show the picture at `path` behind the drawing; hide it if `path` is None or the file is missing.
 
-    Meant for frame changes: nothing is touched, and so nothing is read again, while the path stays the same.
+    Made for frame changes: as long as the path stays the same, nothing is changed, and so no file is read again.
     """
     if bpy.app.is_job_running("RENDER"):  # a final render does not show it, and its thread must not change data
         return
@@ -138,18 +146,18 @@ def show_background(scene: Scene, path: str | Path | None) -> None:
         image = background.image
         if bpy.path.abspath(image.filepath) != absolute:
             image.filepath = _as_saved(absolute)
-        elif not background.show_background_image:  # the file may have come back with other pixels
+        elif not background.show_background_image:  # the file may have been made again with other pixels
             image.reload()
     if background.show_background_image != found:
         background.show_background_image = found
 
 
 def enter_draw_mode(context: Context, drawing: Drawing) -> None:
-    """Put the drawing under the artist's pen: active, seen through its camera, strokes kept in the picture's plane."""
+    """Start draw mode: the drawing is active, seen through its camera, and strokes stay in the picture's plane."""
     pencil = drawing.pencil
     if bpy.app.background:
         return
-    context.view_layer.update()  # until then a view layer does not know an object that was linked just now
+    context.view_layer.update()  # before that, a view layer does not know an object that was just linked
     if context.view_layer.objects.get(pencil.name) != pencil:  # the window shows another scene
         return
     if context.object and context.object.mode != "OBJECT":
@@ -171,9 +179,6 @@ def enter_draw_mode(context: Context, drawing: Drawing) -> None:
             area.tag_redraw()
 
 
-# --- parts -----------------------------------------------------------------------------------------------------------
-
-
 def _find(scene: Scene, kind: str, role: str, first: Object | None) -> Object | None:
     candidates = [first] if first else []
     for ob in (*candidates, *scene.objects):
@@ -183,12 +188,12 @@ def _find(scene: Scene, kind: str, role: str, first: Object | None) -> Object | 
 
 
 def _as_saved(path: str) -> str:
-    """A path for the .blend: relative to it where that can be, so that the shot can move to another machine."""
+    """Return the path as the .blend stores it: relative if possible, so that the shot can move to another machine."""
     if not bpy.data.filepath:
         return path
     try:
         return bpy.path.relpath(path)
-    except ValueError:  # on another drive
+    except ValueError:  # on a different drive
         return path
 
 
@@ -211,7 +216,7 @@ def _camera(scene: Scene) -> Object:
         camera = bpy.data.objects.new("Lantern Camera", bpy.data.cameras.new("Lantern Camera"))
         camera[ROLE] = "camera"
         scene.collection.objects.link(camera)
-        # It draws Grease Pencil like any other engine, and ten times sooner.
+        # It draws Grease Pencil like the other engines, but ten times faster.
         scene.render.engine = "BLENDER_WORKBENCH"  # pyright: ignore[reportAttributeAccessIssue]
     camera.location = (0.0, PLANE_Y - CAMERA_DISTANCE, 0.0)
     camera.rotation_mode = "XYZ"

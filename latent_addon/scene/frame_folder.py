@@ -1,4 +1,4 @@
-"""Where the frames of the open file lie, and how they come along when it is saved."""
+"""Find the folder of the open file's frames, also for a file that is being saved to a new place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class FrameFolder:
 
 
 def frame_folder(setting: str) -> FrameFolder:
-    """The folder that the preference `setting` means for the file as it is saved now."""
+    """Return the folder that the preference `setting` means for the open file, at the place where it is saved now.
+
+    For a file that is not saved yet, a relative setting means a folder in Blender's temporary folder.
+    """
     if setting.startswith("//") and not bpy.data.filepath:
         path = Path(bpy.app.tempdir, "latent_lantern", "frames")
         return FrameFolder(_slashed(str(path)), path)
@@ -26,10 +29,10 @@ def frame_folder(setting: str) -> FrameFolder:
 
 
 def frame_folder_for(setting: str, blend: str) -> FrameFolder:
-    """The folder that `setting` will mean once the file is saved as `blend`, while it is not yet.
+    """Return the folder that `setting` will mean when the file has been saved as `blend`, before it is saved.
 
-    Blender rebases relative paths from the old file's folder to the new one's while it saves; the directory given here
-    is the one that comes out right after that.
+    While it saves, Blender rewrites relative paths from the old file's folder to the new file's folder. The directory
+    returned here is the one that is right after that.
     """
     if not setting.startswith("//"):
         return frame_folder(setting)

@@ -1,4 +1,4 @@
-"""What a latent strip knows of its generator: the file or run, what the server said of it, and how it is held."""
+"""A latent strip's properties of its generator: the file or run, the server's description of it, canvas, transform."""
 
 import math
 import os
@@ -20,8 +20,11 @@ LONGEST_VECTOR = 1 << 16
 LONGEST_LATENT = 1 << 20
 MOST_CLASSES = 1 << 16
 LONGEST_RUN = 4096
-"""Numbers of a z or w, of a whole latent, classes, and snapshots: more than any generator has, and little enough to be
-held. A file may say anything."""
+"""Limits for the length of a z or w, the length of a whole latent, and the numbers of classes and snapshots.
+
+They are larger than any generator needs, and small enough for the memory. They are checked because a file may contain
+any number.
+"""
 
 _FLAT_FACTS = {
     "sha256": "sha256",
@@ -39,28 +42,28 @@ _FLAT_FACTS = {
     "normalises_z": "normalises_z",
     "canvas_step": "canvas_step",
 }
-"""What each field of GeneratorFacts is called here."""
+"""The property's name here for each field of GeneratorFacts."""
 
 
 def changed(_self: PropertyGroup, _context: Context) -> None:
-    """Mark: what every setting that decides pixels does when it is edited."""
+    """Mark a change. The update callback of every setting that decides pixels."""
     changes.mark()
 
 
-# Blender reads the annotations themselves: no postponed ones in this file.
+# Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class LatentSnapshot(PropertyGroup):
-    """A checkpoint of the run that a strip shows; `name` is a PropertyGroup's own."""
+    """A checkpoint of the run that a strip shows. `name` comes from PropertyGroup."""
 
     path: StringProperty()
     sha256: StringProperty()
 
     def value(self) -> Snapshot:
-        """The same as a plain value."""
+        """Return the same as a plain value."""
         return Snapshot(self.name, self.path, self.sha256)
 
 
 class GeneratorProperties:
-    """The part of LatentStripSettings that speaks of the generator."""
+    """The part of LatentStripSettings that describes the generator."""
 
     generator: StringProperty(
         name="Generator",
@@ -89,8 +92,8 @@ class GeneratorProperties:
     snapshots: CollectionProperty(type=LatentSnapshot, options={"HIDDEN"})
     snapshot: FloatProperty(
         name="Snapshot",
-        description="Which snapshot of the run makes the pictures, counted from 1; 2.5 lies halfway between the "
-        "second and the third. Key it to let training time pass; beyond the last one it stays the last one",
+        description="Which snapshot of the run makes the pictures, counted from 1; 2.5 is halfway between the "
+        "second and the third. Key it to let training time pass; a larger number shows the last snapshot",
         default=1.0,
         min=1.0,
         soft_max=20.0,
@@ -118,8 +121,8 @@ class GeneratorProperties:
 
     move_x: FloatProperty(
         name="Move X",
-        description="How far the picture is moved to the right, in picture widths. The generator goes on beyond the "
-        "edge",
+        description="How far the picture is moved to the right, in picture widths. The generator continues the picture "
+        "beyond its edge",
         step=1,
         precision=3,
         soft_min=-1.0,
@@ -163,16 +166,16 @@ class GeneratorProperties:
     )
 
     def facts(self) -> GeneratorFacts:
-        """The generator as it was last described; what is only of use when a strip is added is not kept."""
+        """Return the generator's last description, without the facts that are used only when a strip is added."""
         flat = {field: getattr(self, own) for field, own in _FLAT_FACTS.items()}
         return GeneratorFacts(**flat, snapshots=tuple(snapshot.value() for snapshot in self.run()))
 
     def run(self) -> list[LatentSnapshot]:
-        """The snapshots, up to as many as are believed."""
+        """Return the snapshots, at most LONGEST_RUN of them."""
         return self.snapshots[:LONGEST_RUN]
 
     def doubt(self) -> str:
-        """Why this describes no generator that there can be, for a person; empty where it may."""
+        """Return a sentence for a person if no generator can have these numbers; "" if one can."""
         vectors = (self.z_dim, self.w_dim)
         canvas = self.z_dim * self.rows * self.columns
         fits = (
@@ -185,10 +188,10 @@ class GeneratorProperties:
         )
         if fits:
             return ""
-        return "What the file says of the generator cannot be. Choose the generator again"
+        return "What the file says about the generator is not possible. Choose the generator again"
 
     def forget_unreadable(self) -> None:
-        """Take away words in no encoding, which a damaged file may hold: Blender raises whenever one is read."""
+        """Delete texts that are not UTF-8, which a damaged file may hold: Blender raises an error at each read."""
         for name in ("generator", "generator_name", "sha256"):
             try:
                 getattr(self, name)
@@ -201,12 +204,12 @@ class GeneratorProperties:
             self.snapshots.clear()
 
     def set_facts(self, facts: GeneratorFacts) -> None:
-        """Take over the description of the generator.
+        """Store the description of the generator.
 
-        Snapshots that are known keep their numbers, and so keys their meaning: new ones follow them, and those that
-        are gone from the folder stay in the list, so that a frame of theirs says which file is missing. Those of the
-        built-in generator come with the extension, and are simply replaced. Of what was no run before, the last
-        snapshot is shown.
+        Known snapshots keep their numbers, so that keys keep their meaning. New snapshots are added after them.
+        Snapshots that are no longer in the folder stay in the list, so that their frames can report which file is
+        missing. The snapshots of the built-in generator come with the extension, and are simply replaced. If the
+        generator was not a run before, its last snapshot is shown.
         """
         first_run = not self.snapshots
         for field, own in _FLAT_FACTS.items():
@@ -222,8 +225,10 @@ class GeneratorProperties:
         changes.mark()
 
     def choose(self, path: str, facts: GeneratorFacts) -> None:
-        """Let another file or run make the pictures. Of a run its last snapshot is shown, or the one of the same number
-        as before where that was not the last one."""
+        """Let a different file or run make the pictures.
+
+        A run shows its last snapshot. If the strip did not show the last snapshot before, it keeps that number.
+        """
         earlier = self.snapshot if self.snapshot < len(self.snapshots) else None
         if path != self.generator:
             self.snapshots.clear()
@@ -233,23 +238,23 @@ class GeneratorProperties:
             self.snapshot = earlier
 
     def latent_shape(self, space: str) -> tuple[int, ...]:
-        """Shape of the strip's latent in space "Z", "W" or "W+"."""
+        """Return the shape of the strip's latent in space "Z", "W" or "W+"."""
         return self.facts().latent_shape(space, self.rows, self.columns)
 
     def picture_size(self) -> tuple[int, int]:
-        """Width and height in pixels of the strip's pictures."""
+        """Return the width and height of the strip's pictures in pixels."""
         return self.facts().picture_size(self.rows, self.columns)
 
     def current_snapshot(self) -> int:
-        """Index of the snapshot that is shown now, or of the earlier one of two; 0 for a single file."""
+        """Return the index of the shown snapshot, the earlier one if two are blended; 0 for a single file."""
         return max(0, math.floor(self._place()))
 
     def _place(self) -> float:
-        """Where in the list of snapshots the strip is, counted from 0."""
+        """Return the strip's place in the list of snapshots, counted from 0, with a fraction between two snapshots."""
         return min(self.snapshot, float(len(self.run()))) - 1.0 if self.snapshot > 1.0 else 0.0
 
     def snapshot_name(self) -> str:
-        """The shown snapshot's name for people; both names where two are blended."""
+        """Return the name of the shown snapshot for people; both names if two are blended, "" if it is not a run."""
         if not self.snapshots:
             return ""
         i = self.current_snapshot()
@@ -259,8 +264,10 @@ class GeneratorProperties:
         return self.snapshots[i].name
 
     def sources(self) -> dict[str, str | None]:
-        """Where each checkpoint of the strip lies, by its sha256; None is the built-in one, whose snapshots the server
-        knows by their sha256."""
+        """Return the path of each checkpoint of the strip, by its sha256.
+
+        The path is None for the built-in generator, whose snapshots the server knows by their sha256.
+        """
         if not self.generator:
             return dict.fromkeys([snapshot.sha256 for snapshot in self.run()] or [self.sha256])
         place = bpy.path.abspath(self.generator)

@@ -1,4 +1,4 @@
-"""Keys of a strip's settings and classes, which are set where they are animated."""
+"""Set a strip's snapshot and classes, and key them if they are animated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .properties import CLASSES, settings_of
 
 
 def set_snapshot(scene: Scene, strip: ImageStrip, number: float) -> None:
-    """Show a snapshot, counted from 1; where the snapshot is animated, key it at the playhead."""
+    """Show a snapshot, counted from 1; if the snapshot is animated, key it at the playhead."""
     settings_of(strip).snapshot = number
     path = f"{path_prefix(strip)}.latent_lantern.snapshot"
     if _has_curve(scene, path):
@@ -23,7 +23,7 @@ def set_snapshot(scene: Scene, strip: ImageStrip, number: float) -> None:
 
 
 def set_class(scene: Scene, strip: ImageStrip, number: int) -> None:
-    """Show one class, 0 <= number < num_classes, alone; where the classes are animated, key them at the playhead."""
+    """Show only one class, 0 <= number < num_classes; if the classes are animated, key them at the playhead."""
     weights = [0.0] * settings_of(strip).num_classes
     weights[number] = 1.0
     strip[CLASSES] = weights
@@ -33,7 +33,7 @@ def set_class(scene: Scene, strip: ImageStrip, number: int) -> None:
 
 
 def main_class(strip: ImageStrip) -> tuple[int, float]:
-    """The class with the greatest weight, and its share of all weights."""
+    """Return the class with the greatest weight, and its share of all weights."""
     weights = stored_array(strip, CLASSES)
     if not weights.any():
         return 0, 0.0
@@ -42,13 +42,13 @@ def main_class(strip: ImageStrip) -> tuple[int, float]:
 
 
 def insert_class_key(strip: ImageStrip, frame: int) -> None:
-    """Key all class weights as they are now."""
+    """Key all class weights at `frame` as they are now."""
     strip.id_data.keyframe_insert(_classes_path(strip), index=-1, frame=frame, group=f"Classes {strip.name}")
     changes.mark()
 
 
 def delete_class_key(scene: Scene, strip: ImageStrip, frame: int) -> bool:
-    """Take the classes' keys at `frame` away; return whether there were any."""
+    """Delete the keys of the classes at `frame`; return whether there were any."""
     path = _classes_path(strip)
     curves = [curve for curve in versions.fcurves_of(scene) or () if curve.data_path == path]
     if not any(point.co[0] == frame for curve in curves for point in curve.keyframe_points):
@@ -59,7 +59,7 @@ def delete_class_key(scene: Scene, strip: ImageStrip, frame: int) -> bool:
 
 
 def classes_at(scene: Scene, strip: ImageStrip, frames: Sequence[float]) -> NDArray[np.float64]:
-    """The class weights at some timeline frames, (frames, C); C is 0 for an unconditional generator."""
+    """Return the class weights at timeline frames, (frames, C); C is 0 for an unconditional generator."""
     stored = stored_array(strip, CLASSES) if settings_of(strip).num_classes else np.empty(0)
     weights = np.tile(stored, (len(frames), 1))
     own = curves_of_scene(scene).get(path_prefix(strip)) or StripCurves()

@@ -1,7 +1,7 @@
-"""The Output scene: rendering it is the composite of the working scene's sequencer and of its camera.
+"""The Output scene: its render is the composite of the working scene's sequencer and of the working scene's camera.
 
-A Scene strip that shows its own scene renders nothing, so the composite lives in a second scene, whose sequencer holds
-two Scene strips of the working scene: its sequencer (pictures and sound) below, its camera (the drawing) over it.
+A Scene strip that shows its own scene renders nothing. So the composite is in a second scene, whose sequencer holds
+two Scene strips of the working scene: its sequencer (pictures and sound) below, its camera (the drawing) above.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LAST_FRAME = 1048574  # Blender's own limit
 
 
 def output_scene_of(scene: Scene) -> Scene | None:
-    """The Output scene of a working scene, or None."""
+    """Return the Output scene of a working scene, or None."""
     for other in bpy.data.scenes:
         if other.get(WORKING_SCENE) == scene and other != scene:
             return other
@@ -34,18 +34,18 @@ def output_scene_of(scene: Scene) -> Scene | None:
 
 
 def make_output_scene(scene: Scene) -> Scene:
-    """Make the Output scene of a working scene, or bring the one that exists back in step with it.
+    """Make the Output scene of a working scene, or update the one that exists, and return it.
 
     Size, frame rate, frame range and view transform are copied at each call. Strips that a person added to the Output
-    scene stay; the two that are ours are made again when they are gone.
+    scene stay. The add-on's two strips are made again if they were deleted.
     """
     output = output_scene_of(scene)
     if output is None:
         output = bpy.data.scenes.new("Output" if "Output" not in bpy.data.scenes else f"Output {scene.name}")
         output[WORKING_SCENE] = scene
-        # One that every Blender has; the sequencer needs none.
+        # Every Blender has this engine; the sequencer needs none.
         output.render.engine = "BLENDER_WORKBENCH"  # pyright: ignore[reportAttributeAccessIssue]
-        _set_movie_format(output)  # a scene made by a script has an encoder without any valid setting
+        _set_movie_format(output)  # in a scene made by a script the encoder has no valid settings
     _follow(output, scene)
     editor = output.sequence_editor_create()
     picture = _scene_strip(editor, scene, PICTURE_STRIP, "SEQUENCER")
@@ -62,9 +62,9 @@ def make_output_scene(scene: Scene) -> Scene:
 
 
 def refresh_output(scene: Scene) -> Scene:
-    """Bring the Output scene of a working scene up to date right before it is rendered, and return it.
+    """Update the Output scene of a working scene right before it is rendered, and return it.
 
-    Since Blender 5.0 Scene strips are cached, and miss edits made by scripts and by other scenes.
+    Since Blender 5.0 Scene strips are cached, and the cache does not notice edits made by scripts and in other scenes.
     """
     output = make_output_scene(scene)
     for layer in scene.view_layers:
@@ -76,7 +76,10 @@ def refresh_output(scene: Scene) -> Scene:
 
 
 def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
-    """Let `output` render to an H.264 movie in MP4 that every player reads, with AAC sound if there is any."""
+    """Set `output` to render an H.264 movie in MP4 that every player reads, with AAC sound if there is any.
+
+    Raises ValueError if the width or the height is odd.
+    """
     render = output.render
     if render.resolution_x % 2 or render.resolution_y % 2:
         size = f"{render.resolution_x} x {render.resolution_y}"
@@ -90,7 +93,7 @@ def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
 
 
 def render_settings_for_frames(output: Scene, folder: str | Path) -> None:
-    """Let `output` render to numbered PNGs with alpha, `frame_0001.png` and on, in `folder`."""
+    """Set `output` to render numbered PNGs with alpha in `folder`: `frame_0001.png` and so on."""
     render = output.render
     render.filepath = str(Path(folder) / "frame_####")
     render.use_file_extension = True
@@ -100,10 +103,10 @@ def render_settings_for_frames(output: Scene, folder: str | Path) -> None:
 
 
 def start_render(scene: Scene, path: str | Path) -> None:
-    """Begin to render the composite into a movie in Blender's own render window, which shows progress and stops on Esc.
+    """Start to render the composite as a movie in Blender's own render window, which shows progress and stops on Esc.
 
-    The movie appears at `path` when it is whole; what a stopped render has written is removed. Needs a window.
-    Raises ValueError for a size the movie cannot have.
+    The movie appears at `path` when it is complete; the file of a stopped render is deleted. Needs a window.
+    Raises ValueError if a movie cannot have this size.
     """
     target = Path(bpy.path.abspath(str(path)))
     part = _part_of(target)
@@ -124,15 +127,15 @@ def start_render(scene: Scene, path: str | Path) -> None:
 
     bpy.app.handlers.render_complete.append(completed)
     bpy.app.handlers.render_cancel.append(ended)
-    working = bpy.context.window  # the window that Blender opens for the render is the context's, then
+    working = bpy.context.window  # afterwards the context's window is the one that Blender opens for the render
     bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=output.name)
     for window in bpy.context.window_manager.windows:
         if window != working and _shows_result(window):
-            window.scene = output  # a window shows what was rendered of its own scene
+            window.scene = output  # a window shows only renders of its own scene
 
 
 def _shows_result(window: Window) -> bool:
-    """Whether this is a window of nothing but the rendered picture."""
+    """Return whether this window shows only the rendered picture."""
     spaces = [area.spaces.active for area in window.screen.areas]
     space = spaces[0] if len(spaces) == 1 else None
     return isinstance(space, SpaceImageEditor) and space.image is not None and space.image.type == "RENDER_RESULT"
@@ -143,11 +146,12 @@ def _part_of(target: Path) -> Path:
 
 
 def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], None] | None = None) -> Path:
-    """Render the composite of a working scene, and return when it is written.
+    """Render the composite of a working scene, wait until it is written, and return the absolute path.
 
-    A `path` ending in .mp4 becomes a movie, which is whole or not there at all; any other is a folder for PNGs.
-    `on_frame` is called with the number of each frame after it is rendered. Playheads and render settings are left as
-    they were. Raises ValueError for a size the movie cannot have, RuntimeError when Blender cannot render or write.
+    A `path` that ends in .mp4 or .m4v becomes a movie, which is written completely or not at all; any other path is a
+    folder for PNGs. `on_frame` is called with the number of each frame after it is rendered. Playheads and render
+    settings are restored at the end. Raises ValueError if a movie cannot have this size, RuntimeError if Blender cannot
+    render or write.
     """
     target = Path(bpy.path.abspath(str(path)))
     is_movie = target.suffix.lower() in MOVIE_SUFFIXES
@@ -172,9 +176,6 @@ def render_composite(scene: Scene, path: str | Path, on_frame: Callable[[int], N
     return target
 
 
-# --- parts -----------------------------------------------------------------------------------------------------------
-
-
 def _follow(output: Scene, scene: Scene) -> None:
     fields = (
         "resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y", "fps", "fps_base",
@@ -184,7 +185,7 @@ def _follow(output: Scene, scene: Scene) -> None:
     _copy(scene.display_settings, output.display_settings, ("display_device",))
     _copy(scene.view_settings, output.view_settings, ("view_transform", "look", "exposure", "gamma"))
     _copy(scene.sequencer_colorspace_settings, output.sequencer_colorspace_settings, ("name",))
-    if output.frame_start > scene.frame_end:  # the end may not come before the start on the way
+    if output.frame_start > scene.frame_end:  # the end may never be before the start, not even between the two steps
         _copy(scene, output, ("frame_start", "frame_end"))
     else:
         _copy(scene, output, ("frame_end", "frame_start"))
@@ -214,7 +215,8 @@ def _scene_strip(editor: Any, scene: Scene, name: str, scene_input: str) -> Any:
     channel = 1 if scene_input == "SEQUENCER" else 2
     while channel in used:
         channel += 1
-    # A Scene strip's length is that of its scene when it is made. At full length, its handles alone follow the range.
+    # A Scene strip gets the length that its scene has when the strip is made. Made at full length, it follows the range
+    # later with its handles alone.
     end = scene.frame_end
     scene.frame_end = _LAST_FRAME
     try:

@@ -1,4 +1,4 @@
-"""What a latent strip holds besides its latent: `strip.latent_lantern`. The latent itself is `strip["latent"]`."""
+"""The settings of a latent strip: `strip.latent_lantern`. The latent itself is `strip["latent"]`."""
 
 from typing import TypeGuard, cast
 
@@ -17,7 +17,7 @@ from .generator_properties import ALL_ROWS, GeneratorProperties
 from .generator_properties import changed as _changed
 
 LATENT = "latent"
-"""Name of the custom property that holds the latent, and of its group of F-curves with a capital letter."""
+"""Name of the custom property that holds the latent. With a capital letter, also the name of its F-curves' group."""
 
 CLASSES = "classes"
 """Name of the custom property that holds the class weights of a conditional generator."""
@@ -36,14 +36,14 @@ def _set_length(settings: PropertyGroup, length: int) -> None:
 
 
 def _strip_of(settings: PropertyGroup) -> Strip:
-    """The strip whose settings these are: Blender knows no way from a group back to its strip."""
+    """Return the strip that has these settings. Searches for it, because a property group does not know its strip."""
     editor = cast(Scene, settings.id_data).sequence_editor
     return next(strip for strip in editor.strips_all if settings_of(strip) == settings)
 
 
-# Blender reads the annotations themselves: no postponed ones in this file.
+# Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class LatentStripSettings(GeneratorProperties, PropertyGroup):
-    """Settings of a latent strip. Everything here that decides pixels is part of the frame's name."""
+    """Settings of a latent strip. Every setting that decides pixels is part of the frame's name."""
 
     is_latent: BoolProperty(name="Latent Strip", options={"HIDDEN"})
 
@@ -58,11 +58,11 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
     )
     space: EnumProperty(
         name="Space",
-        description="Latent space that the keys lie in",
+        description="Latent space of the keys",
         items=(
             ("Z", "Z", "The space that pictures are sampled from"),
             ("W", "W", "The space behind the mapping network: straight lines change the picture more evenly"),
-            ("W+", "W+", "One w for each layer of the generator, as projections of pictures are given"),
+            ("W+", "W+", "One w for each layer of the generator, as in projections of pictures"),
         ),
         options=set(),
         update=_changed,
@@ -71,13 +71,13 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
         name="Interpolation",
         description="How the latent moves between keys",
         items=(
-            ("FCURVE", "F-Curves", "Each component exactly as its F-curve says"),
+            ("FCURVE", "F-Curves", "Each component exactly follows its F-curve"),
             ("SPHERICAL", "Spherical", "The F-curves' direction and easing, with the length of the keys"),
             (
                 "GREAT_CIRCLE",
                 "Great Circle",
-                "The shortest way round the sphere at constant speed from key to key; only held keys are heeded, "
-                "other easing is not",
+                "The shortest way round the sphere at constant speed from key to key; of the keys' interpolation, only "
+                "Constant has an effect",
             ),
         ),
         options=set(),
@@ -88,7 +88,8 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
     )
     psi: FloatProperty(
         name="Truncation",
-        description="Truncation psi: 0 is the average picture, 1 is the latent as it is, between them calmer pictures",
+        description="Truncation psi: 0 is the average picture, 1 is the unchanged latent, values between are calmer "
+        "pictures",
         default=0.7,
         soft_min=0.0,
         soft_max=1.0,
@@ -100,7 +101,7 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
     )
     cutoff: IntProperty(
         name="Cutoff",
-        description="How many layers the truncation reaches, from the coarsest; 0 for all",
+        description="How many layers the truncation changes, counted from the coarsest; 0 for all",
         default=ALL_ROWS,
         min=0,
         max=64,
@@ -121,7 +122,7 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
 
     show_shadow: BoolProperty(
         name="Shadow",
-        description="Show the frames as flat shadows. Nothing is generated anew",
+        description="Show the frames as flat shadows. No frame is generated again",
         options=set(),
         update=_changed,
     )
@@ -174,7 +175,7 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
     )
     shadow_ground: FloatVectorProperty(
         name="Ground",
-        description="Colour of the ground; without alpha, what lies below the strip shows through",
+        description="Colour of the ground; if it is transparent, the strips below show through",
         subtype="COLOR_GAMMA",
         size=4,
         default=(1.0, 1.0, 1.0, 1.0),
@@ -194,12 +195,12 @@ class LatentStripSettings(GeneratorProperties, PropertyGroup):
 
 
 def settings_of(strip: Strip) -> LatentStripSettings:
-    """The settings of a strip; every strip has them, latent or not."""
+    """Return the settings of a strip; every strip has them, latent or not."""
     return strip.latent_lantern  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def is_latent(strip: Strip | None) -> TypeGuard[ImageStrip]:
-    """Whether the strip is one of ours."""
+    """Return whether the strip is a latent strip."""
     return isinstance(strip, ImageStrip) and settings_of(strip).is_latent and strip.get(LATENT) is not None
 
 
@@ -209,5 +210,5 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Take them off again. What a file holds of them stays in the file."""
+    """Remove the settings from Blender's strips. The values that a file holds stay in the file."""
     del Strip.latent_lantern  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""Latent strips in the sequencer: made, found, kept in step with their handles, pointed at frames."""
+"""Latent strips in the Sequencer: add and find them, fit their elements to their handles, point them at frames."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from .generator_properties import ALL_ROWS
 from .properties import CLASSES, LATENT, is_latent, settings_of
 
 FEW = 32
-"""Elements that are added one by one: each time, Blender copies all that are there."""
+"""The most elements that are added one by one, because Blender copies all existing elements each time."""
 
 
 def latent_strips(scene: Scene) -> list[ImageStrip]:
-    """The scene's latent strips, those inside of meta strips too."""
+    """Return the scene's latent strips, also those inside meta strips."""
     editor = scene.sequence_editor
     return [strip for strip in editor.strips_all if is_latent(strip)] if editor else []
 
 
 def active_latent_strip(scene: Scene) -> ImageStrip | None:
-    """The strip that is meant: the active one, else the only one, else the topmost one under the playhead."""
+    """Return the latent strip that the user means, or None.
+
+    It is the active strip, else the only latent strip, else the topmost one under the playhead.
+    """
     editor = scene.sequence_editor
     if editor is None:
         return None
@@ -51,15 +54,15 @@ def add_latent_strip(
 ) -> ImageStrip:
     """Add a strip of `length` frames from timeline frame `start`, on the lowest channel that is free there.
 
-    path: the checkpoint or the folder of a run, empty for the built-in one. latent: as long as the generator's z.
-    directory: where frames lie, as the strip is to hold it; placeholder: the name of a picture there. The new strip
-    becomes the active one.
+    path: the checkpoint or the folder of a run, empty for the built-in generator. latent: as long as the generator's z.
+    directory: the folder of frames, in the form that the strip stores. placeholder: the name of a picture in it. The
+    new strip becomes the active one, and is returned.
     """
     editor = scene.sequence_editor_create()
     if not editor.strips:
-        # Any other view transform changes the generated pixels; a scene with strips of its own is left as it is.
+        # Any other view transform changes the generated pixels. A scene that has strips already stays as it is.
         scene.view_settings.view_transform = "Standard"  # pyright: ignore[reportAttributeAccessIssue]
-    # With this on, Blender may crash on an element whose file is gone and whose size it never learned.
+    # With this on, Blender may crash at an element whose file is gone before Blender read its size.
     editor.show_missing_media = False
     made = editor.strips.new_image(
         name="Latent",
@@ -87,7 +90,7 @@ def add_latent_strip(
 
 
 def set_latent(strip: ImageStrip, latent: Sequence[float]) -> None:
-    """Give the strip this latent, as doubles: a list of whole numbers would make an integer property."""
+    """Set the strip's latent, as doubles, because a list of whole numbers would make an integer property."""
     strip[LATENT] = [float(value) for value in latent]
     look: Any = strip.id_properties_ui(LATENT)
     look.update(description="Latent vector of the generator", soft_min=-3.0, soft_max=3.0, step=0.1)
@@ -95,17 +98,17 @@ def set_latent(strip: ImageStrip, latent: Sequence[float]) -> None:
 
 
 def fit_classes(strip: ImageStrip) -> None:
-    """Give the strip of a conditional generator class weights of the right length, the first class alone at first."""
+    """Give the strip of a conditional generator class weights of the right length; new weights show class 0 alone."""
     count = settings_of(strip).num_classes
     if count and len(strip.get(CLASSES, ())) != count:
         strip[CLASSES] = [1.0] + [0.0] * (count - 1)
 
 
 def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
-    """Give the strip as many elements as its handles show; return whether any were added.
+    """Add elements until the strip has as many as its handles show; return whether any were added.
 
-    Blender holds the first and last picture beyond the elements; a latent strip has frames there instead. Keys stay at
-    their frames. Elements that handles hide are kept.
+    Beyond the elements Blender would repeat the first and the last picture; a latent strip has frames there instead.
+    Keys stay at their frames. Elements that the handles hide are kept.
     """
     start, end = versions.strip_start(strip), versions.strip_end(strip)
     before = max(0, versions.content_start(strip) - start)
@@ -123,7 +126,7 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
 
 
 def _add_elements(scene: Scene, strip: ImageStrip, before: int, after: int, name: str) -> None:
-    """Add elements that show the picture `name` in front of and behind those that are there."""
+    """Add elements that show the picture `name`, `before` the existing ones and `after` them."""
     if before + after <= FEW and not before:
         for _ in range(after):
             strip.elements.append(name)
@@ -140,24 +143,25 @@ def show(
     placeholder: str | None,
     keep: int | None = None,
 ) -> None:
-    """Point the elements from number `first` on at the files `names`, at the placeholder where one is not `present`.
+    """Point the elements from number `first` at the files `names`, or at the placeholder if a file is not `present`.
 
-    Without a placeholder, elements whose file is missing are left as they are; so is the element of number `keep`.
+    If there is no placeholder, elements whose file is missing stay as they are. The element with number `keep` stays as
+    it is, too, if its file is missing.
     """
     elements = strip.elements
     for i, name in enumerate(names, start=first):
         wanted = name if name in present else None if i == keep else placeholder
         element = elements[i]
         if wanted is not None and element.filename != wanted:
-            element.filename = wanted  # also drops what Blender has cached of the strip
+            element.filename = wanted  # this also clears Blender's cache of the strip
 
 
 def show_made(strip: ImageStrip, first: int, made: Mapping[int, str]) -> None:
-    """Point elements, by their number after `first`, at files that are there now."""
+    """Point elements at files that now exist. made: file names by the element's number, counted from `first`."""
     elements = strip.elements
     count = len(elements)
     for i, name in made.items():
-        if first + i < count:  # else the strip was cut since it was planned, and is planned again next
+        if first + i < count:  # else the strip was cut after it was planned, and will be planned again
             elements[first + i].filename = name
 
 

@@ -1,4 +1,4 @@
-"""The pictures that a strip of the Sequencer shows, as files: what a data set can be made of."""
+"""List the picture files that a strip of the Sequencer shows. A data set can be made from them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ _PLACEHOLDER = "placeholder_"
 
 
 def has_pictures(strip: Strip | None) -> bool:
-    """Whether a strip is made of pictures in files: an image strip or a movie strip."""
+    """Return whether a strip shows pictures from files: an image strip or a movie strip."""
     return strip is not None and strip.type in {"IMAGE", "MOVIE"}
 
 
 def film_of(strip: Strip) -> str:
-    """The film of a movie strip, as an absolute path; "" for an image strip."""
+    """Return the absolute path of a movie strip's film; "" for an image strip."""
     film = strip.filepath if isinstance(strip, MovieStrip) else ""
     return bpy.path.abspath(film, library=strip.id_data.library) if film else ""
 
 
 def pictures_of(strip: ImageStrip) -> list[str]:
-    """The files that an image strip shows between its handles, absolute, in order; frames not made yet are left out."""
+    """Return the files that an image strip shows between its handles, in order, as absolute paths.
+
+    Frames that are not made yet are left out.
+    """
     folder = bpy.path.abspath(strip.directory, library=strip.id_data.library)
     first = max(0, versions.strip_start(strip) - versions.content_start(strip))
     end = max(first + 1, versions.strip_end(strip) - versions.content_start(strip))

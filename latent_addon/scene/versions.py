@@ -1,4 +1,4 @@
-"""The one place that knows that Blenders differ (4.5 LTS to 5.2 LTS). Nothing else asks for a version."""
+"""The only module that handles differences between Blender versions (4.5 LTS to 5.2 LTS)."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ from typing import Any
 import bpy
 from bpy.types import ImageStrip, Material, Scene, Strip
 
-# --- strips ----------------------------------------------------------------------------------------------------------
-# Blender 5.1 renamed a strip's frames and deprecated the old names.
 
-
+# Blender 5.1 renamed the properties of a strip's frames and deprecated the old names.
 def _has(name: str) -> bool:
     return name in ImageStrip.bl_rna.properties
 
 
 def strip_start(strip: Strip) -> int:
-    """First timeline frame that the strip shows."""
+    """Return the first timeline frame that the strip shows."""
     return int(strip.left_handle if _has("left_handle") else strip.frame_final_start)
 
 
 def strip_end(strip: Strip) -> int:
-    """First timeline frame after `strip_start` that the strip does not show."""
+    """Return the first timeline frame after `strip_start` that the strip does not show."""
     return int(strip.right_handle if _has("right_handle") else strip.frame_final_end)
 
 
 def content_start(strip: Strip) -> int:
-    """Timeline frame of the strip's first element, shown or trimmed off."""
+    """Return the timeline frame of the strip's first element, whether it is shown or trimmed off."""
     return round(strip.content_start if _has("content_start") else strip.frame_start)
 
 
 def set_content_start(strip: Strip, frame: int) -> None:
-    """Move the strip so that its first element lies at `frame`. Handles and the strip's F-curve keys move along."""
+    """Move the strip so that its first element is at `frame`. The handles and the strip's F-curve keys move with it."""
     setattr(strip, "content_start" if _has("content_start") else "frame_start", frame)
 
 
 def set_handles(strip: Strip, start: int, end: int) -> None:
-    """Show the frames start..end-1."""
+    """Set the handles so that the strip shows the frames start .. end - 1."""
     left, right = ("left_handle", "right_handle") if _has("left_handle") else ("frame_final_start", "frame_final_end")
-    if start < strip_end(strip):  # a handle may not pass the other one
+    if start < strip_end(strip):  # a handle may not move beyond the other handle
         setattr(strip, left, start)
         setattr(strip, right, end)
     else:
@@ -48,9 +46,10 @@ def set_handles(strip: Strip, start: int, end: int) -> None:
 
 
 def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
-    """Give the strip these elements, at once: appending one copies all that are there, and leaves its size unset.
+    """Give the strip these elements in one step.
 
-    Where it starts, what its handles show, its folder and its keys stay as they are.
+    Appending elements one by one would copy all existing ones each time, and leave the size of the new one unset.
+    The strip's start, handles, folder and keys stay as they are.
     """
     editor = scene.sequence_editor
     active, directory = editor.active_strip, strip.directory
@@ -62,7 +61,7 @@ def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
     editor.active_strip = strip
     try:
         with override:
-            # Blender prints a warning where this one begins with //.
+            # Absolute, because Blender prints a warning if it begins with //.
             bpy.ops.sequencer.change_path(directory=bpy.path.abspath(directory), files=files)
     finally:
         strip.directory = directory
@@ -70,23 +69,23 @@ def set_elements(scene: Scene, strip: ImageStrip, names: list[str]) -> None:
 
 
 def sequencer_scene(context: bpy.types.Context) -> Scene:
-    """The scene that the Sequencer shows, or the window's scene where Blender has only that or none is chosen."""
+    """Return the scene that the Sequencer shows; the window's scene before Blender 5.0, or if none is chosen."""
     return getattr(context, "sequencer_scene", None) or context.scene
 
 
 def show_in_sequencer(context: bpy.types.Context, scene: Scene) -> None:
-    """Let a Sequencer that shows no scene yet show this one; before 5.0 it always shows the window's."""
+    """Let a Sequencer that shows no scene yet show this one; before Blender 5.0 it always shows the window's scene."""
     workspace = context.workspace
     if workspace is not None and getattr(workspace, "sequencer_scene", scene) is None:
         workspace.sequencer_scene = scene
 
 
-# --- F-curves --------------------------------------------------------------------------------------------------------
-# Blender 5.0 removed Action.fcurves; its helpers for channelbags came only then.
-
-
+# Blender 5.0 removed Action.fcurves, and only 5.0 and later have helpers for channelbags.
 def channelbag(owner: Any, ensure: bool = False) -> Any:
-    """The channelbag of the Action that animates the ID `owner`, or None; made, with Action and slot, if `ensure`."""
+    """Return the channelbag of the Action that animates the ID `owner`, or None.
+
+    If `ensure`, it is made if it is missing, with Action and slot.
+    """
     data = owner.animation_data
     if ensure:
         data = data or owner.animation_data_create()
@@ -108,23 +107,21 @@ def channelbag(owner: Any, ensure: bool = False) -> Any:
 
 
 def fcurves_of(owner: Any, ensure: bool = False) -> Any:
-    """The F-curves of the Action that animates the ID `owner`, or None; made if `ensure`.
+    """Return the F-curves of the Action that animates the ID `owner`, or None; if `ensure`, the Action is made.
 
-    Assigning groups re-orders them.
+    Assigning a group to F-curves changes their order.
     """
     bag = channelbag(owner, ensure)
     return bag.fcurves if bag else None
 
 
-# --- Grease Pencil ---------------------------------------------------------------------------------------------------
-# Until 4.5, `bpy.data.grease_pencils` held annotations. Up to 5.0 a material says what is filled, then a stroke.
-
-
+# Up to Blender 4.5, `bpy.data.grease_pencils` held annotations.
 def grease_pencils() -> Any:
-    """The collection of Grease Pencil data (version 3) of the open file."""
+    """Return the collection of Grease Pencil data (version 3) in the open file."""
     return getattr(bpy.data, "grease_pencils_v3", bpy.data.grease_pencils)
 
 
+# Up to Blender 5.0 a material decides what is filled; later each stroke does.
 def set_ink(material: Material, fill: bool) -> None:
     """Make a Grease Pencil material draw fills without a line, or lines without a fill."""
     style = material.grease_pencil
@@ -135,16 +132,13 @@ def set_ink(material: Material, fill: bool) -> None:
 
 
 def set_fill(stroke: Any, fill: int) -> None:
-    """Let a stroke be a fill without a line. Strokes of one drawing with the same `fill` (from 1) make one shape."""
+    """Make a stroke a fill without a line. Strokes of one drawing with the same `fill` (from 1) make one shape."""
     if hasattr(stroke, "fill_id"):
         stroke.fill_id = fill
         stroke.hide_stroke = True
 
 
-# --- rendering -------------------------------------------------------------------------------------------------------
-# Blender 5.0 sorted the file formats by kind of media, and offers only those of the kind that is set.
-
-
+# Blender 5.0 grouped the file formats by kind of media, and offers only the formats of the kind that is set.
 def set_file_format(settings: Any, file_format: str) -> None:
     """Choose the file format of a scene's `render.image_settings`: "PNG", or "FFMPEG" for a movie."""
     if hasattr(settings, "media_type"):
@@ -153,6 +147,6 @@ def set_file_format(settings: Any, file_format: str) -> None:
 
 
 def file_format_fields(settings: Any) -> tuple[str, ...]:
-    """The attributes to save, and to restore in this order, round a `set_file_format`."""
+    """Return the attributes to save before `set_file_format`, and to restore afterwards in this order."""
     fields = ("file_format", "color_mode", "color_depth", "compression", "quality")
     return ("media_type", *fields) if hasattr(settings, "media_type") else fields

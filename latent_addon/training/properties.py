@@ -1,6 +1,6 @@
-"""What the panel of training asks: of which pictures, how long. Kept in the scene; used when a button is pressed.
+"""The choices in the training panel: which pictures, how long. Kept in the scene; used when a button is pressed.
 
-What is found in the training folder is no part of it: that list is the window manager's, and never read from a file.
+The list of data sets and trainings in the training folder belongs to the window manager, and is never read from a file.
 """
 
 import bpy
@@ -21,9 +21,9 @@ from ..jobs.commands import LARGEST, PLAIN_SIZES, SMALLEST, STEP
 OTHER_SIZE = "OTHER"
 
 
-# Blender reads the annotations themselves: no postponed ones in this file.
+# Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class TrainingForm(PropertyGroup):
-    """What a data set is made of and how a training begins."""
+    """The choices for making a data set and for starting a training."""
 
     source: EnumProperty(
         name="Source",
@@ -42,8 +42,8 @@ class TrainingForm(PropertyGroup):
     pictures: StringProperty(name="Folder", description="Folder of pictures", subtype="DIR_PATH")
     every: IntProperty(
         name="Every",
-        description="Take one of so many frames. Neighbouring frames are much alike, and those that are nearly equal "
-        "are left out in any case",
+        description="Use one frame out of this many. Neighbouring frames are very similar, and frames that are nearly "
+        "equal are left out in any case",
         default=4,
         min=1,
         soft_max=100,
@@ -59,7 +59,7 @@ class TrainingForm(PropertyGroup):
     )
     width: IntProperty(
         name="Width",
-        description="Of the pictures, in pixels; a multiple of 32",
+        description="Width of the pictures in pixels; a multiple of 32",
         default=512,
         min=SMALLEST,
         max=LARGEST,
@@ -68,7 +68,7 @@ class TrainingForm(PropertyGroup):
     )
     height: IntProperty(
         name="Height",
-        description="Of the pictures, in pixels; a multiple of 32",
+        description="Height of the pictures in pixels; a multiple of 32",
         default=256,
         min=SMALLEST,
         max=LARGEST,
@@ -80,13 +80,13 @@ class TrainingForm(PropertyGroup):
         description="Which part of each picture is taken",
         items=[
             ("centre", "Centre", "The middle, as large as it fits"),
-            ("smart", "Smart", "Where most is to be seen"),
-            ("fit", "Whole Picture", "The whole picture, on a plain ground where its shape is another"),
+            ("smart", "Smart", "The part where there is most to see"),
+            ("fit", "Whole Picture", "The whole picture, on a plain ground if its shape is different"),
         ],
     )
     ground: FloatVectorProperty(
         name="Ground",
-        description="What lies behind transparent parts, behind figures that are cut out, and beside a whole picture",
+        description="Colour behind transparent parts, behind figures that are cut out, and next to a whole picture",
         subtype="COLOR_GAMMA",
         min=0.0,
         max=1.0,
@@ -102,14 +102,12 @@ class TrainingForm(PropertyGroup):
         min=0.0,
         max=1.0,
     )
-    trim: BoolProperty(name="Trim", description="Cut each picture to its figure: what is transparent round it goes")
+    trim: BoolProperty(name="Trim", description="Cut each picture to its figure: the transparent part round it goes")
     mirror: BoolProperty(
         name="Mirror",
-        description="Show each picture mirrored too: twice as many pictures, but left and right mean nothing any more",
+        description="Show each picture mirrored too: twice as many pictures, but left and right lose their meaning",
     )
-    data_set_name: StringProperty(
-        name="Name", description="Name of the data set; without one it is named after its source"
-    )
+    data_set_name: StringProperty(name="Name", description="Name of the data set; if empty, the name of its source")
 
     data_set: StringProperty(
         name="Data Set", description="Folder of the data set to train on; empty for the newest one", subtype="DIR_PATH"
@@ -118,7 +116,7 @@ class TrainingForm(PropertyGroup):
         name="Kind",
         description="What kind of generator is trained",
         items=[
-            ("stylegan2", "StyleGAN2", "Good pictures, and all that the sliders of a latent can do"),
+            ("stylegan2", "StyleGAN2", "Good pictures, and all sliders of a latent work"),
             ("dcgan", "DCGAN", "Small and quick, rougher pictures"),
         ],
     )
@@ -126,13 +124,13 @@ class TrainingForm(PropertyGroup):
         name="Start From",
         description="What the training begins with",
         items=[
-            ("NOTHING", "Nothing", "Learn from nothing but the pictures"),
+            ("NOTHING", "Nothing", "Learn from the pictures alone"),
             (
                 "STRIP",
                 "Strip's Generator",
-                "Go on from the selected strip's generator: its style drifts to the new pictures",
+                "Continue from the selected strip's generator: its style drifts to the new pictures",
             ),
-            ("FILE", "File", "Go on from a checkpoint file"),
+            ("FILE", "File", "Continue from a checkpoint file"),
         ],
     )
     start_file: StringProperty(
@@ -140,22 +138,22 @@ class TrainingForm(PropertyGroup):
     )
     hours: FloatProperty(
         name="Hours",
-        description="How long to train, about. It can be stopped, and gone on with, at any time",
+        description="About how long to train. You can stop it and continue it at any time",
         default=4.0,
         min=0.02,
         soft_max=72.0,
         step=50,
         precision=2,
     )
-    run_name: StringProperty(name="Name", description="Name of the generator; without one that of the data set")
+    run_name: StringProperty(name="Name", description="Name of the generator; if empty, the name of the data set")
 
     def picture_size(self) -> tuple[int, int]:
-        """Width and height of the pictures, in pixels."""
+        """Return the width and height of the pictures in pixels."""
         return (self.width, self.height) if self.size == OTHER_SIZE else (int(self.size), int(self.size))
 
 
 class TrainingRow(PropertyGroup):
-    """One training of the list; `name` is a PropertyGroup's own."""
+    """One training of the list. `name` comes from PropertyGroup."""
 
     folder: StringProperty()
 
@@ -168,23 +166,23 @@ class TrainingRows(PropertyGroup):
 
 
 def training_form(scene: Scene) -> TrainingForm:
-    """The scene's form."""
+    """Return the scene's form."""
     return scene.latent_lantern_training  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def training_rows() -> TrainingRows:
-    """The list of the open window manager."""
+    """Return the list of the open window manager."""
     return bpy.context.window_manager.latent_lantern_trainings
 
 
 def register() -> None:
-    """Attach the form to scenes, the list to the window manager."""
+    """Attach the form to scenes and the list to the window manager."""
     Scene.latent_lantern_training = PointerProperty(type=TrainingForm)  # pyright: ignore[reportAttributeAccessIssue]
     rows = PointerProperty(type=TrainingRows)
     WindowManager.latent_lantern_trainings = rows  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def unregister() -> None:
-    """Take them off again."""
+    """Remove both again."""
     del WindowManager.latent_lantern_trainings  # pyright: ignore[reportAttributeAccessIssue]
     del Scene.latent_lantern_training  # pyright: ignore[reportAttributeAccessIssue]
