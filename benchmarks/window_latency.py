@@ -41,7 +41,7 @@ def watched(name, function):
         finally:
             spent.setdefault(name, []).append(time.thread_time() - begun)
     return call
-session = addon("session").session
+session = addon("session.session").session
 session.tick = watched("timer: the whole tick", session.tick)
 session.client.drain = watched("  of it: taking in messages", session.client.drain)
 session.plans.work = watched("  of it: a turn of planning", session.plans.work)
@@ -51,7 +51,7 @@ for handlers in (depsgraph_update_post, frame_change_post):
     for place, handler in enumerate(handlers):
         if (handler.__module__ or "").startswith(EXTENSION):
             handlers[place] = watched(f"handler: {handler.__name__}", handler)
-for content in addon("ui.panels").CONTENTS:
+for content in addon("panels").CONTENTS:
     content.draw = watched(f"panel: {content.bl_label}", content.draw)
 spent.clear()
 begun = time.thread_time()

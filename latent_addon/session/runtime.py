@@ -57,8 +57,8 @@ class User(Protocol):
 class Runtime:
     """The environment and the own Python. One for each Blender; for the main thread only.
 
-    plan: what a set-up would do, while the user is asked about it. users: what runs on the Python, such as trainings, and
-    would fail if it were replaced. They add themselves: this room does not know them.
+    plan: what a set-up would do, while the user is asked about it. users: what runs on the Python, such as
+    trainings, and would fail if it were replaced. They add themselves: this room does not know them.
     """
 
     def __init__(self) -> None:

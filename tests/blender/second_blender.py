@@ -33,7 +33,7 @@ def main(deed: str, blend: str, python: str) -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # whose end is the end of this process, as of one in a terminal
     bpy.ops.preferences.addon_enable(module=MODULE)
     bpy.context.preferences.addons[MODULE].preferences.server_python = python
-    session = sys.modules[f"{MODULE}.latent_addon.session"].session
+    session = sys.modules[f"{MODULE}.latent_addon.session.session"].session
     if Path(blend).exists():
         bpy.ops.wm.open_mainfile(filepath=blend)
     else:

@@ -84,11 +84,11 @@ from tools import blender_session
 blender_session.install_extension(pathlib.Path(os.environ["LANTERN_ZIP"]), "")
 def module(name):
     return importlib.import_module(blender_session.EXTENSION + ".latent_addon." + name)
-inference = module("inference").inference
-assert inference.setup.status.state.name == "OUTDATED", inference.setup.status  # the real server needs other packages
-inference._setup = module("environments.installation").Setup(inference.setup.folder, pathlib.Path({server!r}))
-inference.look()
-print("It is", inference.status.state.name, inference.python, flush=True)
+runtime = module("session.runtime").runtime
+assert runtime.setup.status.state.name == "OUTDATED", runtime.setup.status  # the real server needs other packages
+runtime._setup = module("environments.installation").Setup(runtime.setup.folder, pathlib.Path({server!r}))
+runtime.look()
+print("It is", runtime.status.state.name, runtime.python, flush=True)
 blender_session.leave(0)
 """
 

@@ -364,7 +364,7 @@ def test_an_environment_that_cannot_run_the_server_is_offered_a_repair(setup, st
 
 
 def test_what_another_blender_has_set_up_is_noticed(setup, stage, monkeypatch):
-    monkeypatch.setattr("latent_lantern.latent_addon.session.session.runtime._LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.runtime._LOOK_AGAIN", 0.0)
     setup.stands(SetupState.INSTALLING, message="Another Blender is setting up inference.", elsewhere=True)
     with pytest.raises(RuntimeError, match="Another Blender is setting up"):
         stage.add_strip(3)

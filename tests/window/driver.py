@@ -90,13 +90,13 @@ def under_pointer(area_type, region_type):
 
 
 def addon(module):
-    """A module of the installed extension: addon("session")."""
+    """A module of the installed extension: addon("session.session")."""
     return importlib.import_module(f"{EXTENSION}.latent_addon.{module}")
 
 
 def panel_labels(area_type):
     """Names of our panels that a sidebar shows, from the top, without those inside others."""
-    contents = [content for content in addon("ui.panels").CONTENTS if not hasattr(content, "inside")]
+    contents = [content for content in addon("panels").CONTENTS if not hasattr(content, "inside")]
     with context_of(area_type, "UI"):
         return [each.bl_label for each in contents if not hasattr(each, "poll") or each.poll(bpy.context)]
 
@@ -159,7 +159,7 @@ def cut_in_panels(area_type):
     """What has too little room in our panels, all drawn in the sidebar as it is: [[panel, text, pixels]]."""
     found, drawn = [], 0
     with context_of(area_type, "UI"):
-        for content in addon("ui.panels").CONTENTS:
+        for content in addon("panels").CONTENTS:
             if hasattr(content, "poll") and not content.poll(bpy.context):
                 continue
             texts, cut = measuring.cut_texts(content, bpy.context)

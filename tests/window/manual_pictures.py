@@ -91,7 +91,7 @@ def go_to(story: Story, frame: int) -> None:
 def test_0_the_preferences(story: Story) -> None:
     story.blender.run("with context_of('VIEW_3D'):\n    bpy.ops.preferences.addon_show(module=EXTENSION)")
     story.blender.until("len(windows()) == 2")
-    assert story.blender.look("addon('inference').inference.status.state.name") == "NOT_SET_UP"
+    assert story.blender.look("addon('session.runtime').runtime.status.state.name") == "NOT_SET_UP"
     shown = story.person.see(after=3.0)  # before the pointer is there, and a tooltip
     _, up = story.person.find("lantern.set_up_inference", "PREFERENCES", "WINDOW")
     left, _, right, _ = story.person.box("PREFERENCES")
@@ -193,11 +193,13 @@ def test_7_the_generators(story: Story) -> None:
     story.blender.run(f"addon('preferences').preferences().library_folders.add().path = {str(mine)!r}")
     story.person.click_with("ctrl", story.person.header("Generators"))
     story.person.press("lantern.refresh_library")
-    story.blender.until("len(addon('library').library.cards) == 3 and not addon('library').library.looking")
+    story.blender.until(
+        "len(addon('library.library').library.cards) == 3 and not addon('library.library').library.looking"
+    )
     story.blender.run(
-        "cards = addon('library').library.cards\n"
+        "cards = addon('library.library').library.cards\n"
         "run = next(i for i, card in enumerate(cards) if card.snapshots and card.path)\n"
-        "addon('scene.library_properties').library_rows().chosen = run"
+        "addon('library.properties').library_rows().chosen = run"
     )
     story.person.over("SEQUENCE_EDITOR", "UI", up=0.9)
     story.person.see(after=3.0)  # pictures in a list appear when they are drawn again

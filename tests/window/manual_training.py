@@ -31,7 +31,7 @@ def story(arranged: Story) -> Story:
     arranged.keyed_strip({1: 3, 16: 7, 32: 31, 48: 12, 64: 27}, length=64)
     arranged.blender.run(
         f"addon('preferences').preferences().training_folder = {str(arranged.folder / 'Training')!r}\n"
-        "form = addon('scene.training_properties').training_form(bpy.context.scene)\n"
+        "form = addon('training.properties').training_form(bpy.context.scene)\n"
         "form.source, form.size, form.data_set_name = 'STRIP', '256', 'Dinner'\n"
         "form.start, form.hours, form.run_name = 'STRIP', 0.05, 'Dinner at Home'"
     )
@@ -44,14 +44,16 @@ def test_a_training(story: Story) -> None:
         person.click(person.header(label))
         person.see()
     person.press("lantern.make_data_set")
-    blender.until("addon('training').training.ready_data_sets and not addon('training').training.working")
+    blender.until(
+        "addon('training.training').training.ready_data_sets and not addon('training.training').training.working"
+    )
     across, up = person.find("latent_lantern_training.source", across=0.7)
     person.click((across, up + 25))  # the name of the panel inside, which folds it
     person.press("lantern.start_training")
-    training = "addon('training').training.runs[0]"
-    blender.until(f"addon('training').training.runs and {training}.picture and {training}.status.done", 600.0)
+    training = "addon('training.training').training.runs[0]"
+    blender.until(f"addon('training.training').training.runs and {training}.picture and {training}.status.done", 600.0)
     person.over("SEQUENCE_EDITOR")
     person.see(after=5.0)  # the picture is read beside the main thread
     document(story, "training_panel", sidebar(story))
     person.press("lantern.stop_job", across=0.3)
-    blender.until("not addon('training').training.working", 120.0)
+    blender.until("not addon('training.training').training.working", 120.0)

@@ -94,13 +94,13 @@ class Story:
 
     def _use_python(self, python: str) -> None:
         self.blender.run(
-            f"addon('session').session.client.stop()\naddon('preferences').preferences().server_python = {python!r}"
+            f"addon('session.session').session.client.stop()\naddon('preferences').preferences().server_python = {python!r}"
         )
 
     def keyed_strip(self, keys: dict[int, int], length: int = 24) -> None:
         """A strip with latents of these seeds at these frames, all made; not by pointer, for stories begin with it."""
-        self.blender.run("addon('session').session.start_server()")
-        self.blender.until("addon('session').session.client.state.name == 'READY'")
+        self.blender.run("addon('session.session').session.start_server()")
+        self.blender.until("addon('session.session').session.client.state.name == 'READY'")
         self.blender.run("addon('preferences').preferences().make_automatically = False")
         self.operate(f"lantern.add_latent_strip(length={length})")
         for frame, seed in keys.items():
@@ -108,7 +108,7 @@ class Story:
             self.operate(f"lantern.randomise(seed={seed})")
             self.operate("lantern.insert_latent_key()")
         self.blender.run(
-            "addon('preferences').preferences().make_automatically = True\naddon('session').session.make_missing()"
+            "addon('preferences').preferences().make_automatically = True\naddon('session.session').session.make_missing()"
         )
         self.filled()
         self.forget_orders()
@@ -123,9 +123,9 @@ class Story:
     def filled(self, patience: float = 180.0) -> None:
         """Wait until no strip lacks a frame."""
         self.blender.until(
-            "not changes_waiting() and not addon('session').session.feeder.busy "
+            "not changes_waiting() and not addon('session.session').session.feeder.busy "
             "and not any(frames for scene in bpy.data.scenes "
-            "for _, frames in addon('session').session.plans.missing(scene))",
+            "for _, frames in addon('session.session').session.plans.missing(scene))",
             patience,
         )
 

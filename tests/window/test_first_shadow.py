@@ -77,7 +77,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     blender, person = story.blender, story.person
     install_by_clicks(story)
     story.arrange()
-    assert blender.look("addon('session').session.client.state.name") == "STOPPED"
+    assert blender.look("addon('session.session').session.client.state.name") == "STOPPED"
     story.use_server()
     path = story.folder / "dinner" / "dinner.blend"
     path.parent.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     film = story.folder / "dinner" / "dinner.mp4"
     person.choose_file(film)
     blender.until(f"__import__('os').path.exists({str(film)!r})")
-    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session').session.busy_rendering", 600.0)
+    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session.session').session.busy_rendering", 600.0)
     assert blender.look("[window.scene.name for window in bpy.context.window_manager.windows]") == ["Scene", "Output"]
     story.picture("rendered")
     assert frames_of(film) == 4
@@ -146,8 +146,8 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
         again.until("not changes_waiting()")
         assert again.look("EXTENSION in bpy.context.preferences.addons")
         assert reopened.shown() == frames and again.look("strokes()") == 3
-        assert again.look("addon('session').session.plans.progress(latent_strips()[0])") == [96, 96]
-        assert again.look("addon('session').session.client.state.name") == "STOPPED"
+        assert again.look("addon('session.session').session.plans.progress(latent_strips()[0])") == [96, 96]
+        assert again.look("addon('session.session').session.client.state.name") == "STOPPED"
         assert again.look("len(bpy.data.scenes)") == 2
         reopened.picture("reopened")
         assert again.quit() == 0

@@ -47,7 +47,7 @@ def test_no_text_is_cut(story: Story, scale: float, theme: str) -> None:
         full = story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")
         assert full["cut"] == [] and full["drawn"] > empty["drawn"]
         show_each_panel(story, f"panels_{scale}_{theme}".lower())
-        story.blender.run(f"addon('session').session.halt({LONG!r})")
+        story.blender.run(f"addon('session.session').session.halt({LONG!r})")
         halted = story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")
         assert halted["cut"] == [] and halted["drawn"] > full["drawn"]
         story.picture(f"halted_{scale}_{theme}".lower())
@@ -57,7 +57,7 @@ def test_no_text_is_cut(story: Story, scale: float, theme: str) -> None:
 
 def test_a_text_that_is_too_long_would_be_found(story: Story) -> None:
     story.blender.run(
-        "content = addon('ui.panels').CONTENTS[0]\n"
+        "content = addon('panels').CONTENTS[0]\n"
         "drawing = content.draw\n"
         "content.draw = lambda self, context: self.layout.label(text='a word and ' * 12)"
     )

@@ -14,7 +14,7 @@ def use_tiny_wheels(story: Story) -> None:
     server, wheels = write_server(story.folder / "server"), write_wheels(story.folder / "wheels")
     story.blender.run(
         "import sys, pathlib\n"
-        "inference = addon('inference').inference\n"
+        "inference = addon('session.runtime').runtime\n"
         "inference._setup = addon('environments.installation').Setup(\n"
         f"    inference.setup.folder, pathlib.Path({str(server)!r}), pathlib.Path(sys.executable))\n"
         f"addon('preferences').preferences().wheels_folder = {str(wheels)!r}\n"
@@ -35,17 +35,17 @@ def test_inference_is_set_up_by_clicks(story: Story) -> None:
     blender.until("any(area.type == 'PREFERENCES' for area in windows()[-1].screen.areas)")
     person.see()
     person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
-    blender.until("addon('inference').inference.plan is not None")
+    blender.until("addon('session.runtime').runtime.plan is not None")
     story.picture("inference_plan")
     assert blender.look("cut_in_panels('SEQUENCE_EDITOR')")["cut"] == []
     person.press("lantern.cancel_set_up", "PREFERENCES", "WINDOW", across=0.8)
-    assert not blender.look("__import__('os').path.exists(addon('inference').inference.setup.folder)")
+    assert not blender.look("__import__('os').path.exists(addon('session.runtime').runtime.setup.folder)")
 
     use_tiny_wheels(story)
     person.press("lantern.set_up_inference", "PREFERENCES", "WINDOW")
-    blender.until("addon('inference').inference.plan is not None")
+    blender.until("addon('session.runtime').runtime.plan is not None")
     person.press("lantern.install_inference", "PREFERENCES", "WINDOW", across=0.3)
-    blender.until("addon('inference').inference.status.state.name == 'READY'")
+    blender.until("addon('session.runtime').runtime.status.state.name == 'READY'")
     story.picture("inference_ready")
-    python = Path(blender.look("str(addon('inference').inference.setup.status.python)"))
+    python = Path(blender.look("str(addon('session.runtime').runtime.setup.status.python)"))
     assert python.exists() and story.folder in python.parents

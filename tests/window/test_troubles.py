@@ -17,11 +17,13 @@ def test_a_server_that_is_killed_while_it_makes_frames_is_started_again(story: S
     story.operate("lantern.insert_latent_key()")
     story.blender.run("bpy.context.scene.frame_set(40)")
     story.operate("lantern.randomise(seed=8)")
-    server = story.blender.until("addon('session').session.feeder.busy and addon('session').session.client.pid")
+    server = story.blender.until(
+        "addon('session.session').session.feeder.busy and addon('session.session').session.client.pid"
+    )
     os.kill(server, signal.SIGKILL)
     story.filled()
-    assert story.blender.look("addon('session').session.client.pid") != server
-    assert story.blender.look("addon('session').session.halted") == ""
+    assert story.blender.look("addon('session.session').session.client.pid") != server
+    assert story.blender.look("addon('session.session').session.halted") == ""
     assert all(name.startswith("c_") for strip in range(2) for name in story.shown(strip))
 
 
@@ -43,11 +45,11 @@ def test_repeat_last_works_with_a_server_that_was_stopped(story: Story) -> None:
     story.keyed_strip({1: 1}, length=4)
     story.person.press("lantern.randomise(", across=0.25)
     story.blender.until("not waiting_operators()")
-    story.blender.run("addon('session').session.client.stop()")
+    story.blender.run("addon('session.session').session.client.stop()")
     story.person.over("SEQUENCE_EDITOR")
     story.person.keys("shift+r")
     story.filled()
-    assert story.blender.look("addon('session').session.halted") == ""
+    assert story.blender.look("addon('session.session').session.halted") == ""
     assert all(name.startswith("c_") for name in story.shown())
 
 
@@ -57,7 +59,9 @@ def test_the_extension_is_switched_off_and_on_while_frames_are_made(story: Story
     story.operate("lantern.insert_latent_key()")
     story.blender.run("bpy.context.scene.frame_set(60)")
     story.operate("lantern.randomise(seed=8)")
-    server = story.blender.until("addon('session').session.feeder.busy and addon('session').session.client.pid")
+    server = story.blender.until(
+        "addon('session.session').session.feeder.busy and addon('session.session').session.client.pid"
+    )
     story.blender.run("import addon_utils\naddon_utils.disable(EXTENSION, default_set=True)")
     story.until_ended(server)
     story.picture("switched_off")
