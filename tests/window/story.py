@@ -94,7 +94,8 @@ class Story:
 
     def _use_python(self, python: str) -> None:
         self.blender.run(
-            f"addon('session.session').session.client.stop()\naddon('preferences').preferences().server_python = {python!r}"
+            "addon('session.session').session.client.stop()\n"
+            f"addon('preferences').preferences().server_python = {python!r}"
         )
 
     def keyed_strip(self, keys: dict[int, int], length: int = 24) -> None:
@@ -108,7 +109,8 @@ class Story:
             self.operate(f"lantern.randomise(seed={seed})")
             self.operate("lantern.insert_latent_key()")
         self.blender.run(
-            "addon('preferences').preferences().make_automatically = True\naddon('session.session').session.make_missing()"
+            "addon('preferences').preferences().make_automatically = True\n"
+            "addon('session.session').session.make_missing()"
         )
         self.filled()
         self.forget_orders()
