@@ -84,11 +84,12 @@ class Server:
         heard: Callable[[dict], None] = lambda note: None,
     ) -> None:
         """Have a frame made from each row of z, each with a shadow if settings for it are given."""
-        orders = []
+        ordered = []
         for row in range(len(latents)):
             name = f"f{row:05}.png"
             shadows = () if shadow is None else (orders.ShadowOrder(f"s{row:05}.png", name, shadow),)
-            orders.append(orders.FrameOrder(name, row, psi=0.7, shadows=shadows).to_json())
+            settings = orders.RenderSettings(psi=0.7)
+            ordered.append(orders.FrameOrder(name, row, settings, shadows).to_json())
         counts = self.ask(
             "frames/generate",
             heard,
@@ -97,7 +98,7 @@ class Server:
             generator={"path": str(checkpoint), "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest()},
             space="z",
             latents=vectors.pack_floats(latents.tobytes(), latents.shape),
-            frames=orders,
+            frames=ordered,
             append=False,
         )
         if counts["made"] != len(latents):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import re
+from typing import Any, TypeGuard
 
-from .errors import INVALID_PARAMS, ProtocolError, is_int, quoted
+from .errors import INVALID_PARAMS, ProtocolError, is_int, quoted, readable
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_list(fields: dict[str, Any], key: str) -> list[Any]:
@@ -46,7 +50,7 @@ def read_integer(fields: dict[str, Any], key: str, default: int | None, low: int
     return int(value)
 
 
-def read_flag(fields: dict[str, Any], key: str, default: bool) -> bool:
+def read_flag(fields: dict[str, Any], key: str, default: bool | None) -> bool:
     """Return true or false, `default` when absent. Raises ProtocolError for anything else."""
     value = fields.get(key, default)
     if not isinstance(value, bool):
@@ -72,3 +76,54 @@ def read_file_name(fields: dict[str, Any], key: str) -> str:
 
 def _is_plain(name: str) -> bool:
     return all(c.isascii() and (c.isalnum() or c in "._-") for c in name)
+
+
+def read_text(fields: dict[str, Any], key: str, default: str | None = None) -> str:
+    """Return the text under `key` as a person may see it, `default` when absent. Raises ProtocolError."""
+    value = fields.get(key, default)
+    if not isinstance(value, str):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a text, not {quoted(value)}.")
+    return readable(value)
+
+
+def read_path(fields: dict[str, Any], key: str) -> str | None:
+    """Return the path under `key`, None when absent or null. Raises ProtocolError for what no file can be called."""
+    path = fields.get(key)
+    if path is not None and not is_path(path):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must name a file, or be null for the built-in generator.")
+    return path
+
+
+def read_file(fields: dict[str, Any], key: str) -> str:
+    """Return the path under `key`, which must be there. Raises ProtocolError."""
+    path = read_path(fields, key)
+    if path is None:
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must name a file.")
+    return path
+
+
+def read_sha256(fields: dict[str, Any], key: str) -> str:
+    """Return the 64 hexadecimal digits under `key`. Raises ProtocolError for anything else."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not _SHA256.fullmatch(value):
+        raise ProtocolError(INVALID_PARAMS, f"'{key}' must be 64 hexadecimal digits.")
+    return value
+
+
+def read_job(fields: dict[str, Any]) -> int:
+    """Return the number of a job. Raises ProtocolError."""
+    job = fields.get("job")
+    if not isinstance(job, int) or isinstance(job, bool) or job < 0:
+        raise ProtocolError(INVALID_PARAMS, "'job' must be a whole number from 0 up.")
+    return job
+
+
+def is_path(value: Any) -> TypeGuard[str]:
+    """Return whether a value can be the name of a file on this system, whether the file is there or not."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+        return False
+    return True

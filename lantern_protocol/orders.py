@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -82,66 +83,90 @@ class ShadowOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameOrder:
-    """One colour frame to be generated, and the shadows to be made from it in the same pass.
+class RenderSettings:
+    """How a generator makes a picture from a latent.
 
-    name: the file's name in the job's folder. row: the row of the request's latents. psi: truncation, a finite number.
-    cutoff: how many rows of W+ are truncated, None for all. noise: "const", "none" or a seed. classes: weights of the
-    class vector, empty for an unconditional generator. mix: 0..1, how far the weights lie from the request's generator
-    to its `toward`. transform: nine numbers, row by row, that take the place of the stored transform of the input grid
-    (StyleGAN3), or none. shadows: their `source` must be `name`.
+    psi: truncation, a finite number; 1 is none. cutoff: how many rows of W+ are truncated, None for all. noise:
+    "const", "none" or a seed of 0..2**32-1. classes: weights of the class vector, empty for unconditional generators.
+    mix: 0..1, how far the weights lie from one snapshot to a second one of the same run. transform: nine numbers, row
+    by row, that replace the stored transform of the input grid (StyleGAN3), or none.
     """
 
-    name: str
-    row: int
     psi: float = 1.0
     cutoff: int | None = None
     noise: str | int = "const"
     classes: tuple[float, ...] = ()
     mix: float = 0.0
     transform: tuple[float, ...] = ()
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Frames with equal keys may be made in one batch."""
+        return self.noise, self.mix, len(self.classes), bool(self.transform)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self) | {"classes": list(self.classes), "transform": list(self.transform)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> RenderSettings:
+        """Read the settings from an object that may hold other fields, too.
+
+        Raises ProtocolError naming the field that is wrong.
+        """
+        cutoff = fields.get("cutoff")
+        transform = read_numbers(fields, "transform")
+        if len(transform) not in (0, 9):
+            raise ProtocolError(INVALID_PARAMS, f"'transform' must be nine numbers or none, not {len(transform)}.")
+        return cls(
+            psi=read_number(fields, "psi", 1.0, -1e6, 1e6),
+            cutoff=None if cutoff is None else read_integer(fields, "cutoff", None, 0, 1 << 16),
+            noise=noise_from_json(fields.get("noise", "const")),
+            classes=read_numbers(fields, "classes"),
+            mix=read_number(fields, "mix", 0.0, 0, 1),
+            transform=transform,
+        )
+
+
+AS_IS = RenderSettings()
+"""No truncation, the stored noise, one snapshot."""
+
+RENDER_FIELDS = frozenset(RenderSettings.__slots__)
+"""The names under which an object holds render settings."""
+
+
+def read_row(fields: dict[str, Any]) -> int:
+    """Return which row of the latents a frame is made from, counted from 0. Raises ProtocolError."""
+    return read_integer(fields, "row", None, 0, 1 << 31)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOrder:
+    """One colour frame to be generated, and the shadows to be made from it in the same pass.
+
+    name: the file's name in the job's folder. row: the row of the request's latents. settings: their `mix` leads from
+    the request's generator to its `toward`. shadows: their `source` must be `name`.
+    """
+
+    name: str
+    row: int
+    settings: RenderSettings = AS_IS
     shadows: tuple[ShadowOrder, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the order as JSON values."""
-        return {
-            "name": self.name,
-            "row": self.row,
-            "psi": self.psi,
-            "cutoff": self.cutoff,
-            "noise": self.noise,
-            "classes": list(self.classes),
-            "mix": self.mix,
-            "transform": list(self.transform),
-            "shadows": [shadow.to_json() for shadow in self.shadows],
-        }
+        """Return the order as JSON values; the settings are fields of the order itself."""
+        shadows = [shadow.to_json() for shadow in self.shadows]
+        return {"name": self.name, "row": self.row, **self.settings.to_json(), "shadows": shadows}
 
     @classmethod
     def from_json(cls, value: Any) -> FrameOrder:
         """Read the order; raises ProtocolError naming the field that is wrong."""
-        fields = read_object(value, "frame", set(cls.__slots__))
+        fields = read_object(value, "frame", {"name", "row", "shadows", *RENDER_FIELDS})
         name = read_file_name(fields, "name")
         shadows = tuple(ShadowOrder.from_json(item) for item in read_list(fields, "shadows"))
         if any(shadow.source != name for shadow in shadows):
             raise ProtocolError(INVALID_PARAMS, f"A shadow of '{name}' names another source.")
-        return cls(name, **render_settings(fields), shadows=shadows)
-
-
-def render_settings(fields: dict[str, Any]) -> dict[str, Any]:
-    """Read what FrameOrder and the frames of a sequence file have in common: row, psi, cutoff, noise and so on."""
-    cutoff = fields.get("cutoff")
-    transform = read_numbers(fields, "transform")
-    if len(transform) not in (0, 9):
-        raise ProtocolError(INVALID_PARAMS, f"'transform' must be nine numbers or none, not {len(transform)}.")
-    return {
-        "row": read_integer(fields, "row", None, 0, 1 << 31),
-        "psi": read_number(fields, "psi", 1.0, -1e6, 1e6),
-        "cutoff": None if cutoff is None else read_integer(fields, "cutoff", None, 0, 1 << 16),
-        "noise": noise_from_json(fields.get("noise", "const")),
-        "classes": read_numbers(fields, "classes"),
-        "mix": read_number(fields, "mix", 0.0, 0, 1),
-        "transform": transform,
-    }
+        return cls(name, read_row(fields), RenderSettings.from_json(fields), shadows)
 
 
 def noise_from_json(value: Any) -> str | int:

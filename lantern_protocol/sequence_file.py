@@ -23,7 +23,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from .errors import ProtocolError
-from .orders import ShadowSettings, render_settings
+from .orders import AS_IS, RENDER_FIELDS, RenderSettings, ShadowSettings, read_row
 from .vectors import pack_floats, unpack_floats
 
 FORMAT = "latent_lantern.sequence"
@@ -50,21 +50,17 @@ class SequenceGenerator:
 
 @dataclass(frozen=True, slots=True)
 class SequenceFrame:
-    """One frame: its number on the timeline, then what ``FrameOrder`` says of it; shadow None for colour.
+    """One frame.
 
-    generator, toward: places in the sequence's generators; toward None where `mix` is 0.
+    frame: its number on the timeline. row: of the sequence's latents. settings: how it is rendered. generator, toward:
+    places in the sequence's generators; toward is None where `mix` is 0. shadow: None for colour.
     """
 
     frame: int
     row: int
-    psi: float = 1.0
-    cutoff: int | None = None
-    noise: str | int = "const"
-    classes: tuple[float, ...] = ()
+    settings: RenderSettings = AS_IS
     generator: int = 0
     toward: int | None = None
-    mix: float = 0.0
-    transform: tuple[float, ...] = ()
     shadow: ShadowSettings | None = None
 
 
@@ -182,19 +178,16 @@ def _field(fields: dict[str, Any], key: str, kind: type) -> Any:
     return value
 
 
+_WRITTEN = ("frame", "generator", "row", "psi", "cutoff", "noise", "classes", "toward", "mix", "transform")
+"""Fields of a frame, in the order in which they are written."""
+
+_FRAME_FIELDS = {"frame", "row", "generator", "toward", "shadow", *RENDER_FIELDS}
+
+
 def _frame_to_json(frame: SequenceFrame) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "frame": frame.frame,
-        "generator": frame.generator,
-        "row": frame.row,
-        "psi": frame.psi,
-        "cutoff": frame.cutoff,
-        "noise": frame.noise,
-        "classes": list(frame.classes),
-        "toward": frame.toward,
-        "mix": frame.mix,
-        "transform": list(frame.transform),
-    }
+    places = {"frame": frame.frame, "generator": frame.generator, "row": frame.row, "toward": frame.toward}
+    fields = places | frame.settings.to_json()
+    value: dict[str, Any] = {key: fields[key] for key in _WRITTEN}
     if frame.shadow is not None:
         value["shadow"] = frame.shadow.to_json()
     return value
@@ -204,22 +197,22 @@ def _frame_from_json(value: Any, index: int, rows: int, generators: int) -> Sequ
     try:
         if not isinstance(value, dict):
             raise SequenceFileError("it must be an object.")
-        unknown = sorted(set(value) - set(SequenceFrame.__slots__))
+        unknown = sorted(set(value) - _FRAME_FIELDS)
         if unknown:
             raise SequenceFileError(f"there is no field {unknown[0]!r}.")
         number = value.get("frame")
         if not isinstance(number, int) or isinstance(number, bool) or abs(number) > 1 << 31:
             raise SequenceFileError("'frame' must be a whole number.")
-        settings = render_settings(value)
-        if settings["row"] >= rows:
-            raise SequenceFileError(f"'row' is {settings['row']}, and there are {rows} latents.")
+        row, settings = read_row(value), RenderSettings.from_json(value)
+        if row >= rows:
+            raise SequenceFileError(f"'row' is {row}, and there are {rows} latents.")
         generator, toward = value.get("generator", 0), value.get("toward")
         for place in (generator, 0 if toward is None else toward):
             if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < generators:
                 raise SequenceFileError(f"'generator' and 'toward' must be places in a list of {generators}.")
-        if settings["mix"] and toward is None:
+        if settings.mix and toward is None:
             raise SequenceFileError("'mix' needs 'toward'.")
         shadow = None if value.get("shadow") is None else ShadowSettings.from_json(value["shadow"])
-        return SequenceFrame(number, **settings, generator=generator, toward=toward, shadow=shadow)
+        return SequenceFrame(number, row, settings, generator, toward, shadow)
     except (ProtocolError, SequenceFileError) as error:
         raise SequenceFileError(f"in frames[{index}], {error}") from None

@@ -7,6 +7,7 @@ import base64
 import binascii
 import math
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import INVALID_PARAMS, ProtocolError, is_int, quoted
@@ -48,3 +49,20 @@ def unpack_floats(value: Any, what: str = "latents") -> tuple[bytes, tuple[int, 
         swapped.byteswap()
         data = swapped.tobytes()
     return data, tuple(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """A float32 array: native bytes in C order, and its shape."""
+
+    data: bytes
+    shape: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the array as JSON values."""
+        return pack_floats(self.data, self.shape)
+
+    @classmethod
+    def from_json(cls, value: Any, what: str = "latents") -> Floats:
+        """Read the array under the field `what`. Raises ProtocolError unless length and shape agree."""
+        return cls(*unpack_floats(value, what))

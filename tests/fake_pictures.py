@@ -53,8 +53,14 @@ def picture(
     row: its latent as float32 values. weights: sha256 of the file that makes it, and of the one it is mixed with; none
     for the built-in one.
     """
-    key = (array.array("f", row).tobytes(), frame.psi, frame.cutoff, frame.noise, frame.classes)
-    key += (frame.transform, weights, frame.mix)
+    key = (
+        array.array("f", row).tobytes(),
+        frame.settings.psi,
+        frame.settings.cutoff,
+        frame.settings.noise,
+        frame.settings.classes,
+    )
+    key += (frame.settings.transform, weights, frame.settings.mix)
     digest = hashlib.sha256(repr(key).encode()).digest()
     bright = bytes(128 + value // 2 for value in digest[:3])
     dark = bytes(value // 8 for value in digest[3:6])

@@ -139,7 +139,6 @@ class FakeServer:
         self._answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "initialize": self._initialize,
             "generator/describe": self._describe,
-            "latents/sample": self._sample,
             "latents/map": self._map,
             "latents/import": self._import,
             "library/list": self._library,
@@ -234,11 +233,6 @@ class FakeServer:
         self._check_generator(params)
         return fake_files.read_latents(params["path"])
 
-    def _sample(self, params: dict[str, Any]) -> dict[str, Any]:
-        self._check_generator(params)
-        rows = [fake_pictures.latent(seed, self._options.z_dim) for seed in params["seeds"]]
-        return {"latents": fake_pictures.pack_rows(rows)}
-
     def _map(self, params: dict[str, Any]) -> dict[str, Any]:
         self._check_generator(params)
         rows = fake_pictures.unpack_rows(params["latents"])
@@ -265,9 +259,9 @@ class FakeServer:
             for frame in map(orders.FrameOrder.from_json, params["frames"]):
                 if frame.row >= len(rows):
                     raise errors.ProtocolError(errors.LATENT_MISMATCH, f"'{frame.name}' has no latent.")
-                if frame.mix and "toward" not in params:
+                if frame.settings.mix and "toward" not in params:
                     raise errors.ProtocolError(errors.INVALID_PARAMS, f"'{frame.name}' has nothing to mix with.")
-                if len(frame.classes) != self._facts["num_classes"]:
+                if len(frame.settings.classes) != self._facts["num_classes"]:
                     raise errors.ProtocolError(errors.LATENT_MISMATCH, f"'{frame.name}' has other classes.")
                 names = [frame.name, *(shadow.name for shadow in frame.shadows)]
                 work.append((names, partial(self._make_frame, folder, frame, rows[frame.row], size, weights)))

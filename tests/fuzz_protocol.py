@@ -30,6 +30,8 @@ if "latent_lantern" not in sys.modules:
 from inference_server.serving import service  # noqa: E402
 from inference_server.serving.scheduler import Order  # noqa: E402
 from lantern_protocol import errors, framing, vectors, versions  # noqa: E402
+from lantern_protocol.answers import Latents, LibraryList  # noqa: E402
+from lantern_protocol.params import Nothing  # noqa: E402
 from latent_lantern.lantern_protocol import errors as addon_errors  # noqa: E402
 from latent_lantern.lantern_protocol import framing as addon_framing  # noqa: E402
 from latent_lantern.latent_addon.server import client as client_module  # noqa: E402
@@ -60,8 +62,8 @@ def heard(data: bytes, last: dict[str, Any], read: Callable[[Any], Any] = framin
     raise Finding("the reader is not to be woken again")
 
 
-class StubWorker:
-    """Takes the place of the server's Worker, which needs torch: gives every request something of the right form."""
+class StubDevice:
+    """Takes the place of the server's DeviceThread, which needs torch."""
 
     def __init__(self, of: service.Service, dice: random.Random):
         self._scheduler, self._dice = of.scheduler, dice
@@ -69,7 +71,7 @@ class StubWorker:
     def answer(self, work: Callable[[Any], Any]) -> Any:
         """What the real one does, but that it tells of what nobody has foreseen."""
         try:
-            return work(self)
+            return work()
         except errors.ProtocolError as error:
             return error
 
@@ -84,22 +86,28 @@ class StubWorker:
             else:
                 work()
 
-    def sample(self, which: Any, seeds: list[int]) -> dict[str, Any]:
-        """One number for each seed."""
-        return {"latents": vectors.pack_floats(bytes(4 * len(seeds)), (len(seeds), 1))}
+    def release(self) -> Nothing:
+        """Nothing is there to be freed."""
+        return Nothing()
 
-    def map(self, which: Any, latents: Any, classes: Any) -> dict[str, Any]:
+    finish = release
+
+
+class StubAnswers:
+    """Takes the place of the server's Answers, which need torch: gives every request something of the right form."""
+
+    def mapped(self, params: Any) -> Latents:
         """The same back."""
-        return {"latents": vectors.pack_floats(latents.data, latents.shape)}
+        return Latents(params.latents)
 
-    def look_at(self, path: str | None) -> list[dict[str, Any]]:
+    def look_at(self, path: str | None) -> tuple[()]:
         """Nothing is there."""
         if path != GENERATOR["path"]:
             raise errors.ProtocolError(errors.CHECKPOINT_UNREADABLE, f"The checkpoint {path} is not there.")
-        return []
+        return ()
 
-    def __getattr__(self, name: str) -> Callable[..., dict[str, Any]]:
-        return lambda *_: {}
+    def __getattr__(self, name: str) -> Callable[..., Nothing]:
+        return lambda *_: Nothing()
 
 
 class ServerSide:
@@ -112,10 +120,11 @@ class ServerSide:
 
     def _begin(self) -> None:
         self._service = service.Service(io.BytesIO(), self, "cpu")
-        self._worker = self._service._worker = StubWorker(self._service, self._dice)
-        service._library = lambda folders: {"entries": [], "problems": folders}
+        self._device = self._service._device = StubDevice(self._service, self._dice)
+        self._service._answers = StubAnswers()
+        service._library = lambda folders: LibraryList((), folders)
         self._service.take(sound_requests(FOLDER, GENERATOR)[0])
-        self._worker.work()
+        self._device.work()
 
     def write(self, data: bytes) -> None:
         """Take in what the service sends: sound messages only, each whole."""
@@ -135,10 +144,10 @@ class ServerSide:
         items = heard(wild.data, PING) if wild.body is None else [*_items(wild.data), PING]
         for item in items:
             self._service.take(item)
-            self._worker.work()
+            self._device.work()
             while not self._service._file_work.empty():
                 self._service._file_work.get()()
-            self._worker.work()
+            self._device.work()
         if self.said.count(framing.result(PING["id"], {})) != 1:
             raise Finding(f"the ping is answered with {self.said}")
         answers = [answer for answer in self.said if answer["id"] != PING["id"]]

@@ -62,8 +62,8 @@ def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any
     """A request of each method, and of some methods two. folder: where frames are to be written."""
     shadow = orders.ShadowOrder("s0.png", "f0.png", orders.ShadowSettings(softness=1.5, fill_holes=3))
     frames = [
-        orders.FrameOrder("f0.png", 0, 0.7, 2, "none", shadows=(shadow,)),
-        orders.FrameOrder("f1.png", 0, noise=7, mix=0.5),
+        orders.FrameOrder("f0.png", 0, orders.RenderSettings(0.7, 2, "none"), (shadow,)),
+        orders.FrameOrder("f1.png", 0, orders.RenderSettings(noise=7, mix=0.5)),
     ]
     job = {"job": 3, "folder": folder, "append": True}
     order = job | {"generator": generator, "toward": generator, "space": "z", "latents": _FLOATS}
@@ -71,7 +71,6 @@ def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any
     asked: list[tuple[str, dict[str, Any]]] = [
         ("initialize", spoken | {"client": "tests"}),
         ("generator/describe", {"path": generator["path"]}),
-        ("latents/sample", {"generator": generator, "seeds": [0, 5]}),
         ("latents/map", {"generator": generator, "latents": _FLOATS, "classes": _FLOATS}),
         ("latents/import", {"path": "/nowhere/latents.npy", "generator": generator}),
         ("frames/generate", order | {"frames": [frame.to_json() for frame in frames]}),

@@ -37,11 +37,11 @@ def info(options: argparse.Namespace) -> int:
     run = []
     if options.file is not None and options.file.is_dir():
         run = read_run(options.file, renderer.identities, renderer.cache, tell)
-    file = run[-1]["path"] if run else options.file
+    file = run[-1].path if run else options.file
     loaded = renderer.open(None if file is None else str(file), None)
     about = loaded.info.to_dict() | {"sha256": loaded.sha256, "bytes": loaded.file_bytes, "path": str(loaded.path)}
     if options.json:
-        print_json(about | {"snapshots": run})
+        print_json(about | {"snapshots": [snapshot.to_json() for snapshot in run]})
         return 0
     about["size"] = f"{about.pop('width')} x {about.pop('height')}, {about.pop('channels')} channels"
     for key, value in about.items():
@@ -51,7 +51,7 @@ def info(options: argparse.Namespace) -> int:
             value = "all"
         print(f"{key.replace('_', ' '):14} {', '.join(value) if isinstance(value, list) else value}")
     for index, snapshot in enumerate(run, 1):
-        print(f"snapshot {index:<5} {snapshot['name']}, {snapshot['bytes'] / 1e6:.1f} MB, {snapshot['sha256']}")
+        print(f"snapshot {index:<5} {snapshot.name}, {snapshot.bytes / 1e6:.1f} MB, {snapshot.sha256}")
     return 0
 
 

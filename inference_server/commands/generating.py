@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from lantern_protocol.orders import RenderSettings
 from lantern_protocol.part_files import remove_stale_parts
 
 from ..generators.base import GeneratorInfo
@@ -79,8 +80,15 @@ def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
     if not np.isfinite(options.psi):
         raise UsageError("--psi must be a finite number.")
     cutoff = info.default_cutoff if options.cutoff == OWN else options.cutoff
-    psi = np.full(count, options.psi, dtype=np.float32)
-    return Frames(space, latents, psi, [cutoff] * count, options.noise, classes, transform)
+    if classes is None and transform is None:
+        return Frames.of(space, latents, RenderSettings(options.psi, cutoff, options.noise))
+    weights = [()] * count if classes is None else map(tuple, classes.tolist())
+    moves = [()] * count if transform is None else map(tuple, transform.reshape(count, 9).tolist())
+    settings = [
+        RenderSettings(options.psi, cutoff, options.noise, each, transform=move)
+        for each, move in zip(weights, moves, strict=True)
+    ]
+    return Frames.of(space, latents, settings)
 
 
 def _read_classes(path: Path, num_classes: int, count: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lantern_protocol.job_folder import read_json, write_json
+from lantern_protocol.orders import RenderSettings
 
 from ..checkpoints import CheckpointError
 from ..checkpoints.snapshots import find_snapshots
@@ -103,20 +104,16 @@ def generated(renderer: Renderer, loaded: Loaded, count: int, psi: float) -> Ite
     """
     info, random = loaded.info, np.random.RandomState(SEED)
     latents = random.standard_normal((count, info.z_dim)).astype(np.float32)
-    classes = None
+    classes: list[tuple[float, ...]] = [()] * count
     if info.num_classes:
-        classes = np.eye(info.num_classes, dtype=np.float32)[random.randint(info.num_classes, size=count)]
+        chosen = np.eye(info.num_classes)[random.randint(info.num_classes, size=count)]
+        classes = [tuple(weights) for weights in chosen.tolist()]
     at_once = 1 if info.has_noise else BATCH
     for start in range(0, count, at_once):
         rows = slice(start, min(start + at_once, count))
-        frames = Frames(
-            "z",
-            latents[rows],
-            np.full(rows.stop - start, psi, np.float32),
-            [info.default_cutoff] * (rows.stop - start),
-            start if info.has_noise else "none",
-            None if classes is None else classes[rows],
-        )
+        noise = start if info.has_noise else "none"
+        settings = [RenderSettings(psi, info.default_cutoff, noise, weights) for weights in classes[rows]]
+        frames = Frames.of("z", latents[rows], settings)
         yield np.stack([picture.pixels() for picture in renderer.render(loaded, frames)])
         if sys.stderr.isatty() and rows.stop % 50 < at_once:
             print(f"\r{rows.stop} of {count} pictures\r", end="", file=sys.stderr, flush=True)

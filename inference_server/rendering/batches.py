@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lantern_protocol.errors import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
+from lantern_protocol.orders import RenderSettings
 
 from ..generators.base import GeneratorInfo
 
@@ -20,28 +21,52 @@ LARGEST_SIDE = 16384
 
 @dataclass(frozen=True)
 class Frames:
-    """What a batch is made from: latents, and a value per frame.
+    """What a batch is made from: latents, and how each of them is rendered.
 
     space: "z" or "w". latents: float32 (n, z_dim), (n, w_dim), (n, num_ws, w_dim) which is W+, or (n, z_dim, rows,
-    columns) for generators with a ``canvas_step``. psi: float32 (n,). cutoffs: n of None or int. noise: as in
-    ``FrameOrder``. classes: float32 (n, num_classes) or None. transform: float32 (n, 3, 3) or None.
+    columns) for generators with a ``canvas_step``. settings: n, with equal ``batch_key``.
     """
 
     space: str
     latents: np.ndarray
-    psi: np.ndarray
-    cutoffs: Sequence[int | None]
-    noise: str | int
-    classes: np.ndarray | None = None
-    transform: np.ndarray | None = None
+    settings: tuple[RenderSettings, ...]
+
+    @classmethod
+    def of(cls, space: str, latents: np.ndarray, settings: RenderSettings | Sequence[RenderSettings]) -> Frames:
+        """Return frames of latents with settings for each of them, or with the same settings for all."""
+        each = (settings,) * len(latents) if isinstance(settings, RenderSettings) else tuple(settings)
+        return cls(space, latents, each)
+
+    def __len__(self) -> int:
+        return len(self.latents)
 
     def part(self, rows: slice) -> Frames:
         """Return some of the frames."""
-        classes = None if self.classes is None else self.classes[rows]
-        transform = None if self.transform is None else self.transform[rows]
-        return Frames(
-            self.space, self.latents[rows], self.psi[rows], self.cutoffs[rows], self.noise, classes, transform
-        )
+        return Frames(self.space, self.latents[rows], self.settings[rows])
+
+    @property
+    def psi(self) -> np.ndarray:
+        """Truncation, float32 (n,)."""
+        return np.array([each.psi for each in self.settings], dtype=np.float32)
+
+    @property
+    def noise(self) -> str | int:
+        """The noise of all frames, as in ``RenderSettings``."""
+        return self.settings[0].noise
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Class weights, float32 (n, num_classes), or None."""
+        if not self.settings or not self.settings[0].classes:
+            return None
+        return np.array([each.classes for each in self.settings], dtype=np.float32)
+
+    @property
+    def transform(self) -> np.ndarray | None:
+        """Transforms of the input grid, float32 (n, 3, 3), or None."""
+        if not self.settings or not self.settings[0].transform:
+            return None
+        return np.array([each.transform for each in self.settings], dtype=np.float32).reshape(-1, 3, 3)
 
 
 class Pictures:
@@ -105,6 +130,14 @@ def picture_size(info: GeneratorInfo, latent_shape: tuple[int, ...]) -> tuple[in
     """Return width and height of the picture of a latent of this shape, without the batch's dimension."""
     rows, columns = latent_shape[1:] if len(latent_shape) == 3 else (1, 1)
     return info.width + info.canvas_step * (columns - 1), info.height + info.canvas_step * (rows - 1)
+
+
+def check_frames(info: GeneratorInfo, frames: Frames) -> None:
+    """Raise ProtocolError unless the generator can make these frames, as the three checks below say."""
+    check_latents(info, frames.space, frames.latents)
+    if len(frames):
+        check_classes(info, frames.space, frames.classes)
+        check_transform(info, frames.transform)
 
 
 def check_latents(info: GeneratorInfo, space: str, latents: np.ndarray) -> None:

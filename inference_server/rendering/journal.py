@@ -78,19 +78,16 @@ class Journal:
 
 def request_hash(sequence: SequenceFile, latent: np.ndarray, frame: SequenceFrame, look: ShadowSettings | None) -> str:
     """Return a hash of everything that decides a frame's pixels, as hexadecimal digits."""
-    toward = sequence.generators[frame.toward].sha256 if frame.mix and frame.toward is not None else None
+    toward = None
+    if frame.settings.mix and frame.toward is not None:
+        toward = sequence.generators[frame.toward].sha256
     settings = {
+        **frame.settings.to_json(),
         "pixel_revision": PIXEL_REVISION,
         "generator": sequence.generators[frame.generator].sha256,
         "toward": toward,
-        "mix": frame.mix,
         "space": sequence.space,
         "shape": list(latent.shape),
-        "psi": frame.psi,
-        "cutoff": frame.cutoff,
-        "noise": frame.noise,
-        "classes": list(frame.classes),
-        "transform": list(frame.transform),
         "shadow": None if look is None else look.to_json(),
     }
     text = json.dumps(settings, sort_keys=True).encode()

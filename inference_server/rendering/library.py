@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from lantern_protocol.answers import LibraryEntry, LibraryList, SnapshotFile
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
 from ..checkpoints import CheckpointError
@@ -23,14 +23,13 @@ MOST_FOLDERS = 5000
 REPORT_SECONDS = 2.0
 
 
-def list_library(folders: list[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+def list_library(folders: list[Path]) -> LibraryList:
     """Look for checkpoints in folders and two levels below, without reading more than how they begin.
 
-    Returns:
-        entries {path, snapshots, bytes}: a run of snapshots is one entry, its folder, with their count and the bytes of
-        all; a file has 0 snapshots. Problems: a sentence for each folder that could not be read, or was too much.
+    A run of snapshots is one entry, its folder. Problems: a sentence for each folder that could not be read, or held
+    too much.
     """
-    entries: list[dict[str, Any]] = []
+    entries: list[LibraryEntry] = []
     problems: list[str] = []
     seen: set[str] = set()
 
@@ -54,27 +53,25 @@ def list_library(folders: list[Path]) -> tuple[list[dict[str, Any]], list[str]]:
     if len(entries) >= MOST_ENTRIES or len(seen) >= MOST_FOLDERS:
         del entries[MOST_ENTRIES:]
         problems.append(f"Only {len(entries)} generators are listed; name smaller folders to see the others.")
-    return entries, problems
+    return LibraryList(tuple(entries), tuple(problems))
 
 
-def _entries_of(folder: Path, checkpoints: list[Checkpoint]) -> list[dict[str, Any]]:
+def _entries_of(folder: Path, checkpoints: list[Checkpoint]) -> list[LibraryEntry]:
     if not checkpoints:
         return []
     run = largest_run(checkpoints)
     entries = []
     if len(run) > 1:
         size = sum(checkpoint.size for checkpoint in run)
-        entries.append({"path": str(folder), "snapshots": len(run), "bytes": size})
+        entries.append(LibraryEntry(str(folder), len(run), size))
         checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint not in run]
-    return entries + [
-        {"path": str(checkpoint.path), "snapshots": 0, "bytes": checkpoint.size} for checkpoint in checkpoints
-    ]
+    return entries + [LibraryEntry(str(checkpoint.path), 0, checkpoint.size) for checkpoint in checkpoints]
 
 
 def read_run(
     folder: Path, identities: Identities, cache: ConversionCache, log: Callable[[str, str], None]
-) -> list[dict[str, Any]]:
-    """Return {name, path, sha256, bytes} of the snapshots in a folder, in the order of training.
+) -> list[SnapshotFile]:
+    """Return the snapshots in a folder, in the order of training.
 
     What is known of their make without loading them must agree with the last one's; others are left out, and the log
     says so. Raises ProtocolError CHECKPOINT_UNREADABLE if there are none.
@@ -90,11 +87,11 @@ def read_run(
             reported = time.monotonic()
             log("info", f"Looking at snapshot {index + 1} of {len(paths)} in {folder} ...")
         size, sha256 = identities.of(path)
-        snapshots.append({"name": path.stem, "path": str(path), "sha256": sha256, "bytes": size})
-    makes = [cache.make(path, snapshot["sha256"]) for path, snapshot in zip(paths, snapshots, strict=True)]
+        snapshots.append(SnapshotFile(path.stem, str(path), sha256, size))
+    makes = [cache.make(path, snapshot.sha256) for path, snapshot in zip(paths, snapshots, strict=True)]
     wanted = next((make for make in reversed(makes) if make is not None), None)
     kept = [snapshot for snapshot, make in zip(snapshots, makes, strict=True) if make is None or make == wanted]
     if len(kept) < len(snapshots):
-        left = [snapshot["name"] for snapshot in snapshots if snapshot not in kept]
+        left = [snapshot.name for snapshot in snapshots if snapshot not in kept]
         log("warning", f"Left out of the snapshots in {folder}, for they are of another make: {', '.join(left[:8])}.")
     return kept

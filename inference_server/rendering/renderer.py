@@ -220,14 +220,15 @@ class Renderer:
         w = generator.map(latents, classes) if frames.space == "z" else latents
         ws = generator.broadcast(w)
         psi = self._tensor(frames.psi)
-        if len(set(frames.cutoffs)) == 1:
-            ws = generator.truncate(ws, psi, frames.cutoffs[0], classes)
+        cutoffs = [each.cutoff for each in frames.settings]
+        if len(set(cutoffs)) == 1:
+            ws = generator.truncate(ws, psi, cutoffs[0], classes)
         else:
-            rows = [slice(i, i + 1) for i in range(len(frames.cutoffs))]
+            rows = [slice(i, i + 1) for i in range(len(cutoffs))]
             ws = torch.cat(
                 [
                     generator.truncate(ws[row], psi[row], cutoff, None if classes is None else classes[row])
-                    for row, cutoff in zip(rows, frames.cutoffs, strict=True)
+                    for row, cutoff in zip(rows, cutoffs, strict=True)
                 ]
             )
         return loaded.synthesizer.synthesize(ws, frames.noise, self._tensor(frames.transform))

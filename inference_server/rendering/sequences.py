@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from lantern_protocol.sequence_file import SequenceFile, SequenceFrame
 
 from ..checkpoints import BUILTIN_RUN
 from ..checkpoints.snapshots import find_snapshots
-from .batches import Frames, Picture, check_classes, check_latents, check_transform
+from .batches import Frames, Picture, check_frames, check_latents
 from .renderer import Renderer, frames_at_once
 
 
@@ -27,7 +27,7 @@ def find_checkpoints(
     place holds.
     """
     used = {frame.generator for frame in sequence.frames}
-    used |= {frame.toward for frame in sequence.frames if frame.mix and frame.toward is not None}
+    used |= {frame.toward for frame in sequence.frames if frame.settings.mix and frame.toward is not None}
     others = [elsewhere] if elsewhere is not None else []
     if elsewhere is not None and elsewhere.is_dir():
         others = find_snapshots(elsewhere)
@@ -72,7 +72,7 @@ def pictures_of(
         frames = list(run)
         if todo.isdisjoint(frames):
             continue
-        place, toward, mix, noise, classes, transform = key
+        place, toward, mix, _ = key
         loaded = renderer.open_between(*files[place], None if toward is None else files[toward], mix)
         check_latents(loaded.info, sequence.space, latents)
         at_once = frames_at_once(loaded, latents.shape[1:])
@@ -80,25 +80,15 @@ def pictures_of(
             batch = frames[start : start + at_once]
             if todo.isdisjoint(batch):
                 continue
-            weights = np.array([frame.classes for frame in batch], dtype=np.float32) if classes else None
-            check_classes(loaded.info, sequence.space, weights)
-            moves = np.array([frame.transform for frame in batch], dtype=np.float32) if transform else None
-            check_transform(loaded.info, moves)
-            order = Frames(
-                sequence.space,
-                latents[[frame.row for frame in batch]],
-                np.array([frame.psi for frame in batch], dtype=np.float32),
-                [frame.cutoff for frame in batch],
-                noise,
-                weights,
-                None if moves is None else moves.reshape(-1, 3, 3),
-            )
+            rows = latents[[frame.row for frame in batch]]
+            order = Frames.of(sequence.space, rows, [frame.settings for frame in batch])
+            check_frames(loaded.info, order)
             for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
                 if frame in todo:
                     yield frame, picture
 
 
-def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, str | int, int, bool]:
+def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, Hashable]:
     """Frames of equal keys may share a batch."""
-    toward = frame.toward if frame.mix else None
-    return frame.generator, toward, frame.mix, frame.noise, len(frame.classes), bool(frame.transform)
+    mix = frame.settings.mix
+    return frame.generator, frame.toward if mix else None, mix, frame.settings.batch_key

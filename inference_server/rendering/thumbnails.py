@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lantern_protocol.orders import RenderSettings
 from lantern_protocol.versions import PIXEL_REVISION
 
 from ..checkpoints.cache import cache_folder
@@ -31,9 +32,9 @@ def thumbnail_of(renderer: Renderer, path: str | None, sha256: str) -> Path:
         return file
     loaded = renderer.open(path, sha256, keep=False)
     info = loaded.info
-    classes = np.eye(info.num_classes, dtype=np.float32)[:1] if info.num_classes else None
-    psi = np.array([PSI], dtype=np.float32)
-    frames = Frames("z", sample_seeds([0], info.z_dim), psi, [info.default_cutoff], "const", classes)
+    classes = (1.0,) + (0.0,) * (info.num_classes - 1) if info.num_classes else ()
+    settings = RenderSettings(PSI, info.default_cutoff, classes=classes)
+    frames = Frames.of("z", sample_seeds([0], info.z_dim), settings)
     pixels = renderer.render(loaded, frames)[0].pixels()
     small = Image.fromarray(pixels[:, :, 0] if info.channels == 1 else pixels)
     small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)

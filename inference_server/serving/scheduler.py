@@ -9,14 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lantern_protocol.answers import Counts
 from lantern_protocol.errors import INVALID_REQUEST, ProtocolError
+from lantern_protocol.methods import Body
 from lantern_protocol.orders import FrameOrder, ShadowOrder
 
 MOST_CALLS = 4096
 MOST_WAITING = 1 << 17
 """Requests, and orders, that wait at most: whoever sends on without hearing answers must not fill the memory."""
 
-Reply = Callable[[dict[str, Any] | ProtocolError], None]
+Reply = Callable[[Body | ProtocolError], None]
 """Answers one request, with its result or an error."""
 
 
@@ -53,7 +55,7 @@ class Ticket:
             if reply is not None:
                 self._reply = None
         if reply is not None:
-            reply(dict(self._counts))
+            reply(Counts(**self._counts))
 
     def refuse(self, error: ProtocolError) -> None:
         """Answer the request with an error now, whatever becomes of its orders."""
@@ -95,7 +97,7 @@ class Order:
     def batch_key(self) -> Hashable:
         """Orders with equal keys may share a batch."""
         if isinstance(self.spec, FrameOrder):
-            return (id(self.ticket), self.spec.noise, len(self.spec.classes), self.spec.mix, bool(self.spec.transform))
+            return id(self.ticket), self.spec.settings.batch_key
         return id(self.ticket)
 
     def settle(self, outcome: str) -> None:

@@ -1,13 +1,12 @@
-"""The server's conversation: reads requests from stdin, answers on stdout, makes frames in between.
+"""The server's side of the conversation: reads requests from stdin, answers on stdout, makes frames in between.
 
-Four kinds of thread: the reader takes requests and answers at once what needs no device; the device thread (the main
-one) runs generators; encoder threads turn frames into files; the files thread looks through folders and hashes what is
-in them, which may take a minute and holds up no frame. The reader starts before torch is imported.
+There are four kinds of thread. The reader takes requests, and answers at once what needs no device. The device thread,
+which is the main one, runs generators. Encoder threads turn frames into files. The files thread looks through folders
+and hashes what is in them; that may take a minute and delays no frame. The reader starts before torch is imported.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import sys
@@ -17,51 +16,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lantern_protocol import framing
-from lantern_protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
+from lantern_protocol import framing, methods
+from lantern_protocol.answers import Dropped, LibraryList, SnapshotFile
+from lantern_protocol.errors import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    VERSION_MISMATCH,
+    ProtocolError,
+    quoted,
+)
+from lantern_protocol.methods import A, Body, Method, P
+from lantern_protocol.params import (
+    CancelParams,
+    CardParams,
+    DeriveParams,
+    DescribeParams,
+    GenerateParams,
+    Hello,
+    ImportParams,
+    ListParams,
+    MapParams,
+    Nothing,
+)
+from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
-from . import requests
-from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
+from .connection import Connection
+from .scheduler import MOST_CALLS, Reply, Scheduler, Ticket, too_much
 
 if TYPE_CHECKING:
-    from .device import Worker
+    from .answers import Answers
+    from .device import DeviceThread
 
 IDLE_SECONDS = 300.0
 """Without work for this long, generators leave the device."""
 
 LONGEST_IDENTITY = 256
 
+_BEFORE_INITIALIZE = (methods.PING.name, methods.INITIALIZE.name, methods.SHUTDOWN.name)
+
 LAST_WRITE_SECONDS = 2.0
 """How long the file being written may take once the add-on has gone."""
-
-
-class Connection:
-    """The pipe to the add-on. Messages are written whole, from any thread."""
-
-    def __init__(self, output: BinaryIO, on_lost: Callable[[], None]):
-        self._output = output
-        self._on_lost = on_lost
-        self._lock = threading.Lock()
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Write one message; a pipe that nobody reads any more ends the server."""
-        data = framing.encode_message(message)
-        try:
-            with self._lock:
-                self._output.write(data)
-                self._output.flush()
-        except (OSError, ValueError):
-            self._on_lost()
-
-    def notify(self, method: str, **params: Any) -> None:
-        """Send a notification."""
-        self.send(framing.notification(method, params))
-
-    def log(self, level: str, text: str) -> None:
-        """Send a line for the add-on's log, and keep it on stderr."""
-        with contextlib.suppress(OSError, ValueError):  # nobody reads stderr any more
-            print(f"{level}: {text}", file=sys.stderr, flush=True)
-        self.notify("log", level=level, text=text)
 
 
 class Service:
@@ -76,15 +72,33 @@ class Service:
         compiled: bool | None = None,
     ):
         self._messages = messages
-        self._device = device
+        self._device_name = device
         self._compiled = compiled
         self._idle_seconds = idle_seconds
         self.scheduler = Scheduler()
         self.connection = Connection(output, self._parent_gone)
-        self._worker: Worker | None = None
+        self._device: DeviceThread | None = None
+        self._answers: Answers | None = None
         self._initialized = False
         self._file_work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._gone = threading.Event()
+        self._handlers: dict[str, Callable[[dict[str, Any], Reply], None]] = {}
+        self._take(methods.PING, lambda _params, reply: reply(Nothing()))
+        self._take(methods.INITIALIZE, self._initialize)
+        self._take(methods.SHUTDOWN, self._shut_down)
+        self._take(methods.GENERATE, self._generate)
+        self._take(methods.DERIVE, self._derive)
+        self._take(methods.CANCEL, self._cancel)
+        self._take(methods.RELEASE, self._release)
+        self._take(methods.DESCRIBE, self._describe)
+        self._take(methods.LIST, self._list)
+        self._take(methods.CARD, self._card)
+        self._take(methods.IMPORT, self._import)
+        self._take(methods.MAP, self._map)
+
+    def _take(self, method: Method[P, A], handler: Callable[[P, Reply], None]) -> None:
+        """Let `handler` take the requests of a method, with its params read and checked."""
+        self._handlers[method.name] = lambda params, reply: handler(method.params.from_json(params), reply)
 
     def run(self) -> int:
         """Serve until shutdown, the end of stdin, or the parent's death; return the exit code, 1 without a device."""
@@ -93,20 +107,20 @@ class Service:
             threading.Thread(target=self._watch_parent, args=(os.getppid(),), name="parent", daemon=True).start()
 
         from ..rendering.renderer import DeviceError  # imports torch
-        from .device import Worker
+        from .answers import Answers
+        from .device import DeviceThread
 
         try:
-            self._worker = Worker(self.scheduler, self.connection, self._device, self._compiled)
+            self._device = DeviceThread(self.scheduler, self.connection, self._device_name, self._compiled)
         except DeviceError as error:
             print(error, file=sys.stderr)
             return 1
+        self._answers = Answers(self._device.renderer, self.connection.log)
         threading.Thread(target=self._work_on_files, name="files", daemon=True).start()
-        self._worker.run(self._idle_seconds)
+        self._device.run(self._idle_seconds)
         if self._gone.is_set():
-            self._worker.abandon(LAST_WRITE_SECONDS)
+            self._device.abandon(LAST_WRITE_SECONDS)
         return 0
-
-    # --- reader thread -----------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         try:
@@ -133,7 +147,7 @@ class Service:
         deadline.start()
 
     def take(self, message: dict[str, Any] | ProtocolError) -> None:
-        """Answer a message, now or later; what was none is answered without a number. Never raises."""
+        """Answer a message, now or later. A message that is not a request gets an error with id null. Never raises."""
         if isinstance(message, ProtocolError):
             self.connection.send(framing.failure(None, message))
         else:
@@ -154,14 +168,14 @@ class Service:
             reply(ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
 
     def _reply_to(self, identity: int | str | None, wanted: bool) -> Reply:
-        def reply(outcome: dict[str, Any] | ProtocolError) -> None:
+        def reply(outcome: Body | ProtocolError) -> None:
             if not wanted:
                 return
             try:
                 if isinstance(outcome, ProtocolError):
                     self.connection.send(framing.failure(identity, outcome))
                 else:
-                    self.connection.send(framing.result(identity, outcome))
+                    self.connection.send(framing.result(identity, outcome.to_json()))
             except ProtocolError as error:
                 self.connection.send(framing.failure(identity, error))
             except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
@@ -171,51 +185,55 @@ class Service:
         return reply
 
     def _handle(self, method: str, params: dict[str, Any], reply: Reply) -> None:
-        if method == "ping":
-            reply({})
-        elif method == "initialize":
-            requests.check_versions(params)
-            self._initialized = True
-            self._on_device(reply, lambda worker: worker.describe_server())
-        elif method == "shutdown":
-            self.scheduler.stop()
-            self._on_device(reply, lambda worker: worker.finish())
-        elif not self._initialized:
+        if not self._initialized and method not in _BEFORE_INITIALIZE:
             raise ProtocolError(INVALID_REQUEST, f"'{method[:60]}' came before 'initialize'.")
-        elif method == "frames/generate":
-            self.scheduler.submit(*requests.read_generate(params, reply))
-        elif method == "shadows/derive":
-            self.scheduler.submit(*requests.read_derive(params, reply))
-        elif method == "frames/cancel":
-            reply({"dropped": self.scheduler.cancel(requests.read_job(params))})
-        elif method == "device/release":
-            self._on_device(reply, lambda worker: worker.release())
-        elif method == "generator/describe":
-            path = requests.read_path(params)
-            self._on_run(reply, path, lambda worker, run: worker.describe_generator(path, run))
-        elif method == "library/list":
-            folders = requests.read_folders(params)
-            self._on_files(reply, lambda _: _library(folders))
-        elif method == "library/card":
-            path, thumbnail = requests.read_path(params), requests.read_flag(params, "thumbnail")
-            self._on_run(reply, path, lambda worker, run: worker.card(path, run, thumbnail), patient=True)
-        elif method == "latents/import":
-            path, which = requests.read_file(params), requests.read_generator(params)
-            self._on_device(reply, lambda worker: worker.import_latents(path, which))
-        elif method == "latents/sample":
-            which, seeds = requests.read_generator(params), requests.read_seeds(params)
-            self._on_device(reply, lambda worker: worker.sample(which, seeds))
-        elif method == "latents/map":
-            which, z = requests.read_generator(params), requests.read_floats(params, "latents")
-            classes = requests.read_floats(params, "classes") if params.get("classes") is not None else None
-            self._on_device(reply, lambda worker: worker.map(which, z, classes))
-        else:
+        handler = self._handlers.get(method)
+        if handler is None:
             raise ProtocolError(METHOD_NOT_FOUND, f"There is no method '{method[:60]}'.")
+        handler(params, reply)
 
-    def _on_device(self, reply: Reply, work: Callable[[Worker], dict[str, Any]], patient: bool = False) -> None:
+    def _initialize(self, params: Hello, reply: Reply) -> None:
+        _check_versions(params)
+        self._initialized = True
+        self._on_device(reply, lambda _device, answers: answers.greeting())
+
+    def _shut_down(self, _params: Nothing, reply: Reply) -> None:
+        self.scheduler.stop()
+        self._on_device(reply, lambda device, _answers: device.finish())
+
+    def _generate(self, params: GenerateParams, reply: Reply) -> None:
+        ticket = Ticket(params.job, Path(params.folder), len(params.frames), reply, params)
+        self.scheduler.submit(ticket, params.frames, params.append)
+
+    def _derive(self, params: DeriveParams, reply: Reply) -> None:
+        ticket = Ticket(params.job, Path(params.folder), len(params.shadows), reply)
+        self.scheduler.submit(ticket, params.shadows, params.append)
+
+    def _cancel(self, params: CancelParams, reply: Reply) -> None:
+        reply(Dropped(self.scheduler.cancel(params.job)))
+
+    def _release(self, _params: Nothing, reply: Reply) -> None:
+        self._on_device(reply, lambda device, _answers: device.release())
+
+    def _describe(self, params: DescribeParams, reply: Reply) -> None:
+        self._on_run(reply, params.path, lambda answers, run: answers.description(params.path, run))
+
+    def _list(self, params: ListParams, reply: Reply) -> None:
+        self._on_files(reply, lambda _: _library(params.folders))
+
+    def _card(self, params: CardParams, reply: Reply) -> None:
+        self._on_run(reply, params.path, lambda answers, run: answers.card(params, run), patient=True)
+
+    def _import(self, params: ImportParams, reply: Reply) -> None:
+        self._on_device(reply, lambda _device, answers: answers.imported_latents(params))
+
+    def _map(self, params: MapParams, reply: Reply) -> None:
+        self._on_device(reply, lambda _device, answers: answers.mapped(params))
+
+    def _on_device(self, reply: Reply, work: Callable[[DeviceThread, Answers], Body], patient: bool = False) -> None:
         def call() -> None:
-            assert self._worker is not None  # calls are made by the worker itself
-            reply(self._worker.answer(work))
+            device, answers = self._ready()
+            reply(device.answer(lambda: work(device, answers)))
 
         self.scheduler.call(call, patient)
 
@@ -223,25 +241,23 @@ class Service:
         self,
         reply: Reply,
         path: str | None,
-        work: Callable[[Worker, list[dict[str, Any]]], dict[str, Any]],
+        work: Callable[[Answers, tuple[SnapshotFile, ...]], Body],
         patient: bool = False,
     ) -> None:
-        """Look at a file, or at a folder's snapshots, on the files thread, and go on on the device thread."""
+        """Look at a file, or at a folder's snapshots, on the files thread; then continue on the device thread."""
 
-        def look(worker: Worker) -> None:
-            run = worker.look_at(path)
-            self._on_device(reply, lambda worker: work(worker, run), patient)
+        def look(answers: Answers) -> None:
+            run = answers.look_at(path)
+            self._on_device(reply, lambda _device, answers: work(answers, run), patient)
 
         self._on_files(reply, look)
 
-    # --- files thread ------------------------------------------------------------------------------------------------
-
-    def _on_files(self, reply: Reply, work: Callable[[Worker], dict[str, Any] | None]) -> None:
-        """Have the files thread do `work` and send the answer, unless that is None: then it comes later."""
+    def _on_files(self, reply: Reply, work: Callable[[Answers], Body | None]) -> None:
+        """Let the files thread do `work` and send the answer, unless that is None: then it comes later."""
 
         def call() -> None:
-            assert self._worker is not None  # the thread is started after it is there
-            answer = self._worker.answer(work)
+            device, answers = self._ready()
+            answer = device.answer(lambda: work(answers))
             if answer is not None:
                 reply(answer)
 
@@ -249,19 +265,35 @@ class Service:
             raise too_much()
         self._file_work.put(call)
 
+    def _ready(self) -> tuple[DeviceThread, Answers]:
+        # The threads that ask for them are started, or do work, only when both are there.
+        assert self._device is not None and self._answers is not None
+        return self._device, self._answers
+
     def _work_on_files(self) -> None:
         while True:
             self._file_work.get()()
 
 
 def _identity(value: Any) -> int | str | None:
-    """What an answer names its request by. A number or a word is given back, anything else, and a book, is not."""
+    """Return the id that an answer has: a number or a word as it came; None for anything else and for a long text."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return value if number or (isinstance(value, str) and len(value) <= LONGEST_IDENTITY) else None
 
 
-def _library(folders: list[str]) -> dict[str, Any]:
+def _check_versions(theirs: Hello) -> None:
+    """Raise ProtocolError VERSION_MISMATCH unless the other side speaks as this one does."""
+    if (theirs.protocol, theirs.pixel_revision) != (PROTOCOL_VERSION, PIXEL_REVISION):
+        raise ProtocolError(
+            VERSION_MISMATCH,
+            f"The add-on (protocol {quoted(theirs.protocol)}, pixels {quoted(theirs.pixel_revision)}) and the "
+            f"inference server {SERVER_VERSION} (protocol {PROTOCOL_VERSION}, pixels {PIXEL_REVISION}) are of "
+            "different versions. Install the add-on again and restart Blender.",
+            {"protocol": PROTOCOL_VERSION, "pixel_revision": PIXEL_REVISION, "server": SERVER_VERSION},
+        )
+
+
+def _library(folders: tuple[str, ...]) -> LibraryList:
     from ..rendering.library import list_library  # imports torch
 
-    entries, problems = list_library([Path(folder) for folder in folders])
-    return {"entries": entries, "problems": problems}
+    return list_library([Path(folder) for folder in folders])

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lantern_protocol.orders import ShadowSettings
+from lantern_protocol.orders import RenderSettings, ShadowSettings
 
 from ..checkpoints import CheckpointError
 from ..checkpoints.snapshots import find_snapshots
@@ -203,8 +203,7 @@ def pictures_at(
             index = int(place)
             toward = (str(snapshots[index + 1]), None) if place > index else None
             loaded = renderer.open_between(str(snapshots[index]), None, toward, place - index)
-            cutoffs = [loaded.info.default_cutoff] * len(latents)
-            frames = Frames("z", latents, np.full(len(latents), psi, np.float32), cutoffs, "const")
+            frames = Frames.of("z", latents, RenderSettings(psi, loaded.info.default_cutoff))
             at, pictures = place, [picture.pixels() for picture in renderer.render(loaded, frames)]
         yield place, pictures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from ...lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
+from ...lantern_protocol.orders import FrameOrder, RenderSettings, ShadowOrder, ShadowSettings
 from ...lantern_protocol.versions import PIXEL_REVISION
 
 DIGEST = 20
@@ -72,40 +72,38 @@ class FrameRequest:
     """Everything that decides one frame's pixels, and nothing else.
 
     checkpoint: sha256 of the generator's file. space: "z" or "w". latent: float32 little-endian, rounded to the grid.
-    psi: truncation, rounded likewise. cutoff: truncated rows of W+, None for all. noise: "const", "none" or a seed.
-    classes: class weights. width, height: pixels. shape: of the latent, (z_dim,), (w_dim,), (num_ws, w_dim) or
-    (z_dim, rows, columns). toward: sha256 of a second snapshot, and mix: how far the weights lie from the first to it,
-    on the grid; "" and 0 where there is none. transform: nine numbers for StyleGAN3's input grid, or none. shadow: how
-    the colour frame is flattened, None to show it as it is.
+    settings: how the generator makes the picture; its numbers are rounded to the grid, too. width, height: pixels.
+    shape: of the latent, (z_dim,), (w_dim,), (num_ws, w_dim) or (z_dim, rows, columns). toward: sha256 of a second
+    snapshot, to which the `mix` of the settings leads; "" where that is 0. shadow: how the colour frame is flattened,
+    None to show it as it is.
     """
 
     checkpoint: str
     space: str
     latent: bytes
-    psi: float
-    cutoff: int | None
-    noise: str | int
-    classes: tuple[float, ...]
+    settings: RenderSettings
     width: int
     height: int
     shape: tuple[int, ...]
     toward: str = ""
-    mix: float = 0.0
-    transform: tuple[float, ...] = ()
     shadow: ShadowSettings | None = None
 
     def normalised(self, generator: GeneratorFacts) -> FrameRequest:
         """Give equal requests to settings that make equal pixels, so that their frames are shared."""
-        psi = self.psi if generator.has_truncation else 1.0
-        blended = self.mix != 0.0 and self.toward not in ("", self.checkpoint)
+        settings = self.settings
+        psi = settings.psi if generator.has_truncation else 1.0
+        blended = settings.mix != 0.0 and self.toward not in ("", self.checkpoint)
         return replace(
             self,
-            psi=psi,
-            cutoff=None if psi == 1.0 else self.cutoff,
-            noise=self.noise if generator.has_noise else "const",
+            settings=replace(
+                settings,
+                psi=psi,
+                cutoff=None if psi == 1.0 else settings.cutoff,
+                noise=settings.noise if generator.has_noise else "const",
+                mix=settings.mix if blended else 0.0,
+                transform=settings.transform if generator.has_transform else (),
+            ),
             toward=self.toward if blended else "",
-            mix=self.mix if blended else 0.0,
-            transform=self.transform if generator.has_transform else (),
             shadow=None if self.shadow is not None and self.shadow.mix == 0.0 else self.shadow,
         )
 
@@ -126,11 +124,12 @@ class FrameNamer:
     """
 
     def __init__(self, request: FrameRequest):
+        how = request.settings
         about = (
-            f"{PIXEL_REVISION} {request.checkpoint} {request.space} {float(request.psi)!r} {request.cutoff} "
-            f"{request.noise} {[float(weight) for weight in request.classes]!r} {request.width}x{request.height} "
-            f"{list(request.shape)!r} {request.toward} {float(request.mix)!r} "
-            f"{[float(value) for value in request.transform]!r} "
+            f"{PIXEL_REVISION} {request.checkpoint} {request.space} {float(how.psi)!r} {how.cutoff} "
+            f"{how.noise} {[float(weight) for weight in how.classes]!r} {request.width}x{request.height} "
+            f"{list(request.shape)!r} {request.toward} {float(how.mix)!r} "
+            f"{[float(value) for value in how.transform]!r} "
         )
         self._common = hashlib.sha256(about.encode())
         self._settings = None if request.shadow is None else _settings_text(request.shadow)
@@ -167,14 +166,4 @@ def _shadow_digest(colour: str, settings: str) -> bytes:
 def frame_order(request: FrameRequest, row: int, colour: str, name: str) -> FrameOrder:
     """The server's order for a request whose latent is row `row` of what is sent along."""
     shadows = () if request.shadow is None else (ShadowOrder(name, colour, request.shadow),)
-    return FrameOrder(
-        colour,
-        row,
-        request.psi,
-        request.cutoff,
-        request.noise,
-        request.classes,
-        request.mix,
-        request.transform,
-        shadows,
-    )
+    return FrameOrder(colour, row, request.settings, shadows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...lantern_protocol.orders import ShadowSettings
+from ...lantern_protocol.orders import RenderSettings, ShadowSettings
 from . import interpolation
 from .fcurves import CurveGroup
 from .frame_request import DIGEST, FrameNamer, FrameRequest, GeneratorFacts
@@ -189,20 +189,23 @@ class Recipe:
         checkpoint, toward, mix = _weights(facts, now["snapshot"][0])
         width, height = facts.picture_size(look.rows, look.columns)
         cutoff = int(now["cutoff"][0])
-        return FrameRequest(
-            checkpoint=checkpoint,
-            space="z" if look.space == "Z" else "w",
-            latent=b"",
+        settings = RenderSettings(
             psi=now["psi"][0],
             cutoff=None if cutoff == ALL_ROWS else cutoff,
             noise=int(now["noise_seed"][0]) if look.noise == "SEED" else look.noise.lower(),
             classes=classes if facts.num_classes else (),
+            mix=mix,
+            transform=inverse_transform(*(now[name][0] for name in ("move_x", "move_y", "turn", "zoom"))),
+        )
+        return FrameRequest(
+            checkpoint=checkpoint,
+            space="z" if look.space == "Z" else "w",
+            latent=b"",
+            settings=settings,
             width=width,
             height=height,
             shape=facts.latent_shape(look.space, look.rows, look.columns),
             toward=toward,
-            mix=mix,
-            transform=inverse_transform(*(now[name][0] for name in ("move_x", "move_y", "turn", "zoom"))),
             shadow=_shadow(now) if look.shadow else None,
         ).normalised(facts)
 

@@ -25,14 +25,9 @@ def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) 
             SequenceFrame(
                 frame=plan.start + i,
                 row=rows[request.latent],
-                psi=request.psi,
-                cutoff=request.cutoff,
-                noise=request.noise,
-                classes=request.classes,
+                settings=request.settings,
                 generator=places[request.checkpoint],
                 toward=places.get(request.toward),
-                mix=request.mix,
-                transform=request.transform,
                 shadow=request.shadow,
             )
         )

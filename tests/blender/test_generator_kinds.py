@@ -123,7 +123,7 @@ def test_a_canvas_makes_a_larger_picture(stage):
     stage.key(1, 1)
     stage.key(3, 2)
     stage.fill()
-    assert {(r.shape, r.width, r.height, r.psi) for r in requests_of(strip)} == {((8, 2, 3), 24, 20, 1.0)}
+    assert {(r.shape, r.width, r.height, r.settings.psi) for r in requests_of(strip)} == {((8, 2, 3), 24, 20, 1.0)}
     image = bpy.data.images.load(str(session.plans.store.folder / shown(strip)[0]))
     assert tuple(image.size) == (24, 20)
     assert bpy.ops.lantern.set_canvas(columns=3, rows=2) == {"CANCELLED"}
@@ -198,7 +198,7 @@ def test_moving_and_turning_are_keyed(stage):
         for name in ("move_x", "turn"):
             stage.scene.keyframe_insert(f"{curves.path_prefix(strip)}.latent_lantern.{name}", frame=frame)
     stage.fill()
-    transforms = [request.transform for request in requests_of(strip)]
+    transforms = [request.settings.transform for request in requests_of(strip)]
     assert transforms[0] == ()
     assert np.allclose(transforms[-1], inverse_transform(0.5, 0.0, math.pi / 2, 1.0), atol=1e-4)
     assert len(set(planned(strip))) == 5
@@ -224,7 +224,7 @@ def test_classes_are_chosen_and_blended_by_keys(stage):
     use_facts(stage, num_classes=4)
     strip = stage.add_strip(5)
     stage.fill()
-    assert {request.classes for request in requests_of(strip)} == {(1.0, 0.0, 0.0, 0.0)}
+    assert {request.settings.classes for request in requests_of(strip)} == {(1.0, 0.0, 0.0, 0.0)}
     assert bpy.ops.lantern.set_class(number=2) == {"FINISHED"}
     assert keying.main_class(strip) == (2, 1.0)
     assert bpy.ops.lantern.insert_class_key() == {"FINISHED"}
@@ -235,7 +235,7 @@ def test_classes_are_chosen_and_blended_by_keys(stage):
             point.interpolation = "LINEAR"
         curve.update()
     stage.fill()
-    classes = [request.classes for request in requests_of(strip)]
+    classes = [request.settings.classes for request in requests_of(strip)]
     assert classes[0] == (0.0, 0.0, 1.0, 0.0) and classes[-1] == (0.0, 0.0, 0.0, 1.0)
     assert classes[2] == (0.0, 0.0, 0.5, 0.5) and len(set(planned(strip))) == 5
     assert bpy.ops.lantern.delete_class_key() == {"FINISHED"}

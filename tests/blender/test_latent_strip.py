@@ -196,7 +196,7 @@ def test_values_are_limited_as_blender_limits_them(stage):
     curve.keyframe_points[0].co[1], curve.keyframe_points[1].co[1] = -9.0, 9.0
     curve.update()
     session.replan()
-    psis = [frame.request.psi for frame in session.plans.state_of(strip).plan.frames]
+    psis = [frame.request.settings.psi for frame in session.plans.state_of(strip).plan.frames]
     assert psis[0] == -4.0 and psis[-1] == 4.0
 
 

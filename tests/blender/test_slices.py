@@ -163,7 +163,7 @@ def test_an_edit_between_two_slices_begins_again(stage):
     begin(strip)
     assert state_of(strip).plan is not half
     finish()
-    assert {frame.request.psi for frame in state_of(strip).plan.frames} == {round(0.44 * 65536) / 65536}
+    assert {frame.request.settings.psi for frame in state_of(strip).plan.frames} == {round(0.44 * 65536) / 65536}
     stage.fill()
     assert shown(strip) == planned(strip)
 
@@ -237,7 +237,7 @@ def test_a_strip_that_is_looked_at_is_planned_before_the_others(stage):
         session.tick()
         for strip in (first, second, third):
             plan = state_of(strip).plan
-            if strip.name not in done and not plan.unknown and plan.frames[0].request.psi == A_THIRD:
+            if strip.name not in done and not plan.unknown and plan.frames[0].request.settings.psi == A_THIRD:
                 done.append(strip.name)
                 stage.scene.frame_set(5 if len(done) == 1 else 210)
     assert done == [second.name, first.name, third.name]

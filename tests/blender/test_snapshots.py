@@ -44,7 +44,7 @@ def key_snapshots(strip, keys, interpolation="LINEAR"):
 def weights_of(strip):
     """(generator, toward, mix) of every planned frame."""
     requests = [frame.request for frame in session.plans.state_of(strip).plan.frames]
-    return [(request.checkpoint, request.toward, request.mix) for request in requests]
+    return [(request.checkpoint, request.toward, request.settings.mix) for request in requests]
 
 
 def generated(stage):

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latent_lantern.lantern_protocol.orders import ShadowSettings
+from latent_lantern.lantern_protocol.orders import RenderSettings, ShadowSettings
 from latent_lantern.latent_addon.core.frame_plan import FramePlan, planned, wanted
 from latent_lantern.latent_addon.core.frame_request import DIGEST, FrameRequest
 from latent_lantern.latent_addon.core.ranges import Ranges
 
-REQUEST = FrameRequest("ab" * 32, "z", b"", 0.7, 8, "const", (), 128, 128, (4,))
+REQUEST = FrameRequest("ab" * 32, "z", b"", RenderSettings(0.7, 8), 128, 128, (4,))
 SHADOW = ShadowSettings()
 
 

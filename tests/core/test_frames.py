@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from latent_lantern.lantern_protocol.orders import FrameOrder, ShadowSettings
+from latent_lantern.lantern_protocol.orders import FrameOrder, RenderSettings, ShadowSettings
 from latent_lantern.latent_addon.core.frame_request import (
     FrameNamer,
     FrameRequest,
@@ -16,7 +16,7 @@ from latent_lantern.latent_addon.core.frame_request import (
 )
 
 FACTS = GeneratorFacts("ab" * 32, "family", 4, 6, 128, 128)
-REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), 0.7, 8, "const", (), 128, 128, (4,))
+REQUEST = FrameRequest("ab" * 32, "z", np.arange(4, dtype="<f4").tobytes(), RenderSettings(0.7, 8), 128, 128, (4,))
 
 OTHER_VALUES = {
     "checkpoint": "cd" * 32,
@@ -36,9 +36,19 @@ OTHER_VALUES = {
 }
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(FrameRequest)])
+def changed(**values):
+    """The request with other values, of its own fields and of its settings'."""
+    own = {field.name for field in fields(RenderSettings)}
+    settings = replace(REQUEST.settings, **{name: value for name, value in values.items() if name in own})
+    return replace(REQUEST, settings=settings, **{k: v for k, v in values.items() if k not in own})
+
+
+@pytest.mark.parametrize(
+    "field",
+    [field.name for each in (FrameRequest, RenderSettings) for field in fields(each) if field.name != "settings"],
+)
 def test_every_field_is_in_the_name(field):
-    assert replace(REQUEST, **{field: OTHER_VALUES[field]}).name() != REQUEST.name()
+    assert changed(**{field: OTHER_VALUES[field]}).name() != REQUEST.name()
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(ShadowSettings)])
@@ -48,9 +58,9 @@ def test_every_shadow_setting_is_in_the_shadows_name_and_in_no_colour_name(field
         (9, 9, 9, 9) if isinstance(default, tuple) else not default if isinstance(default, bool) else default / 2 + 1
     )
     shadowed = replace(REQUEST, shadow=ShadowSettings())
-    changed = replace(REQUEST, shadow=replace(ShadowSettings(), **{field: other}))
-    assert changed.name() != shadowed.name()
-    assert changed.colour_name() == shadowed.colour_name() == REQUEST.name()
+    other_shadow = replace(REQUEST, shadow=replace(ShadowSettings(), **{field: other}))
+    assert other_shadow.name() != shadowed.name()
+    assert other_shadow.colour_name() == shadowed.colour_name() == REQUEST.name()
 
 
 def test_names_stay_what_they_were():
@@ -70,18 +80,18 @@ def test_requests_that_differ_in_their_latents_alone_are_named_from_one_beginnin
 
 
 def test_settings_that_make_no_difference_share_frames():
-    assert replace(REQUEST, psi=1.0, cutoff=3).normalised(FACTS) == replace(REQUEST, psi=1.0, cutoff=None)
+    assert changed(psi=1.0, cutoff=3).normalised(FACTS) == changed(psi=1.0, cutoff=None)
     quiet = replace(FACTS, has_noise=False)
-    assert replace(REQUEST, noise=5).normalised(quiet) == replace(REQUEST, noise="const")
-    assert replace(REQUEST, shadow=ShadowSettings(mix=0.0)).normalised(FACTS) == REQUEST
-    assert replace(REQUEST, noise=5).normalised(FACTS).noise == 5
-    assert replace(REQUEST, toward="ef" * 32).normalised(FACTS) == REQUEST
-    assert replace(REQUEST, toward=REQUEST.checkpoint, mix=0.5).normalised(FACTS) == REQUEST
-    between = replace(REQUEST, toward="ef" * 32, mix=0.5)
+    assert changed(noise=5).normalised(quiet) == changed(noise="const")
+    assert changed(shadow=ShadowSettings(mix=0.0)).normalised(FACTS) == REQUEST
+    assert changed(noise=5).normalised(FACTS).settings.noise == 5
+    assert changed(toward="ef" * 32).normalised(FACTS) == REQUEST
+    assert changed(toward=REQUEST.checkpoint, mix=0.5).normalised(FACTS) == REQUEST
+    between = changed(toward="ef" * 32, mix=0.5)
     assert between.normalised(FACTS) == between
     plain = replace(FACTS, has_truncation=False)
-    assert REQUEST.normalised(plain) == replace(REQUEST, psi=1.0, cutoff=None)
-    moved = replace(REQUEST, transform=OTHER_VALUES["transform"])
+    assert REQUEST.normalised(plain) == changed(psi=1.0, cutoff=None)
+    moved = changed(transform=OTHER_VALUES["transform"])
     assert moved.normalised(FACTS) == REQUEST
     assert moved.normalised(replace(FACTS, has_transform=True)) == moved
 
@@ -98,8 +108,8 @@ def test_a_latent_has_the_shape_of_its_space():
 
 def test_an_order_survives_the_wire():
     shadow = ShadowSettings(threshold=80.0, softness=1.5)
-    request = replace(REQUEST, shadow=shadow, mix=0.25, transform=OTHER_VALUES["transform"])
+    request = changed(shadow=shadow, mix=0.25, transform=OTHER_VALUES["transform"])
     order = frame_order(request, 3, request.colour_name(), request.name())
     assert FrameOrder.from_json(order.to_json()).to_json() == order.to_json()
     assert order.shadows[0].source == request.colour_name()
-    assert (order.mix, order.transform) == (0.25, OTHER_VALUES["transform"])
+    assert (order.settings.mix, order.settings.transform) == (0.25, OTHER_VALUES["transform"])

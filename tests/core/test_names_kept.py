@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from latent_lantern.lantern_protocol.orders import ShadowSettings
+from latent_lantern.lantern_protocol.orders import RenderSettings, ShadowSettings
 from latent_lantern.latent_addon.core.fcurves import CurveKeys, grouped
 from latent_lantern.latent_addon.core.frame_request import (
     FrameNamer,
@@ -49,16 +49,18 @@ def made_of(plain: Plain) -> FrameRequest | Recipe:
             checkpoint=plain["checkpoint"],
             space=plain["space"],
             latent=latent_of(plain["latent"]),
-            psi=plain["psi"],
-            cutoff=plain["cutoff"],
-            noise=plain["noise"],
-            classes=tuple(plain["classes"]),
+            settings=RenderSettings(
+                psi=plain["psi"],
+                cutoff=plain["cutoff"],
+                noise=plain["noise"],
+                classes=tuple(plain["classes"]),
+                mix=plain["mix"],
+                transform=tuple(plain["transform"]),
+            ),
             width=plain["width"],
             height=plain["height"],
             shape=tuple(plain["shape"]),
             toward=plain["toward"],
-            mix=plain["mix"],
-            transform=tuple(plain["transform"]),
             shadow=shadow_of(plain["shadow"]),
         )
         return request.normalised(facts_of(plain["facts"])) if plain["facts"] else request

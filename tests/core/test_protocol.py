@@ -13,7 +13,7 @@ import pytest
 
 from lantern_protocol import errors, framing, vectors
 from lantern_protocol.errors import ProtocolError
-from lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
+from lantern_protocol.orders import FrameOrder, RenderSettings, ShadowOrder, ShadowSettings
 
 
 def read(data: bytes) -> list:
@@ -37,7 +37,7 @@ PING = framing.encode_message(framing.request(1, "ping"))
 
 def test_messages_come_back() -> None:
     sent = [
-        framing.request(7, "latents/sample", {"seeds": [1, 2]}),
+        framing.request(7, "library/list", {"folders": ["/a", "/b"]}),
         framing.notification("log", {"level": "info", "text": "naïve 手 🎭\r\n\r\nContent-Length: 5"}),
         framing.result("a", {}),
         framing.failure(None, ProtocolError(-32005, "The disk is full.", {"path": "x"})),
@@ -185,7 +185,7 @@ def test_floats_come_back_and_are_checked() -> None:
 def test_orders_come_back() -> None:
     settings = ShadowSettings(12.5, 3, 4, 5, True, (1, 2, 3, 4), (5, 6, 7, 8), 0.25)
     shadow = ShadowOrder("s.png", "f.png", settings)
-    order = FrameOrder("f.png", 3, -0.5, 7, 4294967295, (0.5, 0.5), 0.25, (1.0,) * 9, (shadow,))
+    order = FrameOrder("f.png", 3, RenderSettings(-0.5, 7, 4294967295, (0.5, 0.5), 0.25, (1.0,) * 9), (shadow,))
     assert FrameOrder.from_json(json.loads(json.dumps(order.to_json()))) == order
     assert ShadowSettings.from_json({}) == ShadowSettings()
     assert FrameOrder.from_json({"name": "f", "row": 0}) == FrameOrder("f", 0)

@@ -14,8 +14,9 @@ import pytest
 
 import fuzz_protocol
 from fuzz_protocol import FOLDER, GENERATOR, ClientSide, ServerSide, heard
-from inference_server.serving import requests, scheduler, service
-from lantern_protocol import errors, framing, orders, vectors
+from inference_server.serving import scheduler, service
+from lantern_protocol import errors, fields, framing, orders, params, vectors
+from lantern_protocol.answers import Latents
 from lantern_protocol.errors import ProtocolError
 from latent_lantern.lantern_protocol import versions
 from latent_lantern.latent_addon.server import client as client_module
@@ -77,7 +78,7 @@ def answer_never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fail_unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "read_job", lambda params: {}["job"])
+    monkeypatch.setattr(params, "read_job", lambda _: {}["job"])
 
 
 def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,13 +183,14 @@ def test_what_is_too_long_to_be_read_is_not_sent() -> None:
 
 
 def test_an_answer_that_cannot_be_sent_is_an_error_with_the_requests_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = {"jsonrpc": "2.0", "id": 4, "method": "latents/sample", "params": {"generator": GENERATOR, "seeds": [1]}}
+    z = vectors.pack_floats(bytes(4), (1, 1))
+    asked = framing.request(4, "latents/map", {"generator": GENERATOR, "latents": z})
     for value, code in (("x" * (vectors.MAX_BODY_BYTES + 1), errors.TOO_LONG), (float("nan"), -32603)):
-        monkeypatch.setattr(fuzz_protocol.StubWorker, "sample", lambda *_, value=value: {"latents": value})
+        monkeypatch.setattr(Latents, "to_json", lambda *_, value=value: {"latents": value})
         side = ServerSide(random.Random(0))
         side.said.clear()
-        side._service.take(sample)
-        side._worker.work()
+        side._service.take(asked)
+        side._device.work()
         (answer,) = side.said
         assert (answer["id"], answer["error"]["code"]) == (4, code)
 
@@ -245,22 +247,22 @@ def test_a_shadow_is_not_written_over_its_source() -> None:
 
 def test_paths_that_no_system_can_name_are_refused() -> None:
     for path in ("a\0b", "\ud800", ""):
-        for read in (requests.read_path, requests.read_file):
+        for read in (fields.read_path, fields.read_file):
             with pytest.raises(ProtocolError, match="'path'"):
-                read({"path": path})
-    assert requests.read_path({"path": "/tmp/\udcff.pkl"}) == "/tmp/\udcff.pkl"  # a name that is not UTF-8
+                read({"path": path}, "path")
+    assert fields.read_path({"path": "/tmp/\udcff.pkl"}, "path") == "/tmp/\udcff.pkl"  # a name that is not UTF-8
 
 
 def test_who_does_not_wait_for_answers_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device is busy and the queues are full: requests are refused, ping is answered, memory stays."""
-    monkeypatch.setattr(requests, "MOST_ORDERS", 256)
+    monkeypatch.setattr(params, "MOST_ORDERS", 256)
     monkeypatch.setattr(scheduler, "MOST_WAITING", 512)
     side = ServerSide(random.Random(0))
     order = next(request for request in REQUESTS if request["method"] == "shadows/derive")
-    many = [order["params"]["shadows"][0] | {"name": f"s{n}.png"} for n in range(requests.MOST_ORDERS)]
+    many = [order["params"]["shadows"][0] | {"name": f"s{n}.png"} for n in range(params.MOST_ORDERS)]
     floods = [
         order | {"params": order["params"] | {"shadows": many}},
-        order | {"params": order["params"] | {"shadows": many[:1] * requests.MOST_ORDERS}},
+        order | {"params": order["params"] | {"shadows": many[:1] * params.MOST_ORDERS}},
         framing.request(5, "device/release"),
         framing.request(6, "library/list", {"folders": []}),
     ]
@@ -280,5 +282,5 @@ def test_who_does_not_wait_for_answers_does_not_fill_the_memory(monkeypatch: pyt
     side._service.take(order | {"params": order["params"] | {"shadows": many + many[:1]}})
     assert side.said[-1]["error"]["code"] == errors.INVALID_PARAMS
     side.said.clear()
-    side._worker.work()
+    side._device.work()
     assert [answer["id"] for answer in side.said].count(order["id"]) == 2  # what was taken is carried out

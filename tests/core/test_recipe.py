@@ -70,7 +70,7 @@ def test_pieces_are_what_the_whole_is_and_names_are_those_of_the_requests(motion
     colours, shown = made.names(0, LENGTH)
     assert [file_name(name.tobytes(), False) for name in colours] == [r.colour_name() for r in requests]
     assert [file_name(name.tobytes(), shadow) for name in shown] == [r.name() for r in requests]
-    assert len({request.psi for request in requests}) == 50
+    assert len({request.settings.psi for request in requests}) == 50
     for size in (1, 7, 64):
         pieces = [made.names(i, min(LENGTH, i + size))[1] for i in range(0, LENGTH, size)]
         assert np.array_equal(np.concatenate(pieces), shown)

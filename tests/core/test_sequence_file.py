@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 
-from lantern_protocol.orders import ShadowSettings
+from lantern_protocol.orders import RenderSettings, ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFileError, SequenceFrame, SequenceGenerator
 
 LATENTS = array.array("f", [0.5, -1.0, 2.0, 3.0, 4.0, 5.0]).tobytes()
 FRAMES = (
     SequenceFrame(10, 0),
     SequenceFrame(
-        11, 1, -0.5, 4, 99, (0.25, 0.75), 0, 1, 0.5, tuple(range(9)), ShadowSettings(60, 2.5, figure=(9, 8, 7, 255))
+        11,
+        1,
+        RenderSettings(-0.5, 4, 99, (0.25, 0.75), 0.5, tuple(range(9))),
+        0,
+        1,
+        ShadowSettings(60, 2.5, figure=(9, 8, 7, 255)),
     ),
-    SequenceFrame(-3, 1, noise="none"),
+    SequenceFrame(-3, 1, RenderSettings(noise="none")),
 )
 GENERATORS = (SequenceGenerator("nets/a.pkl", "ab" * 32, "anatomy"), SequenceGenerator(None, "cd" * 32, "later"))
 SEQUENCE = SequenceFile("Scène 3", 23.976, GENERATORS, "z", LATENTS, (2, 3), FRAMES)

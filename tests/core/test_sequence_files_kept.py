@@ -24,14 +24,14 @@ def plain(sequence: SequenceFile) -> dict[str, Any]:
         return {
             "frame": frame.frame,
             "row": frame.row,
-            "psi": frame.psi,
-            "cutoff": frame.cutoff,
-            "noise": frame.noise,
-            "classes": list(frame.classes),
+            "psi": frame.settings.psi,
+            "cutoff": frame.settings.cutoff,
+            "noise": frame.settings.noise,
+            "classes": list(frame.settings.classes),
             "generator": frame.generator,
             "toward": frame.toward,
-            "mix": frame.mix,
-            "transform": list(frame.transform),
+            "mix": frame.settings.mix,
+            "transform": list(frame.settings.transform),
             "shadow": frame.shadow and frame.shadow.to_json(),
         }
 

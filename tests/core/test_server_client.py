@@ -44,12 +44,12 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         info = talk.ask("generator/describe", {"path": str(checkpoint)})
         assert (info["z_dim"], info["width"], info["height"], info["name"]) == (6, 20, 12, "horses")
         generator = {"path": str(checkpoint), "sha256": info["sha256"]}
-        sampled = talk.ask("latents/sample", {"generator": generator, "seeds": [3, 4]})["latents"]
+        sampled = fake_pictures.pack_rows([fake_pictures.latent(seed, 6) for seed in (3, 4)])
         mapped = talk.ask("latents/map", {"generator": generator, "latents": sampled})["latents"]
         z, w = fake_pictures.unpack_rows(sampled), fake_pictures.unpack_rows(mapped)
         assert [[2 * value for value in row] for row in w] == z
         shadow = orders.ShadowOrder("shadow.png", "colour.png", orders.ShadowSettings())
-        frame = orders.FrameOrder("colour.png", 1, psi=0.7, noise=5, shadows=(shadow,))
+        frame = orders.FrameOrder("colour.png", 1, orders.RenderSettings(psi=0.7, noise=5), (shadow,))
         order = {"job": 1, "folder": str(tmp_path), "generator": generator, "space": "z", "latents": sampled}
         counts = talk.ask("frames/generate", {**order, "frames": [frame.to_json()]})
         assert counts == {"made": 1, "failed": 0, "dropped": 0}
@@ -68,7 +68,7 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         assert talk.ask("ping") == {}
         checkpoint.write_bytes(b"other weights")
         with pytest.raises(errors.ProtocolError, match="has changed") as changed:
-            talk.ask("latents/sample", {"generator": generator, "seeds": [1]})
+            talk.ask("latents/map", {"generator": generator, "latents": sampled})
         assert changed.value.code == errors.CHECKPOINT_CHANGED
         run = talk.ask("generator/describe", {"path": str(tmp_path)})
         assert [snapshot["name"] for snapshot in run["snapshots"]] == ["horses"]

@@ -181,4 +181,4 @@ VERSIONS = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PI
 
 def plain_frames(count: int, prefix: str = "f", **settings: Any) -> list[orders.FrameOrder]:
     """Orders for rows 0 to count - 1."""
-    return [orders.FrameOrder(f"{prefix}{row:04}.png", row, **settings) for row in range(count)]
+    return [orders.FrameOrder(f"{prefix}{row:04}.png", row, orders.RenderSettings(**settings)) for row in range(count)]

@@ -19,6 +19,7 @@ from inference_server.rendering.renderer import Renderer
 from inference_server.rendering.thumbnails import thumbnail_of
 from lantern_protocol import errors, versions
 from lantern_protocol.errors import ProtocolError
+from lantern_protocol.orders import RenderSettings
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -42,23 +43,23 @@ def shelf(tmp_path: Path, tiny: dict) -> Path:
 
 
 def test_generators_are_found_two_levels_deep(shelf: Path) -> None:
-    entries, problems = list_library([shelf, shelf / "a"])
-    assert problems == []
-    found = {str(Path(entry["path"]).relative_to(shelf)): entry["snapshots"] for entry in entries}
+    listed = list_library([shelf, shelf / "a"])
+    assert listed.problems == ()
+    found = {str(Path(entry.path).relative_to(shelf)): entry.snapshots for entry in listed.entries}
     assert found == {"faces.pkl": 0, "tiny.safetensors": 0, "run": 3, str(Path("a/b/deep.safetensors")): 0}
     size = sum(path.stat().st_size for path in (shelf / "run").iterdir())
-    assert next(entry for entry in entries if entry["snapshots"])["bytes"] == size
-    assert len(list_library([shelf / "a"])[0]) == 2  # from there on, the deepest is two levels down
+    assert next(entry for entry in listed.entries if entry.snapshots).bytes == size
+    assert len(list_library([shelf / "a"]).entries) == 2  # from there on, the deepest is two levels down
 
 
 def test_folders_that_cannot_be_read_are_told_of(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries, problems = list_library([shelf / "gone", shelf])
-    assert len(entries) == 4 and len(problems) == 1 and "gone cannot be read" in problems[0]
+    listed = list_library([shelf / "gone", shelf])
+    assert len(listed.entries) == 4 and len(listed.problems) == 1 and "gone cannot be read" in listed.problems[0]
     (shelf / "a" / "loop").symlink_to(shelf, target_is_directory=True)
-    assert len(list_library([shelf])[0]) == 4
+    assert len(list_library([shelf]).entries) == 4
     monkeypatch.setattr(library, "MOST_ENTRIES", 2)
-    entries, problems = list_library([shelf])
-    assert len(entries) == 2 and "Only 2 generators" in problems[0]
+    listed = list_library([shelf])
+    assert len(listed.entries) == 2 and "Only 2 generators" in listed.problems[0]
 
 
 def test_the_library_is_asked_for_over_the_pipe(server: Server, shelf: Path) -> None:
@@ -108,8 +109,7 @@ def test_a_thumbnail_is_seed_0_truncated(renderer: Renderer, tmp_path: Path) -> 
     )
     path = thumbnail_of(renderer, made["path"], made["sha256"])
     z = np.random.RandomState(0).randn(1, 8).astype(np.float32)
-    classes = np.array([[1, 0]], dtype=np.float32)
-    frames = Frames("z", z, np.array([0.7], dtype=np.float32), [None], "const", classes)
+    frames = Frames.of("z", z, RenderSettings(0.7, classes=(1.0, 0.0)))
     full = renderer.render(renderer.open(made["path"], None), frames)[0].pixels()
     assert full.shape == (128, 256, 3)
     mean = full.reshape(64, 2, 128, 2, 3).mean(axis=(1, 3))
@@ -162,7 +162,7 @@ def test_w_plus_is_drawn_as_imported(server: Server, tiny: dict, folder: Path) -
     request = server.generate(next(jobs), folder, tiny, w, plain_frames(1), space="w")
     assert server.answer(request)["made"] == 1
     renderer = Renderer("cpu", lambda level, text: None)
-    frames = Frames("w", w, np.ones(1, dtype=np.float32), [None], "const")
+    frames = Frames.of("w", w, RenderSettings())
     expected = renderer.render(renderer.open(tiny["path"], None), frames)[0].pixels()
     assert np.abs(read_png(folder / "f0000.png").astype(int) - expected).max() <= 1
     assert os.listdir(folder) == ["f0000.png"]

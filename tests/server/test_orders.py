@@ -18,7 +18,7 @@ from driving import Server, jobs, plain_frames
 from inference_server.checkpoints import load_generator
 from lantern_protocol import errors
 from lantern_protocol.errors import ProtocolError
-from lantern_protocol.orders import FrameOrder, ShadowOrder, ShadowSettings
+from lantern_protocol.orders import FrameOrder, RenderSettings, ShadowOrder, ShadowSettings
 
 MARROW = ShadowSettings()
 SOFT = ShadowSettings(threshold=100.5, softness=3, fill_holes=9, min_area=9, figure=(20, 0, 60, 255), mix=0.75)
@@ -30,22 +30,20 @@ def latents(count: int, seed: int = 0) -> np.ndarray:
 
 def with_shadows(order: FrameOrder, *settings: ShadowSettings) -> FrameOrder:
     shadows = [ShadowOrder(f"s{i}-{order.name}", order.name, value) for i, value in enumerate(settings)]
-    return FrameOrder(
-        order.name, order.row, order.psi, order.cutoff, order.noise, order.classes, shadows=tuple(shadows)
-    )
+    return FrameOrder(order.name, order.row, order.settings, tuple(shadows))
 
 
 def test_pixels_are_the_generators_own(server: Server, tiny: dict, folder: Path) -> None:
     """Truncation and cutoff differ within one batch; noise splits it. 8 bits are floor(127.5 x + 128)."""
     z = latents(7)
     frames = [
-        FrameOrder("a.png", 0, psi=0.7),
-        FrameOrder("b.png", 1, psi=0.7, cutoff=3),
-        FrameOrder("c.png", 2, psi=-1.5, cutoff=0),
-        FrameOrder("d.png", 3, noise="none"),
-        FrameOrder("e.png", 4, noise=5),
-        FrameOrder("f.png", 5, psi=0.0, noise=5),
-        FrameOrder("g.png", 6, psi=2.5, cutoff=100),
+        FrameOrder("a.png", 0, RenderSettings(psi=0.7)),
+        FrameOrder("b.png", 1, RenderSettings(psi=0.7, cutoff=3)),
+        FrameOrder("c.png", 2, RenderSettings(psi=-1.5, cutoff=0)),
+        FrameOrder("d.png", 3, RenderSettings(noise="none")),
+        FrameOrder("e.png", 4, RenderSettings(noise=5)),
+        FrameOrder("f.png", 5, RenderSettings(psi=0.0, noise=5)),
+        FrameOrder("g.png", 6, RenderSettings(psi=2.5, cutoff=100)),
     ]
     counts = server.answer(server.generate(next(jobs), folder, tiny, z, frames))
     assert counts == {"made": 7, "failed": 0, "dropped": 0}
@@ -53,8 +51,8 @@ def test_pixels_are_the_generators_own(server: Server, tiny: dict, folder: Path)
     for frame in frames:
         with torch.inference_mode():
             ws = generator.broadcast(generator.map(torch.from_numpy(z[frame.row : frame.row + 1])))
-            ws = generator.truncate(ws, frame.psi, frame.cutoff)
-            image = generator.synthesize(ws, frame.noise)[0].numpy()
+            ws = generator.truncate(ws, frame.settings.psi, frame.settings.cutoff)
+            image = generator.synthesize(ws, frame.settings.noise)[0].numpy()
         expected = np.floor(np.clip(image * 127.5 + 128, 0, 255)).transpose(1, 2, 0)
         pixels = np.asarray(Image.open(folder / frame.name)).astype(int)
         assert pixels.shape == (32, 32, 3)
@@ -271,7 +269,7 @@ def test_a_checkpoint_that_goes_changes_or_breaks(server: Server, tmp_path: Path
 def test_a_conditional_generator_needs_its_classes(server: Server, tmp_path: Path, folder: Path, tiny: dict) -> None:
     path = tmp_path / "classes.safetensors"
     generator = driving.make_checkpoint(path, **driving.TINY, num_classes=3)
-    frames = [FrameOrder(f"c{row}.png", row, classes=(0.0, row / 2, 1 - row / 2)) for row in range(3)]
+    frames = [FrameOrder(f"c{row}.png", row, RenderSettings(classes=(0.0, row / 2, 1 - row / 2))) for row in range(3)]
     assert server.answer(server.generate(next(jobs), folder, generator, latents(1)[[0, 0, 0]], frames))["made"] == 3
     assert len({(folder / frame.name).read_bytes() for frame in frames}) == 3
     for which, settings in ((generator, {}), (generator, {"classes": (1.0,)}), (tiny, {"classes": (1.0,)})):

@@ -20,7 +20,7 @@ from inference_server.commands import cli
 from inference_server.pixels.encoding import encode_png, read_png
 from inference_server.pixels.shadow import make_shadow
 from inference_server.rendering import journal, sequences
-from lantern_protocol.orders import ShadowSettings
+from lantern_protocol.orders import RenderSettings, ShadowSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 SOFT = ShadowSettings(120, 2, figure=(30, 0, 60, 255))
@@ -35,9 +35,7 @@ def sequence(tmp_path: Path, tiny: dict) -> Path:
         SequenceFrame(
             101 + i,
             i % 20,
-            psi=0.5 + i / 100,
-            cutoff=None if i % 2 else 4,
-            noise="const" if i < 36 else 5,
+            RenderSettings(psi=0.5 + i / 100, cutoff=None if i % 2 else 4, noise="const" if i < 36 else 5),
             shadow=None if i % 3 else SOFT,
         )
         for i in range(40)

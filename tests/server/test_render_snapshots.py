@@ -17,7 +17,7 @@ from inference_server.checkpoints import load_generator, save_generator
 from inference_server.commands import cli
 from inference_server.pixels.encoding import read_png
 from lantern_protocol.errors import INVALID_PARAMS, ProtocolError
-from lantern_protocol.orders import FrameOrder
+from lantern_protocol.orders import FrameOrder, RenderSettings
 from lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -52,13 +52,15 @@ def test_training_is_scrubbed_as_the_server_makes_it(
     z = np.random.RandomState(0).randn(1, 8).astype(np.float32)
     times = (0.0, 0.4, 0.8, 1.0, 1.5, 2.0)
     frames = [
-        SequenceFrame(i, 0, generator=min(int(time), 2), toward=int(time) + 1 if time % 1 else None, mix=time % 1)
+        SequenceFrame(
+            i, 0, RenderSettings(mix=time % 1), generator=min(int(time), 2), toward=int(time) + 1 if time % 1 else None
+        )
         for i, time in enumerate(times)
     ]
     sequence = sequence_of(tmp_path / "s.lantern.json", training, z, frames)
     assert rendered(sequence, tmp_path / "out") == 0
     for i, frame in enumerate(frames):
-        order = [FrameOrder(f"{i}.png", 0, mix=frame.mix)]
+        order = [FrameOrder(f"{i}.png", 0, RenderSettings(mix=frame.settings.mix))]
         toward = None if frame.toward is None else driving.generator_of(training[frame.toward])
         request = server.generate(
             next(jobs), folder, driving.generator_of(training[frame.generator]), z, order, toward=toward
@@ -74,7 +76,7 @@ def test_snapshots_are_found_in_a_folder_by_their_contents(
     training: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     z = np.zeros((1, 8), dtype=np.float32)
-    frames = [SequenceFrame(0, 0, mix=0.5, toward=1), SequenceFrame(1, 0, generator=2)]
+    frames = [SequenceFrame(0, 0, RenderSettings(mix=0.5), toward=1), SequenceFrame(1, 0, generator=2)]
     sequence = sequence_of(tmp_path / "s.lantern.json", training, z, frames)
     training[0].parent.rename(tmp_path / "moved")
     assert rendered(sequence, tmp_path / "out") == 1
@@ -88,7 +90,9 @@ def test_snapshots_are_found_in_a_folder_by_their_contents(
 def test_what_decides_a_frame_is_in_the_journal(training: list[Path], tmp_path: Path) -> None:
     """Another mix, target or transform is another picture: what is there is not taken for it."""
     z = np.zeros((1, 8), dtype=np.float32)
-    sequence = sequence_of(tmp_path / "s.lantern.json", training, z, [SequenceFrame(0, 0, mix=0.5, toward=1)])
+    sequence = sequence_of(
+        tmp_path / "s.lantern.json", training, z, [SequenceFrame(0, 0, RenderSettings(mix=0.5), toward=1)]
+    )
     assert rendered(sequence, tmp_path / "out") == 0
     value = json.loads(sequence.read_text())
     for change in ({"mix": 0.25}, {"toward": 2}, {"generator": 2}):
@@ -110,9 +114,9 @@ def test_pictures_are_moved(server: Server, tmp_path: Path, folder: Path) -> Non
     checkpoint = tmp_path / "sg3t.safetensors"
     save_generator(generator, checkpoint, {}, torch.float32)
     moves = [(), TURN, tuple(np.load(FIXTURES / "sg3t.npz")["transform"].ravel().tolist())]
-    frames = [SequenceFrame(i, 0, transform=move) for i, move in enumerate(moves)]
+    frames = [SequenceFrame(i, 0, RenderSettings(transform=move)) for i, move in enumerate(moves)]
     assert rendered(sequence_of(tmp_path / "s.lantern.json", [checkpoint], z, frames), tmp_path / "out") == 0
-    orders = [FrameOrder(f"{i}.png", 0, transform=move) for i, move in enumerate(moves)]
+    orders = [FrameOrder(f"{i}.png", 0, RenderSettings(transform=move)) for i, move in enumerate(moves)]
     request = server.generate(next(jobs), folder, driving.generator_of(checkpoint), z, orders)
     assert server.answer(request)["made"] == 3
     generator = load_generator(checkpoint)
@@ -130,7 +134,9 @@ def test_pictures_are_moved(server: Server, tmp_path: Path, folder: Path) -> Non
 
 
 def test_what_cannot_be_moved_says_so(server: Server, tiny: dict, folder: Path) -> None:
-    request = server.generate(next(jobs), folder, tiny, np.zeros((1, 8)), [FrameOrder("a.png", 0, transform=TURN)])
+    request = server.generate(
+        next(jobs), folder, tiny, np.zeros((1, 8)), [FrameOrder("a.png", 0, RenderSettings(transform=TURN))]
+    )
     assert server.answer(request) == {"made": 0, "failed": 1, "dropped": 0}
     error = server.noted("frames/failed")[-1]["error"]
     assert error["code"] == INVALID_PARAMS and "only StyleGAN3" in error["message"]

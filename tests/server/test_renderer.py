@@ -17,6 +17,7 @@ from inference_server.rendering.batches import Frames, Pictures, batch_size
 from inference_server.rendering.renderer import Renderer
 from inference_server.rendering.residents import Loaded
 from lantern_protocol.errors import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
+from lantern_protocol.orders import RenderSettings
 
 
 class Log(list):
@@ -36,7 +37,7 @@ def renderer(log: Log) -> Renderer:
 
 def some_frames(count: int) -> Frames:
     z = np.random.RandomState(0).randn(count, 8).astype(np.float32)
-    return Frames("z", z, np.full(count, 0.7, dtype=np.float32), [None] * count, "const", None)
+    return Frames.of("z", z, RenderSettings(0.7))
 
 
 def pixels(renderer: Renderer, loaded: Loaded, frames: Frames) -> list[np.ndarray]:
@@ -141,7 +142,7 @@ def test_a_frame_does_not_depend_on_its_batch(renderer: Renderer, tiny: dict) ->
     for a, b in zip(together, pixels(renderer, loaded, frames), strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
     loaded.batch = 3
-    backwards = Frames("z", frames.latents[::-1].copy(), frames.psi, frames.cutoffs, "const", None)
+    backwards = Frames("z", frames.latents[::-1].copy(), frames.settings)
     threes = pixels(renderer, loaded, frames)
     # In batches of one size, not even rounding depends on the neighbours.
     for a, b in zip(threes, pixels(renderer, loaded, backwards)[::-1], strict=True):

@@ -11,8 +11,9 @@ import pytest
 from inference_server.serving import pipeline
 from inference_server.serving.pipeline import THERE, Flight, Pipeline
 from inference_server.serving.scheduler import Order, Scheduler, Ticket
+from lantern_protocol.answers import Counts
 from lantern_protocol.errors import INTERNAL_ERROR, LATENT_MISMATCH, ProtocolError
-from lantern_protocol.orders import FrameOrder
+from lantern_protocol.orders import FrameOrder, RenderSettings
 
 FOLDER = Path("/frames")
 
@@ -24,7 +25,7 @@ def ticket(job: int, total: int) -> tuple[Ticket, list]:
 
 
 def orders(*names: str, **settings: object) -> list[FrameOrder]:
-    return [FrameOrder(name, 0, **settings) for name in names]
+    return [FrameOrder(name, 0, RenderSettings(**settings)) for name in names]
 
 
 def take_all(scheduler: Scheduler) -> list[str]:
@@ -48,7 +49,7 @@ def test_batches_hold_what_can_be_made_together() -> None:
         first, [*orders("a", "b", "c"), *orders("d", "e", noise=3), *orders("f", "g", noise="none")], False
     )
     assert take_all(scheduler) == ["a", "b c", "d e", "f g"]
-    assert answers == [{"made": 7, "failed": 0, "dropped": 0}]
+    assert answers == [Counts(made=7, failed=0, dropped=0)]
 
 
 def test_newer_jobs_drop_older_ones_and_append_joins() -> None:
@@ -60,15 +61,15 @@ def test_newer_jobs_drop_older_ones_and_append_joins() -> None:
     again, again_answers = ticket(5, 1)
     scheduler.submit(old, orders("a", "b"), append=True)
     scheduler.submit(new, orders("c", "d"), append=True)
-    assert old_answers == [{"made": 0, "failed": 0, "dropped": 2}]
+    assert old_answers == [Counts(made=0, failed=0, dropped=2)]
     scheduler.submit(more, orders("e", "c"), append=True)
     scheduler.submit(late, orders("z"), append=True)
-    assert late_answers == [{"made": 0, "failed": 0, "dropped": 1}]
+    assert late_answers == [Counts(made=0, failed=0, dropped=1)]
     assert take_all(scheduler) == ["c", "d", "e"]
-    assert new_answers == more_answers == [{"made": 2, "failed": 0, "dropped": 0}]
+    assert new_answers == more_answers == [Counts(made=2, failed=0, dropped=0)]
     scheduler.submit(again, orders("f"), append=False)
     assert scheduler.cancel(4) == 0 and scheduler.cancel(5) == 1
-    assert again_answers == [{"made": 0, "failed": 0, "dropped": 1}]
+    assert again_answers == [Counts(made=0, failed=0, dropped=1)]
 
 
 def test_a_refused_ticket_leaves_the_others() -> None:
@@ -81,7 +82,7 @@ def test_a_refused_ticket_leaves_the_others() -> None:
     scheduler.refuse(bad, error)
     assert bad_answers == [error]
     assert take_all(scheduler) == ["c"]
-    assert good_answers == [{"made": 1, "failed": 0, "dropped": 0}]
+    assert good_answers == [Counts(made=1, failed=0, dropped=0)]
 
 
 def test_calls_come_before_frames_and_stop_ends_waiting() -> None:
@@ -101,7 +102,7 @@ def test_calls_come_before_frames_and_stop_ends_waiting() -> None:
     assert called == [1, None] and scheduler.stopped
     late, late_answers = ticket(9, 3)
     scheduler.submit(late, orders("a", "b", "c"), append=False)
-    assert late_answers == [{"made": 0, "failed": 0, "dropped": 3}]
+    assert late_answers == [Counts(made=0, failed=0, dropped=3)]
 
 
 class Reports(list):

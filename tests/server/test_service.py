@@ -15,6 +15,7 @@ import torch
 import driving
 from driving import Server, packed, plain_frames, unpacked
 from inference_server.checkpoints import load_generator
+from inference_server.rendering.seeds import sample_seeds
 from lantern_protocol import errors, framing, versions
 from lantern_protocol.errors import ProtocolError
 
@@ -62,11 +63,10 @@ def test_describes_a_generator(server: Server, tiny: dict) -> None:
     assert (about["width"], about["height"], about["channels"], about["dtype"]) == (32, 32, 3, "float32")
 
 
-def test_seeds_are_numpys(server: Server, tiny: dict) -> None:
-    latents = unpacked(server.ask("latents/sample", generator=tiny, seeds=[0, 7, 4294967295])["latents"])
+def test_seeds_are_numpys() -> None:
+    latents = sample_seeds([0, 7, 4294967295], 8)
     expected = [np.random.RandomState(seed).randn(1, 8)[0] for seed in (0, 7, 4294967295)]
     assert np.array_equal(latents, np.array(expected, dtype=np.float32))
-    assert code_of(server, "latents/sample", generator=tiny, seeds=[-1]) == errors.INVALID_PARAMS
 
 
 def test_maps_z_to_w_without_truncation(server: Server, tiny: dict) -> None:
@@ -82,7 +82,7 @@ def test_maps_z_to_w_without_truncation(server: Server, tiny: dict) -> None:
     [
         ("frames/teleport", {}, errors.METHOD_NOT_FOUND),
         ("frames/cancel", {"job": "1"}, errors.INVALID_PARAMS),
-        ("latents/sample", {"generator": None, "seeds": [1]}, errors.INVALID_PARAMS),
+        ("latents/map", {"generator": None, "latents": packed(np.zeros((1, 8)))}, errors.INVALID_PARAMS),
         ("generator/describe", {"path": 5}, errors.INVALID_PARAMS),
         ("generator/describe", {"path": "/nowhere/at/all.pkl"}, errors.CHECKPOINT_UNREADABLE),
         ("shadows/derive", {"job": 1, "folder": "relative", "shadows": []}, errors.INVALID_PARAMS),
@@ -145,6 +145,7 @@ def test_a_bug_is_answered_and_survived(tiny: dict, folder: Path) -> None:
     code = """
 import sys
 from inference_server.commands import cli
+from inference_server.rendering.seeds import sample_seeds
 from inference_server.checkpoints import cache
 load, bugs = cache.read_native, [1, 1]
 def buggy(path):

@@ -19,7 +19,7 @@ from inference_server.rendering import residents
 from inference_server.rendering.batches import Frames
 from inference_server.rendering.renderer import Renderer
 from lantern_protocol.errors import CHECKPOINT_CHANGED, ProtocolError
-from lantern_protocol.orders import FrameOrder
+from lantern_protocol.orders import FrameOrder, RenderSettings
 
 
 def pretend(folder: Path, *names: str, size: int = 1000) -> None:
@@ -96,8 +96,8 @@ def test_a_folder_is_described_by_its_last_snapshot(server: Server, run: list[di
 
 def test_frames_between_snapshots(server: Server, run: list[dict], folder: Path) -> None:
     z = np.random.RandomState(0).randn(1, 8).astype(np.float32)
-    frames = [FrameOrder(f"{mix}.png", 0, mix=mix) for mix in (0.0, 0.25, 0.5, 1.0)]
-    again = [FrameOrder(f"again-{mix}.png", 0, mix=mix) for mix in (0.5, 0.25)]
+    frames = [FrameOrder(f"{mix}.png", 0, RenderSettings(mix=mix)) for mix in (0.0, 0.25, 0.5, 1.0)]
+    again = [FrameOrder(f"again-{mix}.png", 0, RenderSettings(mix=mix)) for mix in (0.5, 0.25)]
     request = server.generate(next(jobs), folder, run[0], z, frames + again, toward=run[1])
     assert server.answer(request)["made"] == 6
     ends = [load_generator(item["path"]) for item in run[:2]]
@@ -118,7 +118,7 @@ def test_frames_between_snapshots(server: Server, run: list[dict], folder: Path)
 
 
 def test_what_cannot_be_mixed(server: Server, run: list[dict], tiny: dict, folder: Path) -> None:
-    z, half = np.zeros((1, 8)), [FrameOrder("half.png", 0, mix=0.5)]
+    z, half = np.zeros((1, 8)), [FrameOrder("half.png", 0, RenderSettings(mix=0.5))]
     other = driving.generator_of(Path(run[0]["path"]).with_name("snap-3.safetensors"))
     for toward, words in ((other, "different makes"), (None, "no 'toward'")):
         with pytest.raises(ProtocolError, match=words):
@@ -179,7 +179,7 @@ def test_a_budget_for_less_than_a_pair_still_mixes(
 def test_a_blend_forgets_what_was_computed_from_other_weights(renderer: Renderer, run: list[dict]) -> None:
     """The same mix gives the same bits after another one was drawn, in one process and in a fresh one."""
     z = np.random.RandomState(0).randn(2, 8).astype(np.float32)
-    frames = Frames("z", z, np.ones(2, dtype=np.float32), [None] * 2, "const")
+    frames = Frames.of("z", z, RenderSettings())
 
     def drawn(renderer: Renderer, mix: float) -> np.ndarray:
         with torch.inference_mode():

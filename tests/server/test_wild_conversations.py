@@ -44,13 +44,13 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 from inference_server.commands import cli
 from inference_server.serving import service
-from inference_server.serving.device import Worker
-greet = Worker.describe_server
-def describe_server(self):
+from inference_server.serving.answers import Answers
+greet = Answers.greeting
+def greeting(self):
     global ready
     ready = True  # what torch does while it is imported is its own
     return greet(self)
-Worker.describe_server = describe_server
+Answers.greeting = greeting
 sys.exit(cli.main(["serve", "--device", "cpu"]))
 """
 
@@ -119,7 +119,10 @@ def test_a_path_that_is_no_file_is_refused_in_words(server: Server, tmp_path: Pa
             ("generator/describe", {"path": place}),
             ("library/card", {"path": place, "thumbnail": True}),
             ("latents/import", {"path": place, "generator": tiny}),
-            ("latents/sample", {"generator": {"path": place, "sha256": "0" * 64}, "seeds": [1]}),
+            (
+                "latents/map",
+                {"generator": {"path": place, "sha256": "0" * 64}, "latents": driving.packed(np.zeros((1, 8)))},
+            ),
         ):
             with pytest.raises(errors.ProtocolError) as caught:
                 server.ask(method, **params)
