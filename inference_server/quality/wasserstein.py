@@ -124,6 +124,9 @@ def sliced_distance(reals: np.ndarray, fakes: np.ndarray, seed: int) -> float:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     total = 0.0
     for some in np.split(directions, PROJECTIONS // 64):
-        first, second = (np.sort(some @ cloud.T, axis=1) for cloud in clouds)
+        # Summed in float64 and rounded: in float32 a patch's last digits depend on its place among the others, because
+        # of how the processor's kernels cut the product.
+        products = (some.astype(np.float64) @ cloud.T.astype(np.float64) for cloud in clouds)
+        first, second = (np.sort(product.astype(np.float32), axis=1) for product in products)
         total += float(np.abs(first - second).sum(dtype=np.float64))
     return SCALE * total / (PROJECTIONS * len(reals))
