@@ -11,7 +11,7 @@ from ..preferences import ROOT_PACKAGE
 
 
 def reload_soon() -> None:
-    """Load the extension again as soon as Blender is idle, because none of its operators may be running then."""
+    """Load the extension again as soon as Blender is idle: none of the extension's operators may be running then."""
     if not bpy.app.timers.is_registered(reload_now):
         bpy.app.timers.register(reload_now, first_interval=0.1, persistent=True)
 
