@@ -26,7 +26,7 @@ CONTENTS: tuple[type[Content], ...] = (
     TrainingsPanel,
     ServerPanel,
 )
-"""From top to bottom. One that lies `inside` another comes after it."""
+"""From top to bottom. A panel that is `inside` another one comes after it."""
 
 
 class _LanternPanel(Panel):

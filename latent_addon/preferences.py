@@ -1,5 +1,5 @@
-"""The add-on's preferences: what inference runs on, where frames lie and how much room they take, where generators
-lie, where trainings go."""
+"""The add-on's preferences: the Python of inference, the disk space of frames, the folders of frames, generators and
+trainings."""
 
 import os
 import sys
@@ -31,17 +31,17 @@ BUILDS = (
         if key in _BUILDS_OF_SYSTEM.get(sys.platform, {"cpu", "cu126", "cu130", "rocm"})
     ),
 )
-"""What can be chosen to install on this kind of system; see `environments.builds`."""
+"""The builds of PyTorch that can be chosen on this operating system; see `environments.builds`."""
 
 DEFAULT_TRAINING_FOLDER = os.path.join(os.path.expanduser("~"), "Latent Lantern")
-"""Not among the documents: those are often copied to a cloud, and trainings take gigabytes."""
+"""Not in the Documents folder, which is often copied to a cloud: trainings take gigabytes."""
 
 
 def _changed(_self: AddonPreferences, _context: Context) -> None:
     changes.mark()
 
 
-# Blender reads the annotations themselves: no postponed ones in this file.
+# Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class LibraryFolder(PropertyGroup):
     """A folder in which generators are looked for."""
 
@@ -68,8 +68,8 @@ class PreferencesProperties:
     )
     setup_python: StringProperty(
         name="Made From",
-        description="The Python, 3.11 to 3.14, that the folder of inference is made from. Empty: the best that is "
-        "found on this machine, or else Blender's own",
+        description="The Python, 3.11 to 3.14, that the folder of inference is made from. Empty: the best one that "
+        "is found on this machine, else Blender's own",
         subtype="FILE_PATH",
     )
     wheels_folder: StringProperty(
@@ -81,8 +81,8 @@ class PreferencesProperties:
     show_setup_log: BoolProperty(name="Log", description="Show what the set-up has printed last")
     frame_folder: StringProperty(
         name="Frame Folder",
-        description="Where frames are kept. // is the folder of the .blend; until it is first saved, "
-        "frames lie in a temporary folder and move along when you save",
+        description="Where frames are kept. // is the folder of the .blend. Until it is first saved, "
+        "frames are in a temporary folder; they move when you save",
         default=DEFAULT_FOLDER,
         subtype="DIR_PATH",
         options={"PATH_SUPPORTS_BLEND_RELATIVE"},
@@ -90,14 +90,14 @@ class PreferencesProperties:
     )
     budget: IntProperty(
         name="Frame Budget (GB)",
-        description="When frames take more room than this, the oldest that no strip of the open file shows are deleted",
+        description="If frames take more than this, the oldest that no strip of the open file shows are deleted",
         default=20,
         min=1,
         soft_max=500,
     )
     make_automatically: BoolProperty(
         name="Make Frames Automatically",
-        description="Make missing frames whenever keys or settings change, once the Lantern was used in the open file",
+        description="Make missing frames when keys or settings change, after the Lantern was used in the open file",
         default=True,
     )
 
@@ -105,26 +105,26 @@ class PreferencesProperties:
 
     training_folder: StringProperty(
         name="Training Folder",
-        description="Where data sets and trainings are kept, and found again. It is made with the first of them",
+        description="Where data sets and trainings are kept, and found again. It is made when it is first needed",
         default=DEFAULT_TRAINING_FOLDER,
         subtype="DIR_PATH",
     )
     keep_training: BoolProperty(
         name="Keep Training When Blender Closes",
-        description="Let data sets and trainings that were started here go on without Blender; the next Blender finds "
-        "them again. Otherwise they are asked to stop, and save what they have",
+        description="Let data sets and trainings that were started here continue without Blender; the next Blender "
+        "finds them again. Otherwise they stop when Blender closes, and save what they have",
         default=True,
     )
 
     def library_paths(self) -> list[str]:
-        """The folders in which generators are looked for, as absolute paths."""
+        """Return the folders in which generators are looked for, as absolute paths."""
         return [bpy.path.abspath(folder.path) for folder in self.library_folders if folder.path]
 
     def training_path(self) -> Path:
-        """Where data sets and trainings are kept, as an absolute path; it need not be there."""
+        """Return the folder of data sets and trainings, as an absolute path; it may not exist yet."""
         return Path(os.path.abspath(bpy.path.abspath(self.training_folder or DEFAULT_TRAINING_FOLDER)))
 
 
 def preferences() -> PreferencesProperties:
-    """The add-on's preferences."""
+    """Return the add-on's preferences."""
     return bpy.context.preferences.addons[ROOT_PACKAGE].preferences

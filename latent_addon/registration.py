@@ -1,4 +1,4 @@
-"""One list of what Blender is given, taken back in reverse."""
+"""Registers the extension with Blender from one list, and unregisters it in reverse order."""
 
 import bpy
 
@@ -57,7 +57,7 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Unregister it, without a trace."""
+    """Unregister the extension, and leave nothing behind."""
     handlers.unregister()
     training.unregister()
     library.unregister()

@@ -1,7 +1,8 @@
 """Which frames a strip shows, which of them are missing, and in which order they are wanted.
 
-A plan is filled in piece by piece, from the playhead outward, and says of every frame whether it is known yet. It keeps
-names as plain bytes, some fifty for each frame; requests are made anew from the recipe for the few that are ordered.
+A plan is filled in piece by piece, from the playhead outward, and knows which frames are not planned yet. It keeps
+names as plain bytes, about fifty for each frame. Requests are made again from the recipe, for the few frames that are
+ordered.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ class FramePlan:
 
     @classmethod
     def after(cls, source: Source, old: FramePlan, shift: int, span: Span) -> FramePlan:
-        """A plan that goes on with what `old` knows.
+        """Return a plan that keeps what `old` knows.
 
-        shift: number in the old plan of the new one's first frame. span: which frames of the new plan may ask for other
-        pictures, as numbers; what lies outside of it is the same.
+        shift: the new plan's first frame, as a number in the old plan. span: the numbers of the new plan's frames that
+        may ask for different pictures; frames outside of it have not changed.
         """
         plan = cls(source)
         begin, end = max(0, -shift), min(len(plan), len(old) - shift)
@@ -91,8 +92,6 @@ class FramePlan:
         plan._there[unknown] = False
         return plan
 
-    # --- filling it in ------------------------------------------------------------------------------------------------
-
     @property
     def start(self) -> int:
         """Timeline frame of the first frame."""
@@ -102,9 +101,9 @@ class FramePlan:
         return len(self._there)
 
     def fill_in(self, first: int, end: int, present: Collection[str]) -> None:
-        """Name what is unknown of the frames first .. end - 1, counted from 0, and note which of them are present.
+        """Name the unknown ones of the frames first .. end - 1, counted from 0, and note which of these are present.
 
-        Raises ValueError for curves that run away.
+        present: names of the files that exist. Raises ValueError if a curve's values are out of range.
         """
         for a, b in self.unknown.within(first, end):
             colours, names = self.source.names(a, b)
@@ -120,10 +119,8 @@ class FramePlan:
             for i in range(first, end, _PIECE):
                 self.fill_in(i, min(end, i + _PIECE), present)
 
-    # --- asking -------------------------------------------------------------------------------------------------------
-
     def names(self, first: int, end: int) -> list[str]:
-        """File names of the frames first .. end - 1, counted from 0; of unknown ones they mean nothing."""
+        """Return file names of the frames first .. end - 1, counted from 0; names of unknown frames mean nothing."""
         names = self._names[first:end]
         shadows = (names != self._colours[first:end]).any(axis=1).tolist()
         digests = (names[i].tobytes() for i in range(len(names)))
@@ -135,13 +132,13 @@ class FramePlan:
         return Frames(self)
 
     def frame(self, i: int) -> PlannedFrame | None:
-        """Frame i, counted from 0; None while it is not known."""
+        """Return frame i, counted from 0; None while it is not known."""
         return self.frames_of([i])[0] if i not in self.unknown else None
 
     def frames_of(self, numbers: Sequence[int]) -> list[PlannedFrame]:
-        """Frames by their numbers, counted from 0. Neighbours are evaluated together, in whatever order they are given.
+        """Return frames by their numbers, counted from 0. Neighbours are evaluated together, in any order.
 
-        Those that are not known yet are named for the occasion.
+        Frames that are not known yet are named only for this call.
         """
         requests = {}
         ascending = sorted(set(numbers))
@@ -160,17 +157,17 @@ class FramePlan:
         return file_name(self._colours[i].tobytes(), shadow=False)
 
     def name_at(self, frame: int) -> str | None:
-        """File name at a timeline frame, None outside of the strip and where it is not known yet."""
+        """Return the file name at a timeline frame, None outside of the strip and where it is not known yet."""
         i = frame - self.start
         return self.names(i, i + 1)[0] if 0 <= i < len(self) and i not in self.unknown else None
 
     def at(self, frame: int) -> PlannedFrame | None:
-        """The planned frame at a timeline frame, None outside of the strip and where it is not known yet."""
+        """Return the planned frame at a timeline frame, None outside of the strip and where it is not known yet."""
         i = frame - self.start
         return self.frame(i) if 0 <= i < len(self) else None
 
     def files(self) -> set[str]:
-        """Names of all files that the strip shows or that its shadows are made from."""
+        """Return the names of all files that the strip shows or that its shadows are made from."""
         shown = set(self.names(0, len(self)))
         data = self._colours.tobytes()
         return shown | {file_name(data[i : i + DIGEST], shadow=False) for i in range(0, len(data), DIGEST)}
@@ -186,17 +183,17 @@ class FramePlan:
         return self.done + len(self.unknown) < len(self)
 
     def missing(self) -> list[int]:
-        """Timeline frames whose picture is not there, ascending; those that are not known are among them."""
+        """Return the timeline frames whose picture is not there, ascending; unknown frames are among them."""
         return (np.flatnonzero(~self._there) + self.start).tolist()
 
     def note(self, names: Collection[str], there: bool = True) -> dict[int, str]:
-        """Files have come, or are gone: return the numbers of the frames that show them, with their names."""
+        """Note that files have come, or are gone; return the numbers of the frames that show them, with their names."""
         found = {n: name for name, numbers in self.places(names).items() for n in numbers}
         self._there[list(found)] = there
         return found
 
     def places(self, names: Collection[str]) -> dict[str, list[int]]:
-        """Numbers of the known frames that show these files, by name; without names that none shows."""
+        """Return the numbers of the known frames that show these files, by name; without names that none shows."""
         wanted = [name for name in names if len(name) == len("c_.png") + 2 * DIGEST]
         if not wanted:
             return {}
@@ -216,9 +213,9 @@ class FramePlan:
         return found
 
     def outward(self, at: int) -> Iterator[tuple[int, bool, int]]:
-        """The known frames that are missing, nearest to timeline frame `at` first: (distance, earlier?, number).
+        """Return the known frames that are missing, nearest to timeline frame `at` first: (distance, earlier?, number).
 
-        Of neighbours that ask for the same picture only the nearest one is given.
+        Of neighbours that ask for the same picture, only the nearest one is returned.
         """
         i = at - self.start
         missing = ~self._there
@@ -273,10 +270,10 @@ class Wanted:
 
 
 def wanted(plans: Iterable[tuple[FramePlan, int]]) -> Iterator[Wanted]:
-    """The missing frames of all plans, each file once, nearest to its plan's playhead first; found one by one.
+    """Yield the missing frames of all plans, each file once, nearest to its plan's playhead first.
 
-    plans: each with the timeline frame of its playhead. Of two frames as far from it the later one comes first, for
-    time runs forward.
+    plans: each with the timeline frame of its playhead. Of two frames at the same distance from it, the later one comes
+    first, because time runs forward.
     """
     given: set[str] = set()
     candidates = [_ranked(k, plan, at) for k, (plan, at) in enumerate(plans)]
@@ -292,7 +289,7 @@ def _ranked(k: int, plan: FramePlan, at: int) -> Iterator[tuple[int, bool, int, 
 
 
 def planned(chosen: Sequence[Wanted]) -> list[PlannedFrame]:
-    """The wanted frames with their requests, in the same order."""
+    """Return the wanted frames with their requests, in the same order."""
     numbers: dict[int, tuple[FramePlan, list[int]]] = {}
     for each in chosen:
         numbers.setdefault(id(each.plan), (each.plan, []))[1].append(each.number)

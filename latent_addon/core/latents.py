@@ -1,4 +1,4 @@
-"""Latents that need nobody to be asked."""
+"""Latents that are computed without the server."""
 
 from collections.abc import Sequence
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def sample_z(seed: int, shape: Sequence[int]) -> list[float]:
-    """The z of a seed as everyone's tools draw it: numpy RandomState(seed).randn(1, z_dim); of a canvas, flattened."""
+    """Return the z of a seed as other tools draw it: numpy RandomState(seed).randn(1, z_dim); flat for a canvas."""
     return np.random.RandomState(seed).randn(*shape).ravel().tolist()

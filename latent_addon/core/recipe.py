@@ -1,7 +1,7 @@
-"""Everything that decides a strip's pictures, as it was at one moment: any frame's request, whenever it is wanted.
+"""Everything that decides a strip's pictures, as it was at one moment. Any frame's request can be made from it later.
 
-A recipe holds keys, not frames. So it is about as large as what the file holds of the strip, however long that is, and
-it knows which frames an edit may have changed. It never changes itself: an edit makes another one.
+A recipe holds keys, not frames. So its size depends on the strip's data in the file, not on the length of the strip,
+and it can tell which frames an edit may have changed. A recipe never changes: an edit makes a new one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Digests = NDArray[np.uint8]
 
 LATENT, CLASSES = "latent", "classes"
-"""Names of the tracks that are no settings."""
+"""Names of the tracks that are not settings."""
 
 ALL_ROWS = 0
 """A cutoff that truncates every row."""
@@ -35,8 +35,8 @@ ALL_ROWS = 0
 class Track:
     """One property over time.
 
-    base (D,): its value where nothing moves it. groups: F-curves, by component. sampled (S,): components that only
-    Blender can evaluate, and samples (F, S): what they are at each shown frame.
+    base (D,): its value where nothing animates it. groups: F-curves, by component. sampled (S,): components that only
+    Blender can evaluate. samples (F, S): their values at each shown frame.
     """
 
     base: Floats
@@ -45,9 +45,9 @@ class Track:
     samples: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     def evaluate(self, first: int, at: Floats) -> Floats:
-        """Values (F, D) from shown frame number `first` on, at times (F,) from where the strip begins."""
+        """Return values (F, D) for shown frames from number `first` on, at times `at` (F,), counted from the origin."""
         if len(self.groups) == 1 and np.array_equal(self.groups[0].members, np.arange(len(self.base))):
-            return self.groups[0].evaluate(at)  # as when a latent is keyed as a whole: nothing to put together
+            return self.groups[0].evaluate(at)  # e.g. a latent that is keyed as a whole: nothing to combine
         values = np.tile(self.base, (len(at), 1))
         for group in self.groups:
             values[:, group.members] = group.evaluate(at)
@@ -56,7 +56,7 @@ class Track:
         return values
 
     def changed(self, old: Track, first: float) -> Span:
-        """Where the property may be another than by `old`. first: time of the first sample, of both."""
+        """Return where the property may differ from `old`. first: time of the first sample, the same for both."""
         if not (np.array_equal(self.base, old.base) and np.array_equal(self.sampled, old.sampled)):
             return EVERYTHING
         span = between_curves(self.groups, old.groups)
@@ -68,11 +68,11 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What holds for a whole strip.
+    """What is the same for a whole strip.
 
     facts: its generator. space: "Z", "W" or "W+". rows, columns: of its canvas. motion: "FCURVE", "SPHERICAL" or
-    "GREAT_CIRCLE". noise: "CONST", "NONE" or "SEED". shadow: whether shadows are shown. limits: least and largest value
-    of each setting that has them.
+    "GREAT_CIRCLE". noise: "CONST", "NONE" or "SEED". shadow: whether shadows are shown. limits: the lowest and highest
+    value of each setting that has them.
     """
 
     facts: GeneratorFacts
@@ -89,8 +89,8 @@ class Look:
 class Recipe:
     """A strip's inputs. It shows the timeline frames start .. end - 1; its keys move along with frame `origin`.
 
-    tracks: latent, classes and settings, by name. whole: the whole-vector keys, at timeline frames, where the motion
-    heeds them.
+    tracks: latent, classes and settings, by name. whole: the whole-vector keys, at timeline frames, if the motion uses
+    them.
     """
 
     start: int
@@ -101,7 +101,7 @@ class Recipe:
     whole: WholeKeys | None = None
 
     def changed_since(self, old: Recipe) -> Span:
-        """Where frames may ask for other pictures than by `old`, in frames from the origin; None for nowhere."""
+        """Return where frames may ask for other pictures than in `old`, in frames from the origin; None for nowhere."""
         if self.look != old.look or (self.whole is None) != (old.whole is None):
             return EVERYTHING
         first = self.start - self.origin
@@ -132,14 +132,14 @@ class Recipe:
         return len(self.tracks[LATENT].base)
 
     def requests(self, first: int, end: int) -> list[FrameRequest]:
-        """The requests of shown frames number first .. end - 1, counted from 0. Raises ValueError for wild curves."""
+        """Return the requests for shown frames first .. end - 1, from 0. Raises ValueError for a value out of range."""
         found = []
         for common, latents in self._runs(first, end):
             found += [replace(common, latent=row.tobytes()) for row in latents]
         return found
 
     def names(self, first: int, end: int) -> tuple[Digests, Digests]:
-        """Names (F, 20) of the colour frames and of the frames shown, as `requests` has them. Raises ValueError."""
+        """Return names (F, 20) of the colour frames and of the frames shown, for `requests`; the same errors."""
         colours, shown = [], []
         for common, latents in self._runs(first, end):
             namer = FrameNamer(common)
@@ -150,7 +150,7 @@ class Recipe:
         return _digests(colours), _digests(shown)
 
     def _runs(self, first: int, end: int) -> Iterator[tuple[FrameRequest, NDArray[np.float32]]]:
-        """Neighbouring frames that differ in nothing but the latent: a request without latent, and latents (F, D)."""
+        """Yield runs of neighbours that differ only in the latent: a request without latent, and latents (F, D)."""
         frames = np.arange(self.start + first, self.start + end, dtype=np.float64)
         at = frames - self.origin
         latents = np.ascontiguousarray(interpolation.round_to_grid(self._latents(first, frames, at)), "<f4")
@@ -172,7 +172,7 @@ class Recipe:
         return values
 
     def _settings(self, first: int, at: Floats) -> dict[str, Floats]:
-        """Clamped as Blender does when a curve's value reaches a property, and rounded to the grid."""
+        """Return the settings' values, clamped as Blender clamps the values of curves, and rounded to the grid."""
         limits = {name: (low, high) for name, low, high in self.look.limits}
         settings = {}
         for name, track in self.tracks.items():
@@ -215,7 +215,7 @@ def _digests(names: list[bytes]) -> Digests:
 
 
 def _weights(facts: GeneratorFacts, snapshot: float) -> tuple[str, str, float]:
-    """What weights the place `snapshot` in a run means: sha256, sha256 of what is blended in, and how much of it."""
+    """Return the weights at the place `snapshot` in a run: sha256, sha256 of the snapshot blended in, and its share."""
     if not facts.snapshots:
         return facts.sha256, "", 0.0
     place = min(snapshot, float(len(facts.snapshots))) - 1.0

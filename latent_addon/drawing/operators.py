@@ -1,4 +1,4 @@
-"""Drawing over the strip, and rendering the composite."""
+"""Operators for drawing over the strip, and for rendering the composite."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
         scene = working_scene(context)
         if bpy.app.background:
             session.fill(scene)
-        else:  # with a window nothing waits: the frames are made, and the next click renders
+        else:  # with a window, nothing waits: frames are made, and the next click renders
             session.make_missing()
             session.tick()
         lacking = session.plans.missing(scene)
@@ -101,13 +101,13 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
 
 
 def refusal(lacking: Iterable[tuple[bpy.types.ImageStrip, list[int]]], why: str) -> str:
-    """Say why the composite is not rendered: which frames of which strip are missing."""
+    """Return why the composite is not rendered: which frames of which strip are missing."""
     parts = [f"frames {ranges(frames)} of strip '{image_strip.name}'" for image_strip, frames in lacking]
-    return f"Not rendered: {' and '.join(parts)} are missing. {why or 'They are being made; render again then.'}"
+    return f"Not rendered: {' and '.join(parts)} are missing. {why or 'They are being made; render again afterwards.'}"
 
 
 def ranges(frames: list[int]) -> str:
-    """Ascending frame numbers in words of ranges: 1-3, 7, 9-12."""
+    """Return ascending frame numbers as ranges in words: 1-3, 7, 9-12."""
     runs = [[frame for _, frame in run] for _, run in groupby(enumerate(frames), lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 

@@ -1,4 +1,4 @@
-"""Panels of what becomes of the pictures: shadow, drawing, composite."""
+"""The panel of what is made from the pictures: drawing, composite, sequence file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A job's process: started so that it may outlive Blender, its end noticed while Blender lives.
+"""The process of a job. It may outlive Blender; while Blender runs, its end is noticed.
 
-What it does is not heard from it but read in its folder, like that of a job which another Blender has started.
+The process does not tell Blender what it does. That is read in its folder, as for a job that another Blender started.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .found import LOG_FILE, Launch, last_words
 
 
 class TrainingProcess:
-    """A process that works in `folder` and prints to `log`, the folder's, opened for adding. Both stay the caller's.
+    """A process that works in `folder` and prints to `log`, the folder's log file, opened for appending.
 
-    Raises OSError when the command cannot be started.
+    The caller closes `log`. Raises OSError if the command cannot be started.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: BinaryIO):
         self.folder = folder
         self._log = folder / LOG_FILE
         self._log_start = log.seek(0, os.SEEK_END)
-        # Status files hold the time that the job wrote them at: what is older than this is not its word.
+        # A status file holds the time at which its job wrote it. An older one is not from this process.
         self._since = time.time()
         self._popen = subprocess.Popen(
             list(command),
@@ -38,7 +38,7 @@ class TrainingProcess:
             env=dict(environment),
             # Not the extension's folder: Windows locks the working folder of a running process.
             cwd=tempfile.gettempdir(),
-            # Neither Ctrl+C in Blender's terminal nor the end of its session is meant for it.
+            # Ctrl+C in Blender's terminal, or the end of its session, must not end the job.
             start_new_session=True,
             creationflags=_windows_flags(),
         )
@@ -49,7 +49,7 @@ class TrainingProcess:
         return self._popen.poll() is None
 
     def launch(self) -> Launch:
-        """How it stands. Reads the log where the process has ended by an error."""
+        """Return the state of the process. Reads the log if the process has ended with an error."""
         code = self._popen.poll()
         if not code:
             return Launch(self._since, code is None)
@@ -57,7 +57,7 @@ class TrainingProcess:
         return Launch(self._since, False, sentences.job_ended(code, said), spoke=code > 0 and bool(said))
 
     def terminate(self) -> None:
-        """End a process that is only starting, and so has nothing to save."""
+        """End the process at once. For one that is still starting, and so has nothing to save."""
         if self.alive:
             self._popen.terminate()
 
@@ -67,7 +67,7 @@ class TrainingProcess:
 
 
 def _windows_flags() -> int:
-    # A console that nobody sees, not none at all (DETACHED_PROCESS): else each of its own processes would open one.
+    # A hidden console, not no console (DETACHED_PROCESS): without one, each of its child processes would open one.
     names = ("CREATE_NO_WINDOW", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
     flags = 0
     for name in names:

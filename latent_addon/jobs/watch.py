@@ -1,4 +1,4 @@
-"""Reads a training folder beside Blender's main thread: on a network share that may take a while."""
+"""Reads a training folder in a second thread, because reading a network share may take a while."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .process import TrainingProcess
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a training folder has found, and why it could not be read."""
+    """What was found in a training folder, or why the folder could not be read."""
 
     folder: Path
     jobs: list[TrainingJob] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Look:
 
 
 class TrainingWatch:
-    """One look at a time, each in a thread of its own that ends with it. For the main thread only."""
+    """Looks into a training folder: one look at a time, each in its own thread. Call it from the main thread only."""
 
     def __init__(self) -> None:
         self._found: queue.SimpleQueue[Look] = queue.SimpleQueue()
@@ -31,7 +31,7 @@ class TrainingWatch:
 
     @property
     def looking(self) -> bool:
-        """Whether a look is under way, or has not been taken yet."""
+        """Whether a look is under way, or its result has not been taken yet."""
         return self._thread is not None
 
     def look(self, folder: Path, processes: Sequence[TrainingProcess]) -> None:
@@ -42,7 +42,7 @@ class TrainingWatch:
             self._thread.start()
 
     def take(self) -> Look | None:
-        """What the look has found, once; None while it is under way. Never waits."""
+        """Return what the look has found, once; None while there is no result. Never waits."""
         try:
             found = self._found.get_nowait()
         except queue.Empty:

@@ -1,4 +1,4 @@
-"""The library of generators: looked through, its folders named, a checkpoint's identity copied."""
+"""Operators of the library of generators: look for them, choose the folders, copy a checkpoint's SHA-256."""
 
 import bpy
 from bpy.props import IntProperty, StringProperty
@@ -11,7 +11,7 @@ from .properties import library_rows
 
 
 class LANTERN_OT_refresh_library(Operator):
-    """Look through the folders that the preferences name for generators"""
+    """Look for generators in the folders that the preferences name"""
 
     bl_idname = "lantern.refresh_library"
     bl_label = "Look for Generators"
@@ -23,7 +23,7 @@ class LANTERN_OT_refresh_library(Operator):
 
 
 class LANTERN_OT_copy_sha256(Operator):
-    """Copy the SHA-256 of the checkpoint, which says that two files are the same"""
+    """Copy the SHA-256 of the checkpoint. Two files with the same SHA-256 are the same"""
 
     bl_idname = "lantern.copy_sha256"
     bl_label = "Copy SHA-256"
@@ -44,7 +44,7 @@ class LANTERN_OT_copy_sha256(Operator):
 
 
 class LANTERN_OT_add_library_folder(Operator):
-    """Name a folder in which generators are looked for"""
+    """Add a folder in which generators are looked for"""
 
     bl_idname = "lantern.add_library_folder"
     bl_label = "Add Folder"
@@ -69,7 +69,7 @@ class LANTERN_OT_add_library_folder(Operator):
 
 
 class LANTERN_OT_remove_library_folder(Operator):
-    """Look for generators in this folder no more. Nothing is deleted"""
+    """Stop looking for generators in this folder. Nothing is deleted"""
 
     bl_idname = "lantern.remove_library_folder"
     bl_label = "Remove Folder"

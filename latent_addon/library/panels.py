@@ -43,7 +43,7 @@ class LANTERN_UL_generators(UIList):
 
 
 class GeneratorsPanel(Content):
-    """What was found, and the card of the chosen one."""
+    """The generators that were found, and the card of the chosen one."""
 
     bl_label = "Generators"
     bl_options = {"DEFAULT_CLOSED"}

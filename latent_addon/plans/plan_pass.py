@@ -1,8 +1,8 @@
-"""One pass over all latent strips: plans and elements brought up to date, a few milliseconds at a time.
+"""One pass over all latent strips. It brings plans and elements up to date, a few milliseconds at a time.
 
-Between two turns Blender goes on, and may free whatever it has given: so only names and numbers are kept from one turn
-to the next, and each turn looks things up anew. A pass that an edit overtakes is dropped, and another one begun; what
-it had found out is in the plans, which the next one goes on from.
+Between two turns Blender continues, and may free any object that it has returned. So only names and numbers are kept
+from one turn to the next, and each turn looks the objects up again. If an edit comes during a pass, the pass is dropped
+and a new one begins. Its results so far are in the plans, and the new pass continues from them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from .planning import Changed, PlanError, StripKey
 from .strip_state import StripPlans, StripState
 
 _NUMBERS = 1 << 17
-"""Components that are evaluated before a pass may be interrupted: a few milliseconds."""
+"""Components that are evaluated before the pass may be interrupted: a few milliseconds."""
 
 _COVERED = 1024
-"""Elements that are pointed at the placeholder before that."""
+"""Elements that are pointed at the placeholder before the pass may be interrupted."""
 
 
 class PlanPass:
-    """A pass under way. `work` does some of it; everything is done when that returns True."""
+    """A pass that is under way. `work` does a part of it, and returns True when everything is done."""
 
     def __init__(self, plans: StripPlans, keys: list[StripKey]):
         self._plans = plans
@@ -39,12 +39,12 @@ class PlanPass:
         self._steps = self._run()
 
     def work(self, seconds: float) -> bool:
-        """Work for about so long; return whether the pass is at its end."""
+        """Work for about `seconds`; return whether the pass is finished."""
         self._end = time.monotonic() + seconds
         return next(self._steps, True) is True
 
     def _run(self) -> Iterator[None]:
-        """Yield whenever the turn is over."""
+        """Yield each time that the turn is over."""
         strips: dict[StripKey, Iterator[None]] = {}
         for scene in dict.fromkeys(key.scene for key in self._keys):
             own = [key for key in self._keys if key.scene == scene]
@@ -63,7 +63,7 @@ class PlanPass:
                 else:
                     del strips[key]
                     continue
-                break  # someone looks elsewhere now
+                break  # the user looks elsewhere now: sort the strips again
         self._plans.show_backgrounds()
 
     def _sliced(self, steps: Iterator[None]) -> Iterator[None]:
@@ -72,32 +72,30 @@ class PlanPass:
                 yield
 
     def _begin_scene(self, scene: str, keys: list[StripKey], strips: dict[StripKey, Iterator[None]]) -> Iterator[None]:
-        """Find the scene's curves, and begin with its strips."""
+        """Find the scene's curves, and prepare its strips in `strips`."""
         found = yield from planning.survey(scene)
         if found.loose:
             curves.group_loose_curves(bpy.data.scenes[scene], [key.find()[1] for key in keys])
-            found = yield from planning.survey(scene)  # grouping has re-ordered the curves
+            found = yield from planning.survey(scene)  # grouping has changed the order of the curves
         for key in keys:
             strips[key] = self._strip(key, found)
 
     def _nearest_first(self, keys: Iterable[StripKey]) -> list[StripKey]:
-        """Strips in the shown scene before others, those under the playhead first, then by their distance from it."""
+        """Return the strips of the shown scene before others; in each scene, by distance from the playhead."""
         shown, _frame = _looking()
 
         def rank(key: StripKey) -> tuple[bool, int]:
             try:
                 scene, image_strip = key.find()
             except Changed:
-                return False, 0  # finds out by itself
+                return False, 0  # planning it raises this again, and handles it
             at, start, end = scene.frame_current, versions.strip_start(image_strip), versions.strip_end(image_strip)
             return key.scene != shown, max(start - at, at - end + 1, 0)
 
         return sorted(keys, key=rank)
 
-    # --- one strip ----------------------------------------------------------------------------------------------------
-
     def _strip(self, key: StripKey, found: curves.Survey) -> Iterator[None]:
-        """Yield whenever the pass may be interrupted: after a few milliseconds at most."""
+        """Plan one strip and show it. Yield when the pass may be interrupted: after a few milliseconds at most."""
         state = self._plans.state(key)
         try:
             yield from self._plan_strip(key, found, state)
@@ -123,7 +121,7 @@ class PlanPass:
         if swept:
             self._plans.swept = True
             if self._plans.playing():
-                self._plans.postponed = True  # stepping through frames would fight with playback: afterwards, then
+                self._plans.postponed = True  # stepping through frames would disturb playback, so it is done afterwards
                 return
         recipe = yield from planning.read_recipe(key, found.places.get(curves.path_prefix(image_strip), {}))
         known = state.plan is not None or bool(state.problem)
@@ -164,7 +162,7 @@ class PlanPass:
             raise PlanError(f"{error} Look at the F-curves of strip '{image_strip.name}'.") from error
 
     def _cover(self, key: StripKey, state: StripState, plan: FramePlan) -> Iterator[None]:
-        """What an edit may have changed, and is not planned again in this moment, must not pass for its picture."""
+        """Show the placeholder where an edit may have changed pictures, until they are planned again."""
         for first, end in plan.unknown:
             for i in range(first, end, _COVERED):
                 scene, image_strip = self._find(key, state)
@@ -173,6 +171,6 @@ class PlanPass:
 
 
 def _looking() -> tuple[str, int]:
-    """Where someone looks: the name of the shown scene, and its frame."""
+    """Return where the user looks: the name of the shown scene, and its frame."""
     scene = versions.sequencer_scene(bpy.context)
     return (scene.name, scene.frame_current) if scene else ("", 0)

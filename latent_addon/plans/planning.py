@@ -1,4 +1,4 @@
-"""From a strip to its recipe: its settings, its curves' keys, and what only Blender can evaluate."""
+"""Makes the recipe of a strip from its settings, its curves' keys, and values that only Blender can evaluate."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from ..scene.properties import CLASSES, LATENT, LatentStripSettings, settings_of
 Result = TypeVar("Result")
 
 LARGEST_SIDE = 16384
-"""Pixels of a picture's side; a file that asks for more is not to be believed."""
+"""Pixels of a picture's side; a file that asks for more is not trusted."""
 
 LONGEST_STRIP = 120_000
 MOST_NUMBERS = 1 << 28
-"""Frames that a strip shows, more than an hour; and numbers of all their latents, two gigabytes."""
+"""The most frames that a strip may show (more than an hour), and the most numbers in all their latents (2 GB)."""
 
 UNASKED_FRAMES = 1000
 UNASKED_NUMBERS = 1 << 26
-"""What a file that was merely opened may cost: elements added, frames stepped through, numbers of latents."""
+"""What opening a file may cost, before the user does anything: elements added, frames stepped through, and numbers of
+latents."""
 
 _READ = 64
-"""Curves that are read before a reading may be interrupted: about a millisecond."""
+"""Curves that are read before the work may be interrupted: about a millisecond."""
 
 _SURVEY = 2048
-"""Curves whose names are looked at before that."""
+"""Curves whose names are looked at before the work may be interrupted."""
 
 _STEP = 4
-"""Frames that are stepped through before that."""
+"""Frames that are stepped through before the work may be interrupted."""
 
 
 class PlanError(Exception):
@@ -45,17 +46,17 @@ class PlanError(Exception):
 
 
 class Changed(Exception):
-    """The strip is not any more what it was when its reading began: begin again."""
+    """The strip has changed since its reading began: begin again."""
 
 
 class StripKey(NamedTuple):
-    """A strip by its names: what Blender gives may be freed whenever it goes on."""
+    """A strip by its names, because Blender may free the strip's object as soon as it continues."""
 
     scene: str
     strip: str
 
     def find(self) -> tuple[Scene, ImageStrip]:
-        """The strip as it is now. Raises Changed when it is gone."""
+        """Return the scene and the strip as they are now. Raises Changed if the strip is gone."""
         scene = bpy.data.scenes.get(self.scene)
         strip = scene.sequence_editor.strips_all.get(self.strip) if scene and scene.sequence_editor else None
         if scene is None or not isinstance(strip, ImageStrip):
@@ -64,9 +65,10 @@ class StripKey(NamedTuple):
 
 
 def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
-    """Read a strip a little at a time; at each `yield` Blender may go on. places: of its curves, as surveyed.
+    """Read a strip's recipe, a little at a time; at each `yield` Blender may continue.
 
-    Raises PlanError, and Changed when the strip or its curves are others meanwhile.
+    places: where its curves are, from `survey`. Raises PlanError if the strip cannot be planned, and Changed if the
+    strip or its curves have changed meanwhile.
     """
     scene, strip = key.find()
     check_sizes(strip)
@@ -87,7 +89,7 @@ def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
 
 
 def extent(strip: ImageStrip) -> tuple[int, int, int]:
-    """Where the strip lies: the first frame shown, the first one no more shown, and that of its first element."""
+    """Return the first frame that the strip shows, the frame after its last one, and the frame of its first element."""
     return versions.strip_start(strip), versions.strip_end(strip), versions.content_start(strip)
 
 
@@ -136,7 +138,7 @@ def _look(group: LatentStripSettings) -> Look:
 
 
 def survey(name: str) -> Generator[None, None, curves.Survey]:
-    """Find out whose curves are where in the scene of this name, a little at a time. Raises Changed when it is gone."""
+    """Find each strip's curves in the scene of this name, a little at a time. Raises Changed if the scene is gone."""
     found = curves.Survey()
     while True:
         scene = bpy.data.scenes.get(name)
@@ -148,7 +150,7 @@ def survey(name: str) -> Generator[None, None, curves.Survey]:
 
 
 def plan_of(strip: ImageStrip) -> FramePlan:
-    """The strip's whole plan, in one go. Raises PlanError."""
+    """Return the strip's whole plan, made at once. Raises PlanError."""
     scene = strip.id_data
     places = finish(survey(scene.name)).places.get(curves.path_prefix(strip), {})
     plan = FramePlan(finish(read_recipe(StripKey(scene.name, strip.name), places)))
@@ -157,7 +159,7 @@ def plan_of(strip: ImageStrip) -> FramePlan:
 
 
 def finish(work: Generator[None, None, Result]) -> Result:
-    """Do all of a piece of work at once."""
+    """Do all of a piece of work at once, and return its result."""
     while True:
         try:
             next(work)
@@ -166,7 +168,7 @@ def finish(work: Generator[None, None, Result]) -> Result:
 
 
 def check_sizes(strip: ImageStrip) -> None:
-    """Raise PlanError unless latent and classes are as long as the generator takes them."""
+    """Raise PlanError unless latent and classes have the lengths that the generator takes, and sizes are allowed."""
     group = settings_of(strip)
     doubt = group.doubt()
     if doubt:
@@ -205,8 +207,10 @@ def check_sizes(strip: ImageStrip) -> None:
 
 
 def check_effort(strip: ImageStrip, swept: bool) -> None:
-    """Raise PlanError where the strip is more work than a file may make that was merely opened. swept: whether the
-    frames must be stepped through."""
+    """Raise PlanError if the strip is more work than opening a file may cost.
+
+    swept: whether its frames must be stepped through.
+    """
     frames = versions.strip_end(strip) - versions.strip_start(strip)
     added = frames - len(strip.elements)
     too_much = added > UNASKED_FRAMES or (swept and frames > UNASKED_FRAMES)
@@ -215,7 +219,7 @@ def check_effort(strip: ImageStrip, swept: bool) -> None:
 
 
 def _count(value: object) -> int:
-    """How many numbers a custom property holds; a file may hold anything under its name."""
+    """Return how many numbers a custom property holds; 0 for anything else that a file may hold under its name."""
     if isinstance(value, IDPropertyArray):
         numbers: Any = value
         return len(numbers)

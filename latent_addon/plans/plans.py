@@ -20,16 +20,16 @@ from .planning import StripKey
 from .strip_state import StripState
 
 _MANY = 2048
-"""Elements that are pointed at pictures at once."""
+"""The most elements that are pointed at pictures at once."""
 
 
 class Plans:
     """Plans every latent strip of every scene, and points strips at frames.
 
-    folder, store: where frames lie. writing: whether files may be written and strips be pointed at placeholders; False
-    for a file that was opened and not yet worked on. changed: called when any plan is another than before. making: says
-    whether missing frames are being made. Then the picture under the playhead stays until the new one is there, so that
-    whoever drags a slider sees it change instead of a placeholder.
+    folder, store: where frames are. writing: whether files may be written and strips may be pointed at placeholders;
+    False for a file that was opened and not yet worked on. changed: called when any plan has changed. making: returns
+    whether missing frames are being made. If they are, the picture under the playhead stays until the new one is ready.
+    So a user who drags a slider sees the picture change, and not a placeholder.
     """
 
     def __init__(self, changed: Callable[[], None], making: Callable[[], bool]) -> None:
@@ -38,7 +38,7 @@ class Plans:
         self.changed = changed
         self.writing = False
         self.swept = False
-        """Whether any strip's values come from drivers or NLA, so that any change in the file may concern it."""
+        """Whether any strip's values come from drivers or NLA, so that any change in the file may change them."""
         self.postponed = False
         """Whether such a strip waits for the end of playback."""
         self._making = making
@@ -52,16 +52,14 @@ class Plans:
         self.store = FrameStore(self.folder.path)
 
     def use_folder(self, folder: FrameFolder) -> None:
-        """Let frames lie in another folder."""
+        """Use a different folder for frames."""
         self.folder = folder
         self.store = FrameStore(folder.path)
         for state in self._states.values():
             state.placeholder = ""
 
-    # --- planning -----------------------------------------------------------------------------------------------------
-
     def begin(self) -> None:
-        """Begin a pass over all strips, in the place of one that is under way."""
+        """Begin a pass over all strips. It replaces one that is under way."""
         keys = [StripKey(scene.name, image_strip.name) for scene, strips in _scenes() for image_strip in strips]
         self._states = {key: self._states.get(key) or StripState() for key in keys}
         self.swept = self.postponed = False
@@ -69,44 +67,42 @@ class Plans:
 
     @property
     def behind(self) -> bool:
-        """Whether a pass is under way, so that plans may not be what the file says."""
+        """Whether a pass is under way, so that plans may be out of date."""
         return self._pass is not None
 
     def work(self, seconds: float) -> None:
-        """Go on with the pass for about so long."""
+        """Continue the pass for about `seconds`."""
         if self._pass is not None and self._pass.work(seconds):
             self._pass = None
 
     def state(self, key: StripKey) -> StripState:
-        """What is known of the strip of that name."""
+        """Return what is known about the strip of that name."""
         return self._states.setdefault(key, StripState())
 
     def placeholder_of(self, image_strip: ImageStrip) -> str:
-        """Name of the picture that the strip shows for missing frames. Raises StoreError."""
+        """Return the name of the picture that the strip shows for missing frames. Raises StoreError."""
         return self.store.placeholder(*settings_of(image_strip).picture_size())
 
     @staticmethod
     def playing() -> bool:
-        """Whether an animation is played in any window."""
+        """Return whether an animation is playing in any window."""
         return any(window.screen.is_animation_playing for window in bpy.context.window_manager.windows)
 
     @staticmethod
     def held_up() -> bool:
-        """Whether strips are being dragged: elements added now would spoil what Esc returns to."""
+        """Return whether strips are being dragged: elements that are added now would spoil what Esc restores."""
         return any(
             operator.bl_idname.startswith(("TRANSFORM_OT_seq_slide", "SEQUENCER_OT_"))
             for window in bpy.context.window_manager.windows
             for operator in window.modal_operators
         )
 
-    # --- showing ------------------------------------------------------------------------------------------------------
-
     def point(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
-        """Point a strip at frames of its plan, number first .. end - 1, and at placeholders where one is missing."""
+        """Point a strip at frames of its plan, numbers first .. end - 1, and at the placeholder for missing ones."""
         names = state.plan.names(first, end)
         present = self.store.names()
         if not self.writing and not any(name in present for name in names):
-            return  # leave what the file says
+            return  # leave the strip as the file has it
         self._name_folder(image_strip)
         placeholder = state.placeholder if self.writing else None
         keep = self._number_at_playhead(scene, image_strip, state) if self._making() else None
@@ -125,7 +121,7 @@ class Plans:
             strip.show(image_strip, state.first + first, names, (), state.placeholder, keep)
 
     def settle(self) -> None:
-        """Nothing is being made any more: what was kept because its successor was under way is kept no longer."""
+        """Stop showing pictures that were kept until new ones are made: nothing is being made any longer."""
         present = self.store.names()
         for _scene, image_strip, state in self.strips():
             for number in state.kept if state.plan is not None and state.fits(image_strip) else ():
@@ -136,7 +132,7 @@ class Plans:
         self.show_backgrounds()
 
     def note_made(self, names: Collection[str]) -> None:
-        """Frames have been made; strips are not pointed at them yet."""
+        """Note that frames have been made; strips are not pointed at them yet."""
         for plan in self.all():
             plan.note(names)
 
@@ -146,7 +142,7 @@ class Plans:
             if state.plan is None:
                 continue
             made = {n: name for name, numbers in state.plan.places(names).items() for n in numbers}
-            if len(made) > _MANY:  # a picture that is held for long: the rest bit by bit
+            if len(made) > _MANY:  # one picture is held for long: do the rest bit by bit
                 changes.mark()
                 at = scene.frame_current - state.plan.start
                 made = dict(heapq.nsmallest(_MANY, made.items(), key=lambda item: abs(item[0] - at)))
@@ -156,7 +152,7 @@ class Plans:
         self.show_backgrounds()
 
     def show_preview(self, scene: Scene, image_strip: ImageStrip, frame: int, name: str) -> None:
-        """Show a frame that an edit has overtaken, if its successor is not there and someone is looking at it."""
+        """Show a frame that an edit has made out of date, if it is at the playhead and the new one is not there yet."""
         state = self.state_of(image_strip)
         number = self._number_at_playhead(scene, image_strip, state) if state else None
         if number is not None and scene.frame_current == frame and not state.plan.places([name]):
@@ -166,7 +162,7 @@ class Plans:
                 state.kept.add(number)
 
     def name_folder(self) -> None:
-        """Let every strip name the folder that frames lie in."""
+        """Set the folder of every strip to the folder of the frames."""
         for _scene, image_strip, state in self.strips():
             if state.plan is not None and (self.writing or state.plan.done):
                 self._name_folder(image_strip)
@@ -176,7 +172,7 @@ class Plans:
             image_strip.directory = self.folder.directory
 
     def _number_at_playhead(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> int | None:
-        """Number of the element under the playhead if it shows a frame, None if it shows something else or nothing."""
+        """Return the number of the element under the playhead, None if it does not show a frame."""
         if state.plan is None or not 0 <= scene.frame_current - state.plan.start < len(state.plan):
             return None
         number = state.first + scene.frame_current - state.plan.start
@@ -184,14 +180,12 @@ class Plans:
         return number if number < len(elements) and elements[number].filename in self.store.names() else None
 
     def show_backgrounds(self) -> None:
-        """Let the pictures behind drawings be those at the playheads."""
+        """Show the pictures at the playheads behind the drawings."""
         for scene, _strips in _scenes():
             drawing.show_background(scene, self.shown_file(scene))
 
-    # --- asking -------------------------------------------------------------------------------------------------------
-
     def strips(self) -> Iterator[tuple[Scene, ImageStrip, StripState]]:
-        """Every latent strip of the open file that is planned or has a problem."""
+        """Yield every latent strip of the open file that is planned or has a problem."""
         for scene, strips in _scenes():
             for image_strip in strips:
                 state = self._states.get(StripKey(scene.name, image_strip.name))
@@ -199,29 +193,29 @@ class Plans:
                     yield scene, image_strip, state
 
     def looked_at(self) -> Iterator[tuple[Scene, ImageStrip, str]]:
-        """The planned file under the playhead of every strip that has one there."""
+        """Yield the planned file under the playhead of every strip that has one there."""
         for scene, image_strip, state in self.strips():
             name = state.plan.name_at(scene.frame_current) if state.plan else None
             if name is not None:
                 yield scene, image_strip, name
 
     def all(self) -> list[FramePlan]:
-        """The plans of all strips that have one."""
+        """Return the plans of all strips that have one."""
         return [state.plan for state in self._states.values() if state.plan]
 
     def state_of(self, image_strip: ImageStrip) -> StripState | None:
-        """What is known of a strip, None before it was first planned."""
+        """Return what is known about a strip, None before it was first planned."""
         return self._states.get(StripKey(image_strip.id_data.name, image_strip.name))
 
     def shown_file(self, scene: Scene) -> Path | None:
-        """The picture of the scene's latent strip at its playhead, None while it is missing or there is no strip."""
+        """Return the picture of the scene's latent strip at its playhead, None if either is missing."""
         current = strip.active_latent_strip(scene)
         state = self.state_of(current) if current else None
         name = state.plan.name_at(scene.frame_current) if state and state.plan else None
         return self.store.folder / name if name and name in self.store.names() else None
 
     def missing(self, scene: Scene) -> list[tuple[ImageStrip, list[int]]]:
-        """The scene's strips that lack frames, with the frames' numbers; all frames of a strip that has a problem.
+        """Return the scene's strips that lack frames, with their timeline frames; all frames of a strip with a problem.
 
         Frames that are not planned yet are among them.
         """
@@ -238,12 +232,15 @@ class Plans:
         return lacking
 
     def progress(self, image_strip: ImageStrip) -> tuple[int, int]:
-        """(frames that are there, frames shown) of a strip."""
+        """Return (frames that are there, frames shown) of a strip."""
         state = self.state_of(image_strip)
         return (state.plan.done, len(state.plan)) if state and state.plan else (0, 0)
 
     def files_in_use(self) -> set[str]:
-        """Names of all files that any strip of the open file shows, and of the colour frames behind shadows."""
+        """Return the names of all files that strips of the open file show, and of the colour frames behind shadows.
+
+        It finishes a pass that is under way.
+        """
         self.work(math.inf)
         return set().union(*(plan.files() for plan in self.all()))
 

@@ -1,4 +1,4 @@
-"""What is known of one strip, and what a pass over all strips needs of their plans."""
+"""What is known about one strip, and what a pass over all strips needs from their plans."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .planning import StripKey
 
 @dataclass(slots=True)
 class StripState:
-    """What is known of one strip."""
+    """What is known about one strip."""
 
     plan: FramePlan | None = None
     recipe: Recipe | None = None
     """What the plan is made from."""
     problem: str = ""
-    """Why it cannot be planned, for a person."""
+    """Why it cannot be planned, as a text for the user."""
     placeholder: str = ""
     partial_keys: int = 0
-    """Frames with keys of some components only, which the great circle passes over."""
+    """Frames with keys of some components only, which the great circle skips."""
     kept: set[int] = field(default_factory=set)
-    """Numbers of elements that still show what an edit has overtaken, because someone was looking there."""
+    """Numbers of elements that still show a picture from before an edit, because the user was looking there."""
 
     def adopt(self, recipe: Recipe) -> bool:
-        """Plan by this recipe; return whether the plan is another one than before. What has not changed is kept."""
+        """Plan with this recipe; return whether the plan has changed. What has not changed is kept."""
         self.partial_keys = recipe.whole.partial if recipe.whole is not None else 0
         old, before = self.plan, self.recipe
         if old is None or before is None:
@@ -60,8 +60,8 @@ class StripState:
 class StripPlans(Protocol):
     """The plans of all strips as a pass over them sees them; `Plans` is one.
 
-    writing: whether files may be written and strips be pointed at placeholders. swept: set when drivers or NLA move any
-    strip. postponed: set when such a strip waits for the end of playback.
+    writing: whether files may be written and strips may be pointed at placeholders. swept: set when drivers or NLA move
+    any strip. postponed: set when such a strip waits for the end of playback.
     """
 
     writing: bool
@@ -74,23 +74,23 @@ class StripPlans(Protocol):
         ...
 
     def changed(self) -> None:
-        """A plan has become a different one."""
+        """Note that a plan has changed."""
         ...
 
     def playing(self) -> bool:
-        """Whether an animation is played in any window."""
+        """Return whether an animation is playing in any window."""
         ...
 
     def state(self, key: StripKey) -> StripState:
-        """What is known of the strip of that name."""
+        """Return what is known about the strip of that name."""
         ...
 
     def placeholder_of(self, image_strip: ImageStrip) -> str:
-        """Name of the picture that the strip shows for missing frames. Raises StoreError."""
+        """Return the name of the picture that the strip shows for missing frames. Raises StoreError."""
         ...
 
     def point(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
-        """Point a strip at frames of its plan, number first .. end - 1."""
+        """Point a strip at frames of its plan, numbers first .. end - 1."""
         ...
 
     def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
@@ -98,5 +98,5 @@ class StripPlans(Protocol):
         ...
 
     def show_backgrounds(self) -> None:
-        """Let the pictures behind drawings be those at the playheads."""
+        """Show the pictures at the playheads behind the drawings."""
         ...

@@ -1,4 +1,4 @@
-"""Which generator makes a strip's pictures."""
+"""Chooses the generator that makes a strip's pictures."""
 
 import math
 
@@ -11,10 +11,10 @@ from .properties import LATENT, settings_of
 
 
 def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:
-    """Let the file or run at `path`, as the server has described it, make the strip's pictures.
+    """Let the file or run at `path` make the strip's pictures. facts: how the server has described it.
 
-    A latent without keys that does not fit is drawn anew from the strip's seed. One with keys stays, whatever its
-    length: the panel says what can be done.
+    A latent without keys that does not fit is drawn again from the strip's seed. A latent with keys stays, even if its
+    length is wrong: the panel says what can be done.
     """
     settings = settings_of(image_strip)
     settings.choose(path, facts)

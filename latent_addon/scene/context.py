@@ -1,4 +1,4 @@
-"""Which scene and strip an operator or panel is about."""
+"""Finds the scene and the strip that an operator or panel works on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from . import strip, versions
 
 
 def working_scene(context: Context) -> Scene:
-    """The scene whose strips are meant: in the Sequencer the one it shows, elsewhere the window's."""
+    """Return the scene whose strips are meant: in the Sequencer the scene it shows, elsewhere the window's scene."""
     area = context.area
     if area is not None and area.type == "SEQUENCE_EDITOR":
         return versions.sequencer_scene(context)
@@ -16,12 +16,12 @@ def working_scene(context: Context) -> Scene:
 
 
 def current_strip(context: Context) -> ImageStrip | None:
-    """The latent strip that is meant, None if there is none."""
+    """Return the latent strip that is meant, None if there is none."""
     return strip.active_latent_strip(working_scene(context))
 
 
 def the_strip(context: Context) -> ImageStrip:
-    """The latent strip that is meant, where `poll` has seen that there is one."""
+    """Return the latent strip that is meant; call it only after `poll` has found that there is one."""
     found = current_strip(context)
     assert found is not None
     return found

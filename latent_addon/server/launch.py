@@ -1,4 +1,4 @@
-"""How the inference server is called: its Python, its command line, its environment."""
+"""How the inference server is started: its Python, its command line, its environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_python(python: str) -> str:
 
 
 def python_of_folder(folder: str) -> str:
-    """Return the Python of the environment in a folder, "" if it is no folder of one."""
+    """Return the Python of the environment in a folder, "" if there is none in it."""
     for name in ("bin/python3", "bin/python", "Scripts/python.exe", "python.exe"):
         path = Path(folder, name)
         if path.is_file():
@@ -31,7 +31,7 @@ def module_command(python: str, root: Path, *arguments: str) -> tuple[list[str],
     """Return the command line and the whole environment of `python -m inference_server` on this machine.
 
     `root` is the folder that holds `inference_server`. Only it is put on the server's path: neither the working folder,
-    nor the user's site-packages, nor what Blender or a launcher has set for another Python.
+    nor the user's site-packages, nor what Blender or a launcher has set for a different Python.
     """
     environment = {
         name: value
@@ -45,5 +45,5 @@ def module_command(python: str, root: Path, *arguments: str) -> tuple[list[str],
 
 
 def server_command(python: str, root: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the same of the server that talks over its pipes."""
+    """Return the same for the server that communicates over its pipes."""
     return module_command(python, root, "serve")

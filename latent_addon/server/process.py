@@ -35,10 +35,11 @@ def has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
 
 
 class ServerProcess:
-    """A running server. Raises OSError when the command cannot be started at all.
+    """A running server. Raises OSError if the command cannot be started at all.
 
-    inbox: messages (dict), rubbish (ProtocolError), and None once, last, when the server has closed its output. Whoever
-    takes from it calls `taken()`, which lets the reader go on. stderr_lines: the newest lines, taken by popleft.
+    inbox: messages (dict), output that is no message (ProtocolError), and at its end None, once, after the server has
+    closed its output. After each item, call `taken()`, so that the reader continues. stderr_lines: the newest lines;
+    take them with popleft.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
@@ -81,7 +82,7 @@ class ServerProcess:
         return self._popen.poll()
 
     def close(self) -> None:
-        """Let the server end by itself: nothing more is taken from it, its stdin closes after what is queued."""
+        """Let the server end on its own: its messages are dropped, and its stdin closes after what is queued."""
         self._closing = True
         self._free_places.release()
         self._outbox.put(None)
@@ -95,11 +96,11 @@ class ServerProcess:
         """End the process and its children at once. Does not wait; the reader thread collects the exit code."""
         self.close()
         if self._popen.returncode is not None and not self._threads[1].is_alive():
-            return  # All is over, and another process may have the number.
+            return  # Everything has ended, and a different process may have this id now.
         if os.name != "posix":
             self._popen.kill()
             return
-        # Nobody may be left in the group; macOS says "not permitted" when only a zombie is.
+        # The group may be empty already. If only a zombie is left in it, macOS says "not permitted".
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -111,7 +112,7 @@ class ServerProcess:
         """Wait up to `timeout` seconds for the threads, which end when the process does."""
         deadline = time.monotonic() + timeout
         for thread in self._threads:
-            # A garbage collection, and with it a finalizer, can run in any thread.
+            # A garbage collection, and with it the finalizer that calls this, can run in any thread.
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -122,16 +123,16 @@ class ServerProcess:
                 for message in framing.read_messages(cast(BinaryIO, stream)):
                     self._free_places.acquire()
                     if self._closing:
-                        self._free_places.release()  # the rest is read, so that the server can end, and dropped
+                        self._free_places.release()  # read the rest, so that the server can end, and drop it
                     else:
                         self.inbox.put(message)
-            # The last words and the exit code belong to the end; neither may be waited for by the main thread.
+            # The last line and the exit code must be known at the end. Wait here: the main thread must not.
             self._threads[0].join(0.5)
             self.wait(1.0)
         finally:
             self.inbox.put(None)
             self._outbox.put(None)
-        self._popen.wait()  # One that only closed its output is killed now, and must not stay a zombie.
+        self._popen.wait()  # A server that only closed its output is killed now, and must not stay a zombie.
 
     def _read_stderr(self) -> None:
         assert self._popen.stderr is not None
@@ -146,10 +147,10 @@ class ServerProcess:
     def _write(self) -> None:
         assert self._popen.stdin is not None
         if hasattr(signal, "pthread_sigmask"):
-            # Python ignores SIGPIPE where it is the program; a program that embeds it need not, and would be ended by
-            # writing to a dead server.
+            # As a program, Python ignores SIGPIPE. A program that embeds it, such as Blender, may not ignore it, and
+            # would be ended when it writes to a dead server.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-        # An OSError is the server's end, also while closing; the reader notices it and says so.
+        # An OSError means that the server has ended, also while closing. The reader notices the end and reports it.
         with contextlib.suppress(OSError), self._popen.stdin as stream:
             while (data := self._outbox.get()) is not None:
                 stream.write(data)

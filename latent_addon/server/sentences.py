@@ -1,4 +1,4 @@
-"""What the panel says when the server is not there: what happened, and what to do next."""
+"""The sentences that the panel shows when the server is not running: what happened, and what to do next."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ STOPPED = "The inference server was stopped."
 _NEXT_CLICK = "The next click starts it again."
 _OTHER_PYTHON = "Repair inference, or choose another Python, in the preferences."
 _MISSING_PART = 3
-"""The server's exit code when its last line on stderr is already a sentence for the person, e.g. without torch."""
+"""The server's exit code when its last line on stderr is already a sentence for the user, e.g. if torch is missing."""
 
 
 def not_startable(program: str, error: Exception) -> str:
-    """The system refused to start the program."""
+    """Return the sentence for a program that the system refused to start."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"'{program}' could not be started: {reason}. {_OTHER_PYTHON}"
 
 
 def not_greeted(error: errors.ProtocolError) -> str:
-    """The server answered `initialize` with an error."""
+    """Return the sentence for a server that answered `initialize` with an error."""
     return f"The inference server could not start: {_open_end(str(error))}. {_OTHER_PYTHON}"
 
 
 def mismatched(server: object) -> str:
-    """The server is of another release; `server` is the version it gave, None if none."""
+    """Return the sentence for a server of a different release. server: the version that it gave, None if none."""
     version = errors.readable(str(server or "unknown"))[:40]
     return (
         f"The inference server is version {version} and this add-on needs {versions.SERVER_VERSION}: "
@@ -35,13 +35,13 @@ def mismatched(server: object) -> str:
 
 
 def silent(starting: bool, seconds: float) -> str:
-    """The server said nothing for so long that it was given up."""
+    """Return the sentence for a server that sent nothing for so long that it was stopped."""
     deed = "started" if starting else "answered"
     return f"The inference server has not {deed} for {seconds:g} s and was stopped. {_NEXT_CLICK}"
 
 
 def unintelligible(count: int) -> str:
-    """The server's output is no conversation."""
+    """Return the sentence for a server whose output is not messages."""
     return (
         f"The inference server sent {count} things in a row that are no messages, and was stopped. "
         f"The log shows them. {_OTHER_PYTHON}"
@@ -49,7 +49,10 @@ def unintelligible(count: int) -> str:
 
 
 def ended(starting: bool, code: int | None, last_line: str) -> str:
-    """The server ended by itself. code: as Popen has it, None if only its output closed; last_line: of its stderr."""
+    """Return the sentence for a server that ended on its own.
+
+    code: as Popen has it, None if only its output closed. last_line: the last line of its stderr.
+    """
     if code is None:
         return f"The inference server closed its output and was stopped. {_NEXT_CLICK}"
     last_line = _open_end(last_line)
@@ -62,7 +65,7 @@ def ended(starting: bool, code: int | None, last_line: str) -> str:
 
 
 def job_ended(code: int, last_line: str) -> str:
-    """A job's process ended by an error. code: as Popen has it; last_line: of what it printed."""
+    """Return the sentence for a job that ended with an error. code: as Popen has it; last_line: the last it printed."""
     last_line = _open_end(last_line)
     if last_line and code > 0:
         return f"{last_line}."

@@ -1,4 +1,4 @@
-"""A new latent strip, with its first picture and a place for its frames."""
+"""Adds a new latent strip, with its first latent and a folder for its frames."""
 
 from bpy.types import Context, ImageStrip
 
@@ -14,9 +14,9 @@ LENGTH = 96
 
 
 def add_strip(context: Context, path: str, facts: GeneratorFacts, length: int = LENGTH, seed: int = 0) -> ImageStrip:
-    """Add a strip of `length` frames at the playhead, whose generator at `path` the server has described."""
+    """Add a strip of `length` frames at the playhead. facts: how the server described the generator at `path`."""
     scene = working_scene(context)
-    session.find_folder()  # where the file is now
+    session.find_folder()  # the file may have been saved since
     added = strip.add_latent_strip(
         scene,
         facts,

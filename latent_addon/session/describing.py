@@ -1,4 +1,4 @@
-"""How a strip's generator is named to the server, and how the server's description of it is read."""
+"""Names a strip's generator in requests to the server, and reads the server's description of a generator."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..scene.properties import LatentStripSettings
 
 
 def generator_of(settings: LatentStripSettings) -> dict[str, Any]:
-    """How requests name a strip's generator: of a run, the snapshot that is shown now."""
+    """Return a strip's generator as requests name it; of a run, the snapshot that is shown now."""
     run = settings.snapshots
     sha256 = run[settings.current_snapshot()].sha256 if run else settings.sha256
     return {"path": settings.sources()[sha256], "sha256": sha256}
 
 
 def location_of(path: str) -> str | None:
-    """Where a checkpoint that a strip names lies, None for the built-in one."""
+    """Return the path of a checkpoint that a strip names, None for the built-in one."""
     return bpy.path.abspath(path) if path else None
 
 
 def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
-    """Read the server's description of a generator. Raises LookupError, TypeError or ValueError for what is none."""
+    """Read the server's description of a generator. Raises LookupError, TypeError or ValueError if it is not one."""
     cutoff = answer["default_cutoff"]
     return GeneratorFacts(
         sha256=readable(str(answer["sha256"])),
@@ -49,7 +49,7 @@ def facts_of(answer: dict[str, Any]) -> GeneratorFacts:
 
 
 def _length(value: Any) -> int:
-    """A count, which Blender's properties hold."""
+    """Return a count that Blender's properties can hold. Raises ValueError for anything else."""
     if not isinstance(value, int) or not 0 <= value < 1 << 31:
         raise ValueError(f"{quoted(value)} is no length")
     return value
@@ -57,8 +57,8 @@ def _length(value: Any) -> int:
 
 def _snapshot(item: dict[str, Any], folder: str | None) -> Snapshot:
     path = str(item["path"])
-    if folder is None:  # the built-in one: where the extension lies is not the file's business
+    if folder is None:  # built-in: the .blend must not hold the path of the extension
         return Snapshot(str(item["name"]), os.path.basename(path), str(item["sha256"]))
-    with contextlib.suppress(ValueError):  # on another drive
+    with contextlib.suppress(ValueError):  # if it is on a different drive
         path = os.path.relpath(path, folder).replace("\\", "/")
     return Snapshot(str(item["name"]), path, str(item["sha256"]))

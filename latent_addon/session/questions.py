@@ -1,4 +1,4 @@
-"""Latents that only the server can tell: of a seed in w, of z behind the mapping network."""
+"""Asks for latents that only the server can compute: the w of a seed, and the w of a z (mapping network)."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,7 +24,7 @@ def ask_latent(
     answered: Callable[[list[float]], None],
     failed: Callable[[str], None],
 ) -> None:
-    """Ask for the latent of a seed in a space; in Z nobody has to be asked."""
+    """Ask for the latent of a seed in a space; for Z it is computed here, without the server."""
     settings = settings_of(image_strip)
     z = sample_z(seed, settings.latent_shape("Z"))
     if space == "Z":
@@ -51,7 +51,7 @@ def ask_mapping(
 
 
 def floats_of(answer: dict[str, Any]) -> Floats:
-    """The latents of an answer, float64, in the shape that the server gives."""
+    """Return the latents of an answer, float64, in the shape that the server gives."""
     floats, shape = vectors.unpack_floats(answer.get("latents"))
     return np.frombuffer(floats, np.float32).reshape(shape).astype(np.float64)
 

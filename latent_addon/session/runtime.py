@@ -1,7 +1,8 @@
-"""What inference runs on: the private environment, or a Python of the user's own. Joins both to Blender.
+"""The Python that inference runs on: the private environment, or the user's own Python. Connects both to Blender.
 
-The environment lies in the extension's user folder, which outlives an upgrade. It is looked at when somebody wants to
-know; it is planned, made and removed only on a click. Blender's clock calls `tick`; operators without a window `wait`.
+The environment is in the extension's user folder, which stays when the extension is upgraded. Its state is read while a
+panel shows it; it is planned, made and removed only after a click. Blender's timer calls `tick`; operators without a
+window call `wait`.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ OFFLINE = (
 NEEDS_PLAN = "First look at what would be installed: press Set Up Inference"
 
 _SEEN = 5.0
-"""Seconds after the state was last drawn in which somebody wants to know it."""
+"""Seconds after the state was last drawn in which it is kept up to date."""
 
 _LOOK_AGAIN = 2.0
-"""Seconds between looks at the disk meanwhile; another Blender may have set up the environment."""
+"""Seconds between looks at the disk in that time, because another Blender may have set up the environment."""
 
 
 _PROGRESS = 0.4
-"""Seconds between two changes that are progress alone: each has the editors drawn again."""
+"""Seconds between two changes that are only progress, because each one redraws the editors."""
 
 
 class User(Protocol):
@@ -46,19 +47,19 @@ class User(Protocol):
 
     @property
     def working(self) -> bool:
-        """Whether it is at work, as far as is known. Cheap enough for a button that is drawn."""
+        """Whether it is running, as far as is known. Cheap enough to ask while a button is drawn."""
         ...
 
     def at_work(self) -> Path | None:
-        """The folder in which it is at work, None where it is not. Reads the disk: for a click."""
+        """Return the folder in which it is running, None if it is not. Reads the disk, so only after a click."""
         ...
 
 
 class Runtime:
-    """The environment and the own Python. One for each Blender; for the main thread only.
+    """The private environment and the user's own Python. One for each Blender; call it from the main thread only.
 
     plan: what a set-up would do, while the user is asked about it. users: what runs on the Python, such as
-    trainings, and would fail if it were replaced. They add themselves: this room does not know them.
+    trainings, and would fail if it were replaced. They add themselves, because this module does not know them.
     """
 
     def __init__(self) -> None:
@@ -69,17 +70,15 @@ class Runtime:
         self._setup: Setup | None = None
         self.plan: SetupPlan | None = None
         self._asked: tuple[object, ...] | None = None
-        """With which choices it was asked what a set-up would do; None while nobody asks."""
+        """The choices for which a plan was asked; None while none is asked for."""
         self._seen = self._looked = float("-inf")
         self._known: tuple[object, ...] = ()
         self._told: SetupStatus | None = None
         self._told_at = float("-inf")
 
-    # --- what there is ------------------------------------------------------------------------------------------------
-
     @property
     def setup(self) -> Setup:
-        """The private environment. Asking for it reads its marker, and no more."""
+        """The private environment. Asking for it only reads its marker."""
         if self._setup is None:
             folder = Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path="inference"))
             self._setup = Setup(folder, SERVER_ROOT, Path(sys.executable))
@@ -88,7 +87,7 @@ class Runtime:
 
     @property
     def status(self) -> SetupStatus:
-        """How the private environment stands."""
+        """The state of the private environment."""
         return self.setup.status
 
     @property
@@ -99,7 +98,7 @@ class Runtime:
 
     @property
     def checked(self) -> Checked | None:
-        """What trying the own Python has found out; None while it was not tried."""
+        """What was found out by trying the own Python; None if it was not tried."""
         checked = self._setup.checked if self._setup else None
         return checked if checked and str(checked.python) == self.own else None
 
@@ -110,7 +109,7 @@ class Runtime:
 
     @property
     def planning(self) -> bool:
-        """Whether it is being found out what a set-up would do."""
+        """Whether a set-up is being planned."""
         return self._asked is not None and self.plan is None
 
     @property
@@ -128,7 +127,7 @@ class Runtime:
 
     @property
     def problem(self) -> str:
-        """Why there is no Python to run anything with, a sentence that names the way out; "" if there is one."""
+        """A sentence that says why there is no Python to run anything with, and what to do; "" if there is one."""
         if self.own:
             return check_python(self.own)
         status = self.status
@@ -137,7 +136,7 @@ class Runtime:
         if status.state is SetupState.INSTALLING:
             if status.elsewhere:
                 return status.message
-            return "Inference is being set up. What waits for it begins when it is ready."
+            return "Inference is being set up. Work that waits for it begins when it is ready."
         if status.state is SetupState.REMOVING:
             return "Inference is being removed."
         if status.state is SetupState.OUTDATED:
@@ -146,20 +145,18 @@ class Runtime:
             return f"{status.message or 'Inference is broken.'} Press Repair in the preferences."
         return "Inference is not set up. Press Set Up Inference in the preferences."
 
-    # --- the clock ----------------------------------------------------------------------------------------------------
-
     def seen(self) -> None:
-        """The state is being drawn: somebody wants to know how things are."""
+        """Note that the state is being drawn, so that it is kept up to date."""
         self._seen = time.monotonic()
 
     def look(self) -> None:
-        """Read the disk again, unless the environment is being changed by us."""
+        """Read the disk again, unless this Blender is changing the environment."""
         self._looked = time.monotonic()
         if self._setup is not None:
             self._setup.look()
 
     def tick(self) -> bool:
-        """Take in what has come of planning, making and trying; return whether anything is other than it was."""
+        """Take the results of planning, making and trying; return whether anything has changed."""
         now = time.monotonic()
         setup = self._setup
         if setup is None:
@@ -182,9 +179,9 @@ class Runtime:
         return True
 
     def wait(self, timeout: float, told: Callable[[str], None] = lambda _: None) -> bool:
-        """Wait until nothing is under way; return whether that came within `timeout` seconds.
+        """Wait until nothing is running; return whether that happened within `timeout` seconds.
 
-        `told` receives each step's words as it begins. For operators without a window.
+        `told` receives the words for each step as it begins. For operators without a window.
         """
         end = time.monotonic() + timeout
         doing = ""
@@ -198,17 +195,15 @@ class Runtime:
         self.tick()
         return True
 
-    # --- what the user asks for ---------------------------------------------------------------------------------------
-
     def ask(self) -> None:
-        """Begin to find out what a set-up would do; `plan` has it when it is known."""
+        """Begin to plan a set-up; `plan` holds the result when it is known."""
         self.plan = None
         self._asked = _choices()
         self.setup.begin_planning(*self._asked)
 
     @property
     def hindrance(self) -> str:
-        """Why what was planned cannot be begun, a sentence; "" if it can."""
+        """A sentence that says why the plan cannot be carried out; "" if it can."""
         if self.plan is None:
             return NEEDS_PLAN
         if self.plan.problem:
@@ -216,14 +211,14 @@ class Runtime:
         return OFFLINE if self.plan.needs_network and not bpy.app.online_access else ""
 
     def install(self) -> None:
-        """Begin what was planned. Raises ValueError where `hindrance` says why not, or while something runs."""
+        """Begin to carry out the plan. Raises ValueError if there is a `hindrance`, or while something runs."""
         if self.hindrance or self.plan is None:
             raise ValueError(self.hindrance)
         self.setup.start(self.plan)
         self.plan = self._asked = None
 
     def cancel(self) -> None:
-        """Stop planning, or making; an environment that was ready before stays."""
+        """Stop planning or making. An environment that was ready before stays."""
         self.plan = self._asked = None
         if self.status.state is SetupState.INSTALLING:
             self.setup.cancel()
@@ -237,14 +232,14 @@ class Runtime:
         self.setup.check(Path(self.own))
 
     def close(self) -> None:
-        """Blender ends, or the add-on is disabled: end what runs. The next set-up cleans up what is half made."""
+        """End what runs: Blender closes, or the add-on is disabled. The next set-up removes what is half made."""
         if self._setup is not None:
             self._setup.close()
         self._forget()
 
 
 def _choices() -> tuple[str, Path | None, Path | None]:
-    """The build's key, the folder of wheels and the Python that are chosen in the preferences."""
+    """Return the build's key, the folder of wheels and the Python that are chosen in the preferences."""
     chosen = preferences()
     build = builds.AUTOMATIC if chosen.setup_build == AUTOMATIC else chosen.setup_build
     return build, _path(chosen.wheels_folder), _path(chosen.setup_python)

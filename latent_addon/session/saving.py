@@ -1,4 +1,4 @@
-"""What happens to frames when the file is saved: they come along to where it will lie."""
+"""Brings frames along when the file is saved: to the frame folder of the place where it is saved."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class Saving:
 
     def __init__(self) -> None:
         self._left: FrameStore | None = None
-        """The temporary folder that is being saved away from."""
+        """The store of the temporary folder, during the first save; else None."""
 
     def before(self, blend: str) -> None:
-        """Bring the frames along to where the file is being saved, and let the strips name that place.
+        """Bring frames to the frame folder of the place where the file is being saved, and let the strips name it.
 
-        They are linked or copied: whether the file will be saved there is not known yet. At the first save all frames
-        come along, and leave the temporary folder once that has gone well; at Save As elsewhere, those in use.
+        Frames are linked or copied, because it is not known yet whether the save will succeed. At the first save, all
+        frames are brought, and after the save they are deleted from the temporary folder. At Save As to a different
+        place, only the frames in use are brought.
         """
         self._left = None
         session.show_arrived(at_once=True)
@@ -43,7 +44,7 @@ class Saving:
             if first:
                 self._left = plans.store
             for _scene, image_strip, state in plans.strips():
-                if state.plan is not None:  # else its frames are not known, nor is its size to be believed
+                if state.plan is not None:  # else its frames are unknown, its size not trusted
                     store.placeholder(*settings_of(image_strip).picture_size())
                 if state.plan is not None or first:
                     image_strip.directory = target.directory
@@ -51,7 +52,7 @@ class Saving:
             session.halt(str(error))
 
     def after(self) -> None:
-        """Let the strips name the folder of the open file: after a Save Copy, or a failure, it is not that one."""
+        """Let the strips name the open file's folder: after Save Copy or a failure, `before` has set another."""
         session.find_folder()
         session.plans.name_folder()
         if self._left is not None and bpy.data.filepath:

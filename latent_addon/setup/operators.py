@@ -1,4 +1,4 @@
-"""Set Up Inference: planned, made, repaired, removed; or a Python of the user's own."""
+"""Operators of Set Up Inference: plan, install, repair, remove; or use the user's own Python."""
 
 import bpy
 from bpy.props import StringProperty
@@ -13,11 +13,11 @@ from ..session.session import session
 from .reloading import reload_soon
 
 TIMEOUT = 4 * 3600.0
-"""Seconds that operators without a window wait for a set-up; gigabytes over a slow line take hours."""
+"""Seconds that operators without a window wait for a set-up; over a slow connection, gigabytes take hours."""
 
 
 class SetUpOperator(Operator):
-    """An operator that changes the private environment, which nothing may use meanwhile."""
+    """An operator that changes the private environment. Nothing may use the environment meanwhile."""
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
@@ -32,18 +32,18 @@ class SetUpOperator(Operator):
         return False
 
     def _unused(self) -> bool:
-        """End the server; False, with an error, where a training goes on, which another Blender may have started."""
+        """End the server and return True. If a job is running, maybe of another Blender, report it, return False."""
         folder = next(filter(None, (user.at_work() for user in runtime.users)), None)
         if folder is not None:
             self.report(
-                {"ERROR"}, f"Something is at work in {folder}, and may need what would be replaced. Stop it first."
+                {"ERROR"}, f"A job is running in {folder}, and may need what would be replaced. Stop the job first."
             )
             return False
         session.leave_python()
         return True
 
     def _finish(self) -> set[str]:
-        """Wait for what was begun, in Blender without a window; say how it ended."""
+        """Wait for the set-up to end, in Blender without a window, and report how it ended."""
         done = runtime.wait(TIMEOUT, print)
         session.inference_changed()
         status = runtime.status
@@ -85,7 +85,7 @@ class LANTERN_OT_set_up_inference(SetUpOperator):
 
 
 class LANTERN_OT_install_inference(SetUpOperator):
-    """Install what is shown above. You can go on working meanwhile, and cancel"""
+    """Install what is shown above. You can continue to work meanwhile, and you can cancel"""
 
     bl_idname = "lantern.install_inference"
     bl_label = "Install"
@@ -110,7 +110,7 @@ class LANTERN_OT_install_inference(SetUpOperator):
 
 
 class LANTERN_OT_cancel_set_up(Operator):
-    """Stop, and take back what was begun. What was ready before stays"""
+    """Stop, and remove what was begun. What was ready before stays"""
 
     bl_idname = "lantern.cancel_set_up"
     bl_label = "Cancel Set-Up"
@@ -166,7 +166,7 @@ class LANTERN_OT_remove_inference(SetUpOperator):
 
 
 class LANTERN_OT_reload_extension(Operator):
-    """Load the add-on again: another Blender has installed another version of it. Your preferences and strips stay"""
+    """Load the add-on again: another Blender has installed a different version. Your preferences and strips stay"""
 
     bl_idname = "lantern.reload_extension"
     bl_label = "Repair"
@@ -190,7 +190,7 @@ class LANTERN_OT_copy_set_up_log(Operator):
 
 
 class LANTERN_OT_show_network_settings(Operator):
-    """Show where the preferences say whether Blender may go online"""
+    """Show the preference that allows Blender to go online"""
 
     bl_idname = "lantern.show_network_settings"
     bl_label = "Network Settings"
@@ -198,7 +198,7 @@ class LANTERN_OT_show_network_settings(Operator):
     @classmethod
     def poll(cls, _context: Context) -> bool:
         if bpy.app.online_access_override and not bpy.app.online_access:
-            cls.poll_message_set("Blender was started with --offline-mode, which only another start can change")
+            cls.poll_message_set("Blender was started with --offline-mode. Start it again without that option")
             return False
         return True
 
@@ -229,7 +229,7 @@ class TryingOperator(Operator):
 
 
 class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
-    """Choose a Python that has torch, or its environment's folder, for use instead of Set Up Inference. It is tried"""
+    """Choose a Python that has torch, or its environment's folder, instead of Set Up Inference. It is tried at once"""
 
     bl_idname = "lantern.use_own_python"
     bl_label = "Use My Own Python"
@@ -252,7 +252,7 @@ class LANTERN_OT_use_own_python(TryingOperator, ImportHelper):
 
 
 class LANTERN_OT_try_own_python(TryingOperator):
-    """Run your own Python: which versions it has, on which device it runs, and whether it can make a picture"""
+    """Run your own Python to find out its versions, its device, and whether it can make a picture"""
 
     bl_idname = "lantern.try_own_python"
     bl_label = "Try It"

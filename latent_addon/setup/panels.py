@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
 
 _INTRODUCTION = (
-    "Frames are made by PyTorch, in a program of its own beside Blender. It is installed once, into a folder of its "
-    "own, and can be removed again. Blender itself is not changed."
+    "Frames are made by PyTorch, in a separate program outside Blender. It is installed once, into its own folder, "
+    "and can be removed again. Blender itself is not changed."
 )
 _OUTDATED = "What is installed was made for another version of Latent Lantern, which needed other packages."
 _LOG_LINES = 8
 _FACTS = 0.22
-"""The part of the preferences' width that the names of facts take."""
+"""The share of the preferences' width that the names of facts take."""
 
 
 def draw_inference(layout: UILayout, context: Context) -> None:
-    """Draw the box in the preferences: how things stand, the next thing to do, choices, the log."""
+    """Draw the box in the preferences: the state of inference, the next step, choices, the log."""
     runtime.seen()
     box = layout.box()
     column = box.column()
@@ -41,9 +41,9 @@ def draw_inference(layout: UILayout, context: Context) -> None:
 
 
 def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
-    """Draw the same as far as the Lantern tab needs it; return whether there was anything to draw.
+    """Draw the part of the box that the Lantern tab needs; return whether anything was drawn.
 
-    There is nothing where inference is ready, and where the user has a Python of their own.
+    Nothing is drawn if inference is ready, or if the user has chosen their own Python.
     """
     if session.client.other_version:
         column = layout.box().column()
@@ -58,9 +58,6 @@ def draw_inference_in_tab(layout: UILayout, context: Context) -> bool:
     _draw_state(column, context, in_tab=True)
     column.operator("preferences.addon_show", text="Details", icon="PREFERENCES").module = ROOT_PACKAGE
     return True
-
-
-# --- the private environment ------------------------------------------------------------------------------------------
 
 
 def _draw_state(column: UILayout, context: Context, in_tab: bool) -> None:
@@ -102,7 +99,7 @@ def _main_button(column: UILayout, text: str) -> None:
 
 
 def _unfit() -> str:
-    """Why the server could not run on an environment that looked whole, "" if it could."""
+    """Return why the server could not run in an environment that looked complete; "" if it could."""
     return session.client.message if session.client.unfit else ""
 
 
@@ -166,9 +163,6 @@ def _draw_ready(column: UILayout, context: Context, status: SetupStatus) -> None
     row.operator("lantern.remove_inference", icon="TRASH")
 
 
-# --- the user's own Python --------------------------------------------------------------------------------------------
-
-
 def _draw_own(column: UILayout, context: Context) -> None:
     problem, checked = runtime.problem, runtime.checked
     if problem:
@@ -192,9 +186,6 @@ def _draw_own(column: UILayout, context: Context) -> None:
     row.prop(preferences(), "server_python", text="")
     row.operator("lantern.stop_using_own_python", text="", icon="X")
     column.operator("lantern.try_own_python", icon="PLAY")
-
-
-# --- choices and the log ----------------------------------------------------------------------------------------------
 
 
 def _draw_choices(column: UILayout, context: Context) -> None:
@@ -242,14 +233,14 @@ def _draw_text(column: UILayout, context: Context, text: str) -> None:
 
 
 def size_text(size: int) -> str:
-    """Bytes in words: "210 MB", "2.9 GB"."""
+    """Return a number of bytes in words: "210 MB", "2.9 GB"."""
     if size < 1e9:
         return f"{size / 1e6:.0f} MB"
     return f"{size / 1e9:.1f} GB" if size < 1e11 else f"{size / 1e9:.0f} GB"
 
 
 def _short(path: Path) -> str:
-    """The path with ~ for the home folder."""
+    """Return the path with ~ for the home folder."""
     try:
         return str(Path("~", path.relative_to(Path.home())))
     except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""The server: started, stopped, its memory freed, its log copied."""
+"""Operators of the server: start it, stop it, free its memory, copy its log."""
 
 from bpy.types import Context, Operator
 
@@ -19,7 +19,7 @@ class LANTERN_OT_start_server(Operator):
 
 
 class LANTERN_OT_stop_server(Operator):
-    """Stop the inference server. It starts again with the next frame that is missing"""
+    """Stop the inference server. It starts again when a frame is missing"""
 
     bl_idname = "lantern.stop_server"
     bl_label = "Stop Server"

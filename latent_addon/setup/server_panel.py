@@ -1,4 +1,4 @@
-"""The panel of the process beside Blender."""
+"""The panel of the inference server, the process next to Blender."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..ui.parts import Content, draw_message, wrapped
 
 
 class ServerPanel(Content):
-    """The process beside Blender."""
+    """The inference server: its device, its buttons, its log."""
 
     bl_label = "Server"
     bl_options = {"DEFAULT_CLOSED"}

@@ -1,4 +1,4 @@
-"""Adding latent strips."""
+"""Operators that add latent strips."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from .generators import GeneratorBrowser
 
 
 class LANTERN_OT_add_latent_strip(AskingOperator):
-    """Add a strip of generated frames at the playhead, on the built-in generator or a checkpoint of yours"""
+    """Add a strip of generated frames at the playhead, made by the built-in generator or by your own checkpoint"""
 
     bl_idname = "lantern.add_latent_strip"
     bl_label = "Add Latent Strip"
@@ -38,7 +38,7 @@ class LANTERN_OT_add_latent_strip(AskingOperator):
 
 
 class LANTERN_OT_add_strip_from_file(GeneratorBrowser, AskingOperator):
-    """Add a strip at the playhead whose pictures are made by a checkpoint file of yours, or a folder of snapshots"""
+    """Choose a checkpoint file, or a folder of snapshots, and add a strip at the playhead that shows its pictures"""
 
     bl_idname = "lantern.add_strip_from_file"
     bl_label = "Add Strip from File"

@@ -1,4 +1,4 @@
-"""The classes of a conditional generator: chosen, and keyed to blend from one to another."""
+"""Operators that choose the class of a conditional generator, and key it to blend from one class to another."""
 
 from bpy.props import IntProperty
 from bpy.types import Context, Event
@@ -24,7 +24,7 @@ class ClassOperator(StripOperator):
 
 
 class LANTERN_OT_set_class(ClassOperator):
-    """Show one class alone; where the class is animated, key it at the playhead"""
+    """Show one class only. If the class is animated, key it at the playhead"""
 
     bl_idname = "lantern.set_class"
     bl_label = "Set Class"
@@ -47,7 +47,7 @@ class LANTERN_OT_set_class(ClassOperator):
 
 
 class LANTERN_OT_insert_class_key(ClassOperator):
-    """Key the class at the playhead. Between keys of two classes, one becomes the other"""
+    """Key the class at the playhead. Between keys of two classes, the picture blends from one class to the other"""
 
     bl_idname = "lantern.insert_class_key"
     bl_label = "Insert Class Key"

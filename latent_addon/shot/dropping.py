@@ -1,4 +1,4 @@
-"""Files dropped onto the Sequencer or the 3D Viewport: generators and latents."""
+"""Handles files that are dropped onto the Sequencer or the 3D Viewport: generators and latents."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from .generators import SUFFIXES
 
 
 class LANTERN_OT_drop_generator(AskingOperator):
-    """Let the current latent strip's pictures be made by this file; without a latent strip, add one"""
+    """Use this file as the current latent strip's generator. If there is no latent strip, add one"""
 
     bl_idname = "lantern.drop_generator"
     bl_label = "Drop Generator"
@@ -57,7 +57,7 @@ class LANTERN_FH_generator(FileHandler):
 
 
 class LANTERN_FH_latents(FileHandler):
-    """Takes files of latents, where there is a strip to take them. A .pt file that is dropped is a generator."""
+    """Takes files of latents, if there is a current latent strip. A dropped .pt file is taken as a generator."""
 
     bl_idname = "LANTERN_FH_latents"
     bl_label = "Latent Lantern Latents"

@@ -1,4 +1,4 @@
-"""Making frames, and frames for other programs."""
+"""Operators that make frames, set Marrow's shadow, and write a sequence file for the server's command line."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class LANTERN_OT_make_frames(StripOperator):
 
 
 class LANTERN_OT_cancel(Operator):
-    """Stop making frames. What is made is kept"""
+    """Stop making frames. Frames that are already made are kept"""
 
     bl_idname = "lantern.cancel"
     bl_label = "Cancel"

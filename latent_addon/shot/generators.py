@@ -1,4 +1,4 @@
-"""Choosing a strip's generator, a file or a run of snapshots, and reading it again."""
+"""Operators that choose a strip's generator (a file or a run of snapshots), its snapshot, and read it again."""
 
 import os
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from ..ui.asking import AskingStripOperator
 from ..ui.context import StripOperator
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
-"""What generators are kept in. What a file truly is, the server finds by its contents."""
+"""File name endings of generators. The server finds out from its contents what a file really is."""
 
 FILTER = ";".join(f"*{suffix}" for suffix in SUFFIXES)
 
 
 def chosen_path(filepath: str, whole_folder: bool) -> str:
-    """What a file browser's choice means: the file, or the folder where that was asked for or no file was chosen."""
+    """Return what a file browser's choice means: the file; or the folder, if it was asked for or no file was chosen."""
     if bpy.path.abspath(filepath) and os.path.isdir(bpy.path.abspath(filepath)):
         return filepath.rstrip("/\\") or filepath
     return os.path.dirname(filepath) if whole_folder else filepath
 
 
 class GeneratorBrowser(ImportHelper):
-    """A file browser for checkpoints, and its choice between a file and its folder."""
+    """A file browser for checkpoints, with a choice between a file and its whole folder."""
 
     filename_ext = ".pkl"
     filter_glob: StringProperty(default=FILTER, options={"HIDDEN"})
@@ -45,17 +45,17 @@ class GeneratorBrowser(ImportHelper):
     )
 
     def invoke(self, context: Context, event: Event) -> set[str]:
-        # A file's name that is left over would be taken for the choice of whoever opens a folder and chooses that.
+        # Without this, a file name from the last time would count as the choice when the user accepts a folder.
         self.filepath = os.path.join(os.path.dirname(self.filepath), "")
         return ImportHelper.invoke(self, context, event)
 
     def chosen(self) -> str:
-        """The path of the file or folder."""
+        """Return the path of the file or folder."""
         return chosen_path(self.filepath, self.whole_folder)
 
 
 class LANTERN_OT_choose_generator(GeneratorBrowser, AskingStripOperator):
-    """Let the strip's pictures be made by another checkpoint file, or by the snapshots in a folder. Keys stay"""
+    """Choose a different checkpoint file, or a folder of snapshots, to make the strip's pictures. Keys stay"""
 
     any_generator = True
     bl_idname = "lantern.choose_generator"
@@ -100,13 +100,13 @@ class SnapshotOperator(StripOperator):
 
 
 class LANTERN_OT_step_snapshot(SnapshotOperator):
-    """Show the next or the previous snapshot; where the snapshot is animated, key it at the playhead"""
+    """Show the next or the previous snapshot. If the snapshot is animated, key it at the playhead"""
 
     bl_idname = "lantern.step_snapshot"
     bl_label = "Step Snapshot"
     bl_options = {"REGISTER", "UNDO"}
 
-    next: BoolProperty(name="Next", description="The next snapshot, not the one before", default=True)
+    next: BoolProperty(name="Next", description="The next snapshot, not the previous one", default=True)
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
@@ -122,7 +122,7 @@ class LANTERN_OT_step_snapshot(SnapshotOperator):
 
 
 _kept_items: list[tuple[str, str, str]] = []
-"""Blender does not keep the strings of a list that Python makes anew each time."""
+"""The items of the list, kept here because Blender does not keep the strings of a list that Python makes each time."""
 
 
 def _snapshot_items(_self: Any, context: Context | None) -> list[tuple[str, str, str]]:
@@ -133,7 +133,7 @@ def _snapshot_items(_self: Any, context: Context | None) -> list[tuple[str, str,
 
 
 class LANTERN_OT_choose_snapshot(SnapshotOperator):
-    """Jump to a snapshot by its name; where the snapshot is animated, key it at the playhead"""
+    """Jump to a snapshot by its name. If the snapshot is animated, key it at the playhead"""
 
     bl_idname = "lantern.choose_snapshot"
     bl_label = "Choose Snapshot"

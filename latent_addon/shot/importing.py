@@ -1,4 +1,4 @@
-"""Latents from files: projections of pictures, and vectors that other tools have found."""
+"""Imports latents from files: projections of pictures, and vectors that other tools have found."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from ..ui.asking import AskingStripOperator
 
 
 class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
-    """Give the strip the latents of a file, in z, w or W+. Where the latent is animated, they are keyed"""
+    """Load latents from a file into the strip, in z, w or W+. If the latent is animated, they are keyed"""
 
     bl_idname = "lantern.import_latents"
     bl_label = "Import Latents"
@@ -28,8 +28,8 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
     filter_glob: StringProperty(default="*.npy;*.npz;*.pt", options={"HIDDEN"})
     spacing: IntProperty(
         name="Spacing",
-        description="Frames from key to key where the file holds several latents, the first at the playhead; "
-        "0 takes the first latent alone",
+        description="Frames between keys if the file holds several latents, the first at the playhead; "
+        "0 takes only the first latent",
         default=0,
         min=0,
         soft_max=250,
@@ -59,7 +59,7 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
         return {"FINISHED"}
 
     def _problem(self, context: Context, latents: Floats, space: str) -> str:
-        """Why the strip cannot take these latents, empty if it can."""
+        """Return why the strip cannot take these latents; "" if it can."""
         settings = settings_of(the_strip(context))
         known = space in ("Z", "W", "W+")
         if not known or not len(latents):
@@ -78,11 +78,11 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
             settings.columns = settings.rows = 1
         flat = latents.reshape(len(latents), -1)
         if space != settings.space or len(image_strip["latent"]) != flat.shape[1]:
-            curves.remove_latent_curves(scene, image_strip)  # keys of another space mean nothing in this one
+            curves.remove_latent_curves(scene, image_strip)  # keys of one space mean nothing in another
         settings.space = space
         count = len(flat) if self.spacing else 1
         keyed = count > 1 or bool(curves.latent_key_frames(scene, image_strip))
-        for i in reversed(range(count)):  # the first one last: it stays, and is what the playhead shows
+        for i in reversed(range(count)):  # the first latent comes last: it stays, and the playhead shows it
             strip.set_latent(image_strip, flat[i].tolist())
             if keyed:
                 curves.insert_latent_key(image_strip, scene.frame_current + i * self.spacing)

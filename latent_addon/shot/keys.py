@@ -1,4 +1,4 @@
-"""Latent keys: the whole vector at once."""
+"""Operators on latent keys. A key holds the whole vector at once."""
 
 from bpy.props import BoolProperty
 from bpy.types import Context
@@ -43,9 +43,9 @@ class LANTERN_OT_jump_to_latent_key(StripOperator):
 
     bl_idname = "lantern.jump_to_latent_key"
     bl_label = "Jump to Latent Key"
-    # Blender's own jumps make no undo step either.
+    # No undo step, because Blender's own jumps make none either.
 
-    next: BoolProperty(name="Next", description="To the next key, not to the one before", default=True)
+    next: BoolProperty(name="Next", description="To the next key, not to the previous one", default=True)
 
     def execute(self, context: Context) -> set[str]:
         scene = working_scene(context)

@@ -1,4 +1,4 @@
-"""Panels of the latent: how it moves, where it lies, how the generator takes it."""
+"""Panels of the latent: how it moves, its space, how the generator uses it, and the transform of the picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LatentPanel(Content):
-    """How the latent moves, and how the generator takes it."""
+    """How the latent moves, and how the generator uses it."""
 
     bl_label = "Latent"
     bl_options = {"DEFAULT_CLOSED"}
@@ -55,10 +55,10 @@ class LatentPanel(Content):
         state = session.plans.state_of(strip)
         if state is not None and state.partial_keys and settings.interpolation == "GREAT_CIRCLE":
             frames = state.partial_keys
-            text = f"{frames} frames have keys of some components only; great circles pass over them."
+            text = f"{frames} frames have keys of some components only; great circles skip them."
             draw_message(self.layout, context, text, icon="INFO")
         if not settings.normalises_z and settings.space == "Z" and settings.interpolation == "FCURVE":
-            text = "This generator pales between F-curve keys; Great Circle does not."
+            text = "Pictures of this generator turn pale between F-curve keys, but not with Great Circle."
             draw_message(self.layout, context, text, icon="INFO")
 
 
@@ -77,7 +77,7 @@ def _draw_classes(layout: UILayout, strip: ImageStrip, settings: LatentStripSett
 
 
 class TransformPanel(Content):
-    """The picture moved in its plane by the generator itself."""
+    """The transform: the generator itself moves the picture in its plane."""
 
     bl_label = "Transform"
     bl_options = {"DEFAULT_CLOSED"}

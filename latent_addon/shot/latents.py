@@ -1,4 +1,4 @@
-"""The strip's latent: drawn from a seed, moved to another space, made anew, spread over a canvas."""
+"""Operators on the strip's latent: draw it from a seed, make a new one, move it to another space, set its canvas."""
 
 import random
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from ..ui.asking import AskingStripOperator
 from ..ui.context import StripOperator
 
 SPACES = ("Z", "W", "W+")
-"""From the space that pictures are sampled from to the one nearest to them."""
+"""In order: from the space that is sampled from to the space nearest to the pictures."""
 
 
 class LANTERN_OT_randomise(AskingStripOperator):
-    """Give the strip a new random latent; where the latent is animated, key it at the playhead"""
+    """Give the strip a new random latent. If the latent is animated, key it at the playhead"""
 
     bl_idname = "lantern.randomise"
     bl_label = "Randomise"
@@ -31,11 +31,11 @@ class LANTERN_OT_randomise(AskingStripOperator):
 
     seed: IntProperty(
         name="Seed",
-        description="Seed to draw from; -1 for another one",
+        description="Seed to draw from; -1 for a random seed",
         default=-1,
         min=-1,
         max=2**31 - 1,
-        options={"SKIP_SAVE"},  # else the next click would draw this one's seed again
+        options={"SKIP_SAVE"},  # otherwise the next click would draw from the same seed again
     )
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ class LANTERN_OT_randomise(AskingStripOperator):
 
 
 class LANTERN_OT_fit_latent(AskingStripOperator):
-    """Start from a new latent of the length that the generator takes; the old latent's keys are removed"""
+    """Start from a new latent of the length that the generator takes. The old latent's keys are removed"""
 
     bl_idname = "lantern.fit_latent"
     bl_label = "Fit Latent"
@@ -84,10 +84,10 @@ class LANTERN_OT_set_space(AskingStripOperator):
 
     space: EnumProperty(
         name="Space",
-        description="Where the latent lies",
+        description="Latent space to move to",
         items=(
             ("Z", "Z", "The space that pictures are sampled from"),
-            ("W", "W", "The space behind the mapping network; keys are mapped into it"),
+            ("W", "W", "The space after the mapping network; keys are mapped into it"),
             ("W+", "W+", "One w for each layer of the generator; keys are repeated for every layer"),
         ),
     )
@@ -132,7 +132,7 @@ class LANTERN_OT_set_space(AskingStripOperator):
 
 class LANTERN_OT_set_canvas(StripOperator):
     """Spread the latent over several columns and rows, so that the generator makes a larger picture. The strip
-    starts from a new latent; the old one's keys are removed
+    starts from a new latent; the keys of the old latent are removed
     """
 
     bl_idname = "lantern.set_canvas"

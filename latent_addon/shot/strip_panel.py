@@ -1,4 +1,4 @@
-"""The main panel: which generator and snapshot, which key, how far."""
+"""The main panel: the strip's generator and snapshot, its keys, and how many of its frames are made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..ui.parts import Content, draw_problem, wrapped
 
 
 class StripPanel(Content):
-    """The main panel: which generator, which key, how far."""
+    """The main panel: generator, snapshot, progress, keys."""
 
     bl_label = "Latent Strip"
 
@@ -67,7 +67,7 @@ class StripPanel(Content):
                 row.progress(factor=done / total, text=f"{text}, {rate:.1f}/s" if rate else text)
                 row.operator("lantern.cancel", text="", icon="CANCEL")
             else:
-                # In a file that was opened nothing is made until this is pressed, so it says its name.
+                # After a file is opened, nothing is made until this is pressed, so the button shows its name.
                 row.progress(factor=done / total, text=text if session.armed else f"{done} / {total}")
                 row.operator("lantern.make_frames", text="" if session.armed else "Make Frames", icon="PLAY")
         elif total:

@@ -1,4 +1,4 @@
-"""Making data sets, training on them, using what was trained."""
+"""Operators that make data sets, train on them, and use what was trained."""
 
 import os
 from collections.abc import Callable
@@ -24,27 +24,27 @@ from .properties import TrainingForm, training_form, training_rows
 from .training import training
 
 BUILT_IN = SERVER_ROOT / "inference_server" / "weights" / "family_at_dinner"
-"""The snapshots of the generator that comes with the extension, for trainings that go on from it."""
+"""The snapshots of the generator that comes with the extension, for trainings that continue from it."""
 
 _NO_DATA_SET = "Make a data set first, or choose the folder of one"
 SHORTEST, LONGEST = 0.02, 10_000.0
 """Hours of a training."""
 
 LONGER = 0.5
-"""How much of itself a finished training is lengthened by."""
+"""The part of its length by which Train Longer lengthens a finished training."""
 
 
 class _Problem(Exception):
-    """What was asked for cannot be done. The text is for a person."""
+    """Raised if what the user asked for cannot be done. The text is shown to the user."""
 
 
 def chosen_run() -> TrainingJob | None:
-    """The training that the list shows as chosen."""
+    """Return the training that is chosen in the list, None if there is none."""
     return training.run(training_rows().chosen)
 
 
 class LANTERN_OT_make_data_set(Operator):
-    """Make a data set of the film, the folder or the selected strip, in a process of its own"""
+    """Make a data set from the film, the folder or the selected strip, in a separate process"""
 
     bl_idname = "lantern.make_data_set"
     bl_label = "Make Data Set"
@@ -104,12 +104,12 @@ class LANTERN_OT_make_data_set(Operator):
 
 
 def selected_strip(scene: Scene) -> Any:
-    """The active strip of a scene's Sequencer, None without one."""
+    """Return the active strip of a scene's Sequencer, None without one."""
     return scene.sequence_editor.active_strip if scene.sequence_editor else None
 
 
 def default_name(form: TrainingForm, strip: Any) -> str:
-    """What a data set is called that is given no name: after its source, and the size of its pictures."""
+    """Return the name of a data set that the user gives no name: its source, and the size of its pictures."""
     if form.source == "STRIP":
         source = Path(film_of(strip)).stem if strip.type == "MOVIE" else strip.name
     else:
@@ -119,7 +119,7 @@ def default_name(form: TrainingForm, strip: Any) -> str:
 
 
 def _source(form: TrainingForm, strip: Any) -> Path | None:
-    """Where the pictures come from; None where a list of them has to be written."""
+    """Return where the pictures come from; None if a list of them has to be written."""
     if form.source == "STRIP":
         return Path(film_of(strip)) if strip.type == "MOVIE" else None
     path = bpy.path.abspath(form.film if form.source == "FILM" else form.pictures)
@@ -139,7 +139,7 @@ def _write_pictures(strip: ImageStrip, file: Path) -> None:
 
 
 class LANTERN_OT_start_training(Operator):
-    """Train a generator on the data set, in a process of its own. It can be stopped and gone on with at any time"""
+    """Train a generator on the data set, in a separate process. You can stop it and continue it at any time"""
 
     bl_idname = "lantern.start_training"
     bl_label = "Start Training"
@@ -168,10 +168,10 @@ class LANTERN_OT_start_training(Operator):
             order = TrainingOrder(
                 data_set,
                 training.run_folder(form.run_name or data_set.name),
-                max(SHORTEST, min(form.hours, LONGEST)),  # in a file there may be what is no number
+                max(SHORTEST, min(form.hours, LONGEST)),  # a .blend may hold a value that is no number
                 form.kind,
                 self._start(context, form),
-                form.run_name.lstrip("- "),  # nor may a name be an option
+                form.run_name.lstrip("- "),  # a name must not be read as an option
             )
         except _Problem as problem:
             return _refused(self, str(problem))
@@ -191,7 +191,7 @@ class LANTERN_OT_start_training(Operator):
 
 
 def _generator(strip: ImageStrip) -> Path:
-    """The file of a strip's generator; of a run whose last snapshot is shown the folder, which holds more."""
+    """Return the file of a strip's generator. Of a run at its last snapshot, return the folder: it holds more."""
     settings = settings_of(strip)
     place = Path(os.path.abspath(bpy.path.abspath(settings.generator))) if settings.generator else BUILT_IN
     shown = settings.current_snapshot()
@@ -201,7 +201,7 @@ def _generator(strip: ImageStrip) -> Path:
 
 
 class LANTERN_OT_stop_job(Operator):
-    """Stop; what is there is saved first, and it can be gone on with later"""
+    """Stop. What is done so far is saved first, and can be continued later"""
 
     bl_idname = "lantern.stop_job"
     bl_label = "Stop"
@@ -224,28 +224,28 @@ class LANTERN_OT_stop_job(Operator):
 
 
 class LANTERN_OT_resume_training(Operator):
-    """Go on with the chosen training where it was saved last"""
+    """Continue the chosen training from where it was last saved"""
 
     bl_idname = "lantern.resume_training"
     bl_label = "Resume"
 
     longer: BoolProperty(
-        name="Longer", description="Train half as long again as it was planned", options={"SKIP_SAVE", "HIDDEN"}
+        name="Longer", description="Train half as long again as it has trained so far", options={"SKIP_SAVE", "HIDDEN"}
     )
 
     @classmethod
     def poll(cls, _context: Context) -> bool:
         run = chosen_run()
         if run is None or run.active or not run.resumable:
-            cls.poll_message_set("Choose a training that has been stopped. One that never began is started again")
+            cls.poll_message_set("Choose a training that has been stopped. If it never began, press Start Training")
             return False
         return True
 
     @classmethod
     def description(cls, _context: Context, properties: Any) -> str:
         if properties.longer:
-            return "Train half as long again. It starts from where the training ended"
-        return "Go on with the chosen training where it was saved last"
+            return "Add half of its length to the training. It continues from where it ended"
+        return "Continue the chosen training from where it was last saved"
 
     def execute(self, _context: Context) -> set[str]:
         run = chosen_run()
@@ -256,7 +256,7 @@ class LANTERN_OT_resume_training(Operator):
 
 
 class LANTERN_OT_use_training(AskingOperator):
-    """Let the current latent strip's pictures be made by the chosen training's snapshots; without a strip, add one"""
+    """Use the training's snapshots as the current latent strip's generator. If there is no latent strip, add one"""
 
     bl_idname = "lantern.use_training"
     bl_label = "Use on Strip"
@@ -285,12 +285,12 @@ class LANTERN_OT_use_training(AskingOperator):
 
 
 _kept_items: list[tuple[str, str, str]] = []
-"""Blender does not keep the strings of a list that Python makes anew each time."""
+"""The items of the list, kept here because Blender does not keep the strings of a list that Python makes each time."""
 
 
 def _data_set_items(_self: Any, _context: Context | None) -> list[tuple[str, str, str]]:
     found = [(str(job.folder), job.name, f"{job.counted()}, in {job.folder}") for job in training.ready_data_sets]
-    _kept_items[:] = [("NEWEST", "The Newest", "Whichever data set was made last"), *found]
+    _kept_items[:] = [("NEWEST", "The Newest", "The data set that was made last"), *found]
     return _kept_items
 
 

@@ -1,4 +1,4 @@
-"""The panels of training: pictures, what to train, and the trainings there are."""
+"""The panels of training: the pictures, the new generator, and the list of trainings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ICONS: dict[JobState, IconItems] = {
 
 
 class TrainingPanel(Content):
-    """What stands in the way; the parts are panels of their own inside this one."""
+    """Problems of training. The other panels of training are inside this one."""
 
     bl_label = "Training"
     bl_options = {"DEFAULT_CLOSED"}
@@ -121,7 +121,7 @@ class StartTrainingPanel(Content):
             _draw_lines(layout, context, hint_of(job.status.done))
         layout.operator("lantern.start_training", icon="PLAY")
         keep = preferences().keep_training
-        words = "It goes on when Blender closes." if keep else "It stops, and is saved, when Blender closes."
+        words = "It continues when Blender closes." if keep else "It stops, and is saved, when Blender closes."
         for line in wrapped(context, words):
             layout.label(text=line)
 
@@ -152,7 +152,7 @@ class LANTERN_UL_trainings(UIList):
 
 
 class TrainingsPanel(Content):
-    """The trainings there are, and how the chosen one goes."""
+    """The list of trainings, and the progress of the chosen one."""
 
     bl_label = "Trainings"
     inside = TrainingPanel
@@ -171,7 +171,7 @@ class TrainingsPanel(Content):
 
 
 def _shown_data_set(form: TrainingForm) -> TrainingJob | None:
-    """The data set that is being made, else the one that would be trained on, else the newest."""
+    """Return the data set that is being made, else the one that would be trained on, else the newest."""
     making = next((job for job in training.data_sets if job.active), None)
     if making is not None:
         return making
@@ -230,7 +230,7 @@ def _draw_name(layout: UILayout, context: Context, job: TrainingJob) -> None:
 
 
 def _draw_state(layout: UILayout, context: Context, job: TrainingJob) -> None:
-    """Progress, pace, and a sentence where one is due."""
+    """Draw progress, pace, and a sentence if there is one."""
     if job.state in (JobState.WORKING, JobState.STOPPING) and job.status.total:
         layout.progress(factor=job.factor, text=job.counted())
     elif job.state is JobState.WORKING:

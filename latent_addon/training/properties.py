@@ -102,7 +102,7 @@ class TrainingForm(PropertyGroup):
         min=0.0,
         max=1.0,
     )
-    trim: BoolProperty(name="Trim", description="Cut each picture to its figure: the transparent part round it goes")
+    trim: BoolProperty(name="Trim", description="Cut each picture to its figure, without the transparent part round it")
     mirror: BoolProperty(
         name="Mirror",
         description="Show each picture mirrored too: twice as many pictures, but left and right lose their meaning",

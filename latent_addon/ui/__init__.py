@@ -1,1 +1,1 @@
-"""What operators and panels of all rooms share. Draws what is known, and computes nothing."""
+"""What the operators and panels of all folders share. Draws what is known, and computes nothing."""

@@ -16,14 +16,16 @@ TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
 
 AT_ONCE = 0.2
-"""Seconds that a person does not notice."""
+"""Seconds to wait for an answer that a person does not notice."""
 
 _OTHER_STRIP = "The strip is not selected any more, so nothing was changed. Select it and try again"
 
 
 class AskingOperator(Operator):
-    """Ask in `ask`, act in `act`. With a window a modal timer looks for the answer; without one, and
-    when Blender repeats it (Adjust Last Operation, Repeat Last), `execute` waits.
+    """An operator that asks the server in `ask`, and acts on the answer in `act`.
+
+    With a window, a modal timer checks for the answer. Without a window, and when Blender repeats the operator (Adjust
+    Last Operation, Repeat Last), `execute` waits.
     """
 
     _failed = ""
@@ -31,11 +33,11 @@ class AskingOperator(Operator):
     _timer: Any = None
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
-        """Ask the server; call one of the two, now or later."""
+        """Ask the server; call `answered` or `failed`, now or later."""
         raise NotImplementedError
 
     def act(self, context: Context, answer: Any) -> set[str]:
-        """Act on the answer; what `execute` returns."""
+        """Act on the answer; return what `execute` is to return."""
         raise NotImplementedError
 
     def _begin(self, context: Context) -> None:
@@ -55,10 +57,10 @@ class AskingOperator(Operator):
 
     def execute(self, context: Context) -> set[str]:
         self._begin(context)
-        # An operator that Blender repeats is in its list of finished ones: were it to go modal, Blender would free it
-        # twice, and crash.
+        # An operator that Blender repeats is in its list of finished operators. If it went modal, Blender would free
+        # it twice, and crash.
         wait = bpy.app.background or self.options.is_repeat or self.options.is_repeat_last
-        # A server that is running answers at once, and then the operator is over, with or without a window.
+        # A server that is running answers at once. Then the operator ends here, with or without a window.
         if session.wait(lambda: self._done, TIMEOUT if wait else AT_ONCE):
             return self._end(context)
         if wait:
@@ -92,7 +94,7 @@ class AskingOperator(Operator):
 
 
 class AskingStripOperator(AskingOperator):
-    """One that asks about the current latent strip, and acts on no other, whatever is selected in the meantime."""
+    """An asking operator on the current latent strip. It acts on no other strip, even if that is selected meanwhile."""
 
     any_generator = False
     _asked_about: tuple[str, str] | None = None

@@ -1,4 +1,4 @@
-"""Which scene and strip an operator or panel speaks of."""
+"""Operators on the current latent strip, and when they are enabled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from ..scene.properties import settings_of
 
 
 class StripOperator(Operator):
-    """An operator on the current latent strip. any_generator: also on one whose file tells wild things of it."""
+    """An operator on the current latent strip.
+
+    any_generator: whether it also works on a strip whose file gives numbers that no generator can have.
+    """
 
     any_generator = False
 
@@ -19,7 +22,7 @@ class StripOperator(Operator):
 
 
 def poll_strip(operator: type[Operator], context: Context, any_generator: bool) -> bool:
-    """Whether there is a strip to work on; the operator tells why not."""
+    """Return whether there is a strip to work on; if not, set the message that the disabled button shows."""
     found = current_strip(context)
     doubt = "" if found is None or any_generator else settings_of(found).doubt()
     if found is None or doubt:

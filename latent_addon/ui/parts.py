@@ -1,4 +1,4 @@
-"""What several panels draw: sentences that wrap, and what stands in the way."""
+"""What several panels draw: sentences that wrap, problems, facts, headings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Content:
-    """What a panel shows. `panels.py` makes a panel of it in each editor."""
+    """What a panel shows. `panels.py` makes a panel from it in each editor."""
 
     if TYPE_CHECKING:
         layout: UILayout
@@ -24,30 +24,30 @@ class Content:
 
 
 _EDGES = 72
-"""Pixels, at an interface scale of 1, that the tabs, a panel and a box in it take of a sidebar's width."""
+"""Pixels, at an interface scale of 1, that the tabs, a panel and a box in it take from a sidebar's width."""
 
 _BOX_AND_ICON = 36
-"""What a further box and an icon take."""
+"""Pixels that one more box and an icon take."""
 
 _NARROWEST = 60
 _UI_FONT = 0
 
 
 def wrapped(context: Context, text: str, share: float = 1.0, less: int = 0) -> list[str]:
-    """Break a text into as many lines as the region's width needs; Blender itself would cut its end off.
+    """Return a text as lines that fit into the region's width; Blender itself would cut off the end of the text.
 
-    share: which part of the width there is for it. less: pixels, at a scale of 1, that something else takes.
+    share: part of the width that the text may use, 0 to 1. less: pixels, at a scale of 1, that something else takes.
     """
     scale = context.preferences.system.ui_scale
     width = context.region.width if context.region else 300 * scale
     room = max(_NARROWEST * scale, (width - (_EDGES + less) * scale) * share)
-    text = text.encode("utf-8", "replace").decode()  # a path may have a name in no encoding; Blender shows none such
+    text = text.encode("utf-8", "replace").decode()  # a path may be in no valid encoding, and Blender cannot show it
     return list(_lines(text, room, context.preferences.ui_styles[0].widget.points * scale))
 
 
 @functools.lru_cache(maxsize=512)
 def _lines(text: str, room: float, size: float) -> tuple[str, ...]:
-    """Break a text into lines of at most `room` pixels in the interface's font; words too long for one are broken."""
+    """Break a text into lines of at most `room` pixels in the interface's font; longer words are broken."""
     blf.size(_UI_FONT, size)
     lines: list[str] = []
     line = ""
@@ -78,7 +78,7 @@ def draw_message(layout: UILayout, context: Context, text: str, icon: IconItems 
 
 
 def draw_problem(layout: UILayout, context: Context, text: str) -> None:
-    """Show what stands in the way, and the button to where it is put right."""
+    """Show a problem, and a button to the preferences if the text names them."""
     draw_message(layout, context, text)
     if "preferences" in text:
         layout.operator("preferences.addon_show", text="Preferences", icon="PREFERENCES").module = ROOT_PACKAGE
@@ -93,7 +93,7 @@ def draw_facts(layout: UILayout, context: Context, facts: Iterable[tuple[str, st
 
 
 def heading(layout: UILayout, text: str, factor: float = 0.4) -> UILayout:
-    """A row with a heading where property names are; a row's own heading is only drawn before properties."""
+    """Return a row with a heading where property names are; a row's own heading is only drawn before properties."""
     split = layout.split(factor=factor)
     label = split.row()
     label.alignment = "RIGHT"
