@@ -88,7 +88,7 @@ def test_a_folder_is_described_by_its_last_snapshot(server: Server, run: list[di
     ]
     assert all(item["bytes"] == os.path.getsize(item["path"]) for item in about["snapshots"])
     assert (about["path"], about["name"], about["sha256"]) == (folder, "snap-10", run[2]["sha256"])
-    assert "of another make: snap-3" in server.noted("log")[-1]["text"]
+    assert "of a different make: snap-3" in server.noted("log")[-1]["text"]
     assert server.ask("generator/describe", path=run[0]["path"])["snapshots"] == []
     with pytest.raises(ProtocolError, match="no checkpoint in the folder"):
         server.ask("generator/describe", path=os.path.dirname(os.__file__))
