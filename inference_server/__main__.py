@@ -1,4 +1,4 @@
-"""Run `python -m inference_server`. The code is plain, so that an old Python can parse it and say that it is too old."""
+"""Run `python -m inference_server`. The code is plain, so that an old Python can parse it and say it is too old."""
 
 import sys
 
