@@ -101,8 +101,6 @@ class Storm:
         if self.disk:
             self.disk.unmount()
 
-    # --- looking ------------------------------------------------------------------------------------------------------
-
     @property
     def locked(self) -> bool:
         """Whether the storm itself cannot change files."""
@@ -124,8 +122,6 @@ class Storm:
     def frames(self) -> list[Path]:
         """The frames' files that are whole, in a fixed order."""
         return [self.folder / name for name in sorted(self.whole)]
-
-    # --- time ---------------------------------------------------------------------------------------------------------
 
     def tick(self, after: str = "") -> None:
         """Let the session work as its timer does."""
@@ -158,8 +154,6 @@ class Storm:
             quiet = 0 if session.working or session.plans.store.unchecked else quiet + 1
             time.sleep(0.03 if quiet else 0.005)
         return True
-
-    # --- what must hold -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Everything that must hold at any time, once the folder has been looked at."""

@@ -22,8 +22,6 @@ from storm import SIZE, Storm, weights_of
 Deed = Callable[[Storm], str | None]
 """Does something and returns a word on what exactly, or None where there was nothing to do it to."""
 
-# --- the server ------------------------------------------------------------------------------------------------------
-
 _COUNTED = ("crash", "hang", "stop-self", "garble", "close-stdout", "close-stdin")
 _PLAIN = ("dribble", "noise", "fork-noise", "lie", "fail-writes")
 
@@ -72,9 +70,6 @@ def change_servers(storm: Storm) -> str:
 def repair_server(storm: Storm) -> str:
     storm.stage.use_fake_server()
     return "good"
-
-
-# --- the disk --------------------------------------------------------------------------------------------------------
 
 
 def fill_disk(storm: Storm) -> str | None:
@@ -150,9 +145,6 @@ def move_folder_behind_a_link(storm: Storm) -> str | None:
     except OSError:  # the server has made the folder again
         storm.whole.clear()
     return "link"
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
 
 
 def harm_frames(storm: Storm) -> str | None:
@@ -249,18 +241,12 @@ def restore_checkpoint(storm: Storm) -> str | None:
     return "restored"
 
 
-# --- time ------------------------------------------------------------------------------------------------------------
-
-
 def jump_clocks(storm: Storm) -> str:
     """The time of day goes either way; the other clock, as after a sleep, only forward."""
     day, sleep = storm.random.choice((-86400.0, -1.0, 3600.0, 1e6)), storm.random.choice((0.0, 15.0, 30000.0))
     storm.clocks.day += day
     storm.clocks.sleep += sleep
     return f"{day:+} s by day, {sleep} s asleep"
-
-
-# --- a person --------------------------------------------------------------------------------------------------------
 
 
 def change_truncation(storm: Storm) -> str:

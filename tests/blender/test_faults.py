@@ -60,9 +60,6 @@ def works_again(stage):
     assert session.problem(strip) == ""
 
 
-# --- the server's Python ---------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("python", "words"),
     [
@@ -99,9 +96,6 @@ def test_a_server_of_another_version(stage, what):
     assert session.client.pid is None
     stage.use_fake_server()
     works_again(stage)
-
-
-# --- the checkpoint --------------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_that_is_gone_and_comes_back(stage, checkpoint):
@@ -188,9 +182,6 @@ def test_a_latent_that_is_no_vector(stage):
     assert "1 numbers" in session.problem(strip)
 
 
-# --- the disk --------------------------------------------------------------------------------------------------------
-
-
 def test_a_folder_that_cannot_be_written(stage, tmp_path):
     strip = stage.keyed_strip()
     (tmp_path / "file").write_text("in the way")
@@ -217,9 +208,6 @@ def test_a_full_disk(stage, tmp_path):
     assert shown(strip) == pictures
     stage.use_fake_server()
     works_again(stage)
-
-
-# --- the process -----------------------------------------------------------------------------------------------------
 
 
 def test_a_server_killed_in_the_middle_of_a_job(stage):

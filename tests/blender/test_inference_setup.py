@@ -82,9 +82,6 @@ def answer(setup: FakeSetup) -> None:
     handlers.timer()
 
 
-# --- what is shown ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("status", "words", "button", "absent"),
     [
@@ -174,9 +171,6 @@ def test_the_tab_shows_it_only_where_it_stands_in_the_way(setup, stage):
     setup.stands(SetupState.NOT_SET_UP)
     stage.preferences.server_python = stage.good_python
     assert "lantern.set_up_inference" not in buttons(drawn(strip_ui.StripPanel))
-
-
-# --- setting up -------------------------------------------------------------------------------------------------------
 
 
 def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, preferences):
@@ -307,9 +301,6 @@ def test_a_training_keeps_what_it_runs_on(setup, preferences, tmp_path, monkeypa
     assert "remove" not in setup.asked
 
 
-# --- frames wait for it -----------------------------------------------------------------------------------------------
-
-
 def test_frames_that_wait_begin_by_themselves(setup, stage):
     stage.preferences.server_python = stage.good_python
     strip = stage.keyed_strip(length=6)
@@ -399,9 +390,6 @@ def test_a_training_says_the_same_until_it_is_set_up(setup, stage, tmp_path):
     setup.stands(SetupState.READY, **{**READY, "python": stage.good_python})
     handlers.timer()
     assert training.problem == "" and drawn(training_ui.TrainingPanel).texts == []
-
-
-# --- a Python of one's own --------------------------------------------------------------------------------------------
 
 
 def test_an_own_python_is_tried_and_shown(setup, stage, preferences):

@@ -195,9 +195,6 @@ def test_a_strip_deleted_while_its_frames_are_made(stage):
     assert shown(other) == planned(other)
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
 def test_the_first_save_moves_frames_beside_the_file(stage, tmp_path):
     strip = stage.keyed_strip()
     temporary = session.plans.store.folder

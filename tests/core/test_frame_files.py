@@ -87,9 +87,6 @@ def test_nothing_but_plain_files_is_opened(tmp_path: Path) -> None:
     assert is_frame(tmp_path / NAME, NAME)
 
 
-# --- the store -------------------------------------------------------------------------------------------------------
-
-
 def test_a_damaged_file_in_the_folder_is_soon_no_frame(store: FrameStore) -> None:
     for name in (NAME, OTHER):
         store.write(name, frame(name))

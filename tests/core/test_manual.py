@@ -31,9 +31,6 @@ def trees(root: Path, patterns: tuple[str, ...]) -> list[ast.Module]:
     return [ast.parse(path.read_text("utf-8")) for pattern in patterns for path in sorted(root.glob(pattern))]
 
 
-# --- links ------------------------------------------------------------------------------------------------------------
-
-
 def anchors(page: Path) -> set[str]:
     """The names under which a page's headings can be linked to."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
@@ -60,9 +57,6 @@ def test_every_page_and_picture_can_be_reached(root: Path) -> None:
         linked |= {(page.parent / place).resolve() for place in places if place}
     there = {path.resolve() for pattern in ("docs/*.md", "docs/images/*") for path in root.glob(pattern)}
     assert there <= linked
-
-
-# --- commands ---------------------------------------------------------------------------------------------------------
 
 
 def commands(page: Path) -> Iterator[list[str]]:
@@ -120,9 +114,6 @@ def test_what_a_set_up_takes_is_told_as_the_engine_tells_it(root: Path) -> None:
 
 def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB".replace(".0 ", " ")
-
-
-# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 def texts(node: ast.expr | None) -> set[str]:

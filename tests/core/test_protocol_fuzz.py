@@ -150,9 +150,6 @@ def test_a_request_is_answered_once_with_its_own_id_or_none(value: Any) -> None:
     assert answer["result"] == {"dropped": 0}
 
 
-# --- what was found --------------------------------------------------------------------------------------------------
-
-
 def test_an_empty_order_that_is_wrong_is_answered_once() -> None:
     for request in REQUESTS:
         if request["method"] in ("frames/generate", "shadows/derive"):

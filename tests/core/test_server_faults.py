@@ -30,9 +30,6 @@ class Clock:
         return self.now
 
 
-# --- starting --------------------------------------------------------------------------------------------------------
-
-
 def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     with Conversation(command=[str(tmp_path / "python")]) as talk:
         assert talk.client.state is ServerState.FAILED
@@ -79,9 +76,6 @@ def test_a_server_of_another_release_is_sent_away(what: str) -> None:
         assert eventually(lambda: not is_running(talk.pids[0]))
 
 
-# --- dying -----------------------------------------------------------------------------------------------------------
-
-
 def test_a_crash_answers_everyone_and_a_new_start_works_at_once(tmp_path: Path) -> None:
     with Conversation("--crash-after", 3, "--once", tmp_path / "once") as talk:
         frames, ping = talk.until_ready().order(tmp_path, TEN), talk.send("ping")
@@ -115,9 +109,6 @@ os._exit(7)
     with Conversation(command=scripted(code)) as talk:
         assert "exit code 7" in talk.until_failed()
     assert eventually(lambda: not any(thread.name.startswith("lantern-") for thread in threading.enumerate()))
-
-
-# --- silence ---------------------------------------------------------------------------------------------------------
 
 
 def listen(talk: Conversation, clock: Clock, seconds: int) -> None:
@@ -196,9 +187,6 @@ def test_starting_may_take_three_minutes() -> None:
         assert talk.settled(asked)
 
 
-# --- rubbish ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("fault", ["--noise", "--dribble"])
 def test_noise_and_dribble_cost_nothing(tmp_path: Path, fault: str) -> None:
     with Conversation(fault) as talk:
@@ -248,8 +236,6 @@ def test_lies_and_failed_writes_reach_the_caller_as_they_are(tmp_path: Path) -> 
         assert params["error"] == {"code": errors.WRITE_FAILED, "message": "No space left on device."}
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------
-
 FLOOD = 'while True:\n    send(framing.notification("count", {"padding": "x" * 100}))\n'
 
 
@@ -274,8 +260,6 @@ def test_stop_ends_a_server_that_floods() -> None:
         talk.client.stop(patience=0.1)
         assert not any(thread.name.startswith("lantern-") for thread in threading.enumerate())
 
-
-# --- the end of Blender ----------------------------------------------------------------------------------------------
 
 PARENT = """
 import importlib.util, signal, sys, time

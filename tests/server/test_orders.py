@@ -205,9 +205,6 @@ def test_a_set_of_nothing_is_answered(server: Server, tiny: dict, folder: Path) 
     assert server.answer(server.generate(next(jobs), folder, tiny, latents(0), []))["made"] == 0
 
 
-# --- what can go wrong -----------------------------------------------------------------------------------------------
-
-
 def refusal(server: Server, request: int) -> ProtocolError:
     with pytest.raises(ProtocolError) as caught:
         server.answer(request)

@@ -163,9 +163,6 @@ def test_what_cannot_be_compared_is_said(reference: Reference) -> None:
         Reference(np.zeros((20, 6, 32, 3), np.uint8))
 
 
-# --- the parts -------------------------------------------------------------------------------------------------------
-
-
 def test_levels() -> None:
     assert level_sizes(128, 128) == [(128, 128), (64, 64), (32, 32), (16, 16)]
     assert level_sizes(48, 96) == [(48, 96), (24, 48)]
@@ -216,9 +213,6 @@ def test_the_network_is_the_same_everywhere() -> None:
     np.testing.assert_allclose(
         found[0, [0, 100, 300, 900, 1500]], [0.601982, 0.0, 0.8172, 0.0, 0.0], rtol=1e-3, atol=1e-5
     )
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

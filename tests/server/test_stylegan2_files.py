@@ -54,9 +54,6 @@ def check(generator: Generator, origin: StyleGAN2) -> None:
     assert torch.allclose(generator.mapping.w_avg, origin.mapping.w_avg)
 
 
-# ---- NVIDIA's PyTorch code
-
-
 class Persistent:
     """An object that pickles itself as NVIDIA's persistent objects do, with a source that must not run."""
 
@@ -222,9 +219,6 @@ def test_originals_in_pytorch(name):
         limit = min(1e-4, 1e-5 * expected[f"img_{key}"].abs().max().item())
         assert (images - expected[f"img_{key}"]).abs().max() <= limit
         assert (alone - expected[f"img_{key}"]).abs().max() <= limit
-
-
-# ---- TensorFlow
 
 
 def tensorflow_network(name: str, values: dict[str, np.ndarray], parts: dict[str, Inert], **given: Any) -> Inert:

@@ -24,8 +24,6 @@ class Person:
         self.screen = blender.screen
         self._found: dict[tuple[str, str, str], Point] = {}
 
-    # --- pointer and keys ---------------------------------------------------------------------------------------------
-
     def point(self, place: Point) -> None:
         """Move the pointer. A pointer that is there already sends no event, so it comes from beside."""
         x, y = place[0], self.screen.height - 1 - place[1]
@@ -91,8 +89,6 @@ class Person:
         """Let Blender take in what was done: it answers when its main thread has come round."""
         self.blender.run("")
 
-    # --- finding ------------------------------------------------------------------------------------------------------
-
     def over(self, area: str, region: str = "WINDOW", across: float = 0.5, up: float = 0.5) -> Point:
         """Move the pointer over a region, and return where it is. across, up: 0 to 1."""
         x, y, width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
@@ -146,8 +142,6 @@ class Person:
         left, _bottom, width, _height = self.blender.look(f"rectangle({area!r}, 'UI')")
         top, _ = self.panels(area)[self.blender.look(f"panel_labels({area!r})").index(label)]
         return int(left + width * across), top - 12
-
-    # --- seeing -------------------------------------------------------------------------------------------------------
 
     def see(self, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
         """The screen, or a region of it, once it has had time to be drawn."""

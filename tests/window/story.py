@@ -29,8 +29,6 @@ class Story:
         self.pictures.mkdir(parents=True, exist_ok=True)
         self.journal = folder / "journal.jsonl"
 
-    # --- getting ready ------------------------------------------------------------------------------------------------
-
     def install(self) -> None:
         """Install the built zip with the preferences' own operator."""
         archive = os.environ["LANTERN_ZIP"]
@@ -119,8 +117,6 @@ class Story:
         """Call an operator and wait for its end: one that asks the server may go on for a while."""
         self.blender.run(f"with context_of({area!r}):\n    bpy.ops.{call}")
         self.blender.until("not waiting_operators()")
-
-    # --- seeing -------------------------------------------------------------------------------------------------------
 
     def filled(self, patience: float = 180.0) -> None:
         """Wait until no strip lacks a frame."""
