@@ -84,7 +84,7 @@ def test_a_crash_answers_everyone_and_a_new_start_works_at_once(tmp_path: Path) 
         assert talk.errors[frames].code == errors.SERVER_GONE
         assert str(talk.errors[frames]) == talk.client.message
         assert talk.results[ping] == {}
-        assert talk.names("frames/made") == TEN[:3]  # what arrived before the death is delivered before it
+        assert talk.names("frames/made") == TEN[:3]  # messages that arrived before the end are delivered before it
         talk.start()
         assert talk.client.message == ""
         again = talk.order(tmp_path, TEN)
@@ -112,7 +112,7 @@ os._exit(7)
 
 
 def listen(talk: Conversation, clock: Clock, seconds: int) -> None:
-    """Let seconds pass on the test's clock, with a drain in each."""
+    """Let seconds pass on the test's clock; drain once in each second."""
     for _ in range(seconds):
         clock.now += 1
         talk.client.drain()
@@ -293,7 +293,7 @@ def test_a_killed_parent_takes_its_server_along(root: Path) -> None:
 
 
 def is_gone_or_zombie(pid: int) -> bool:
-    """Whether the process has ended; in a container nobody may collect the children of a killed parent."""
+    """Return whether the process has ended. In a container, the children of a killed parent may stay as zombies."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
