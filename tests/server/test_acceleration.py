@@ -1,4 +1,4 @@
-"""Faster ways to run a network: the same pictures, and the plain way as soon as anything goes wrong."""
+"""Faster ways to run a network: they make the same pictures, and the plain way is used after any error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def some_ws(generator: Generator, count: int = 2) -> torch.Tensor:
 
 
 class Recorded:
-    """Stands for a CUDA graph: what was recorded runs again on what it is given."""
+    """Imitates a CUDA graph: runs the recorded pass again with new inputs."""
 
     made = 0
 
@@ -86,7 +86,7 @@ def test_passes_of_one_shape_are_recorded_once(generator: Generator) -> None:
             for noise in ("const", "none", 7):
                 expected = generator.synthesize(ws, noise)
                 assert torch.equal(graphed.synthesize(ws, noise), expected)
-    assert Recorded.made == 4  # two shapes, two kinds of noise; a seed never
+    assert Recorded.made == 4  # two shapes, two kinds of noise; never with a seed
 
 
 def test_few_recordings_are_kept(generator: Generator) -> None:
@@ -100,7 +100,7 @@ def test_few_recordings_are_kept(generator: Generator) -> None:
         graphed.synthesize(some_ws(generator, 2), "const")
         assert Recorded.made == MOST_GRAPHS + 1  # still there
         for _ in range(PLAIN_PASSES + 1):
-            graphed.synthesize(some_ws(generator, 1), "const")  # the oldest was let go
+            graphed.synthesize(some_ws(generator, 1), "const")  # the oldest was dropped
         assert Recorded.made == MOST_GRAPHS + 2
 
 
@@ -120,7 +120,7 @@ def test_without_graphs_it_goes_on_and_says_so_once(generator: Generator) -> Non
 
 
 def test_what_a_pass_reads_is_kept_alive(generator: Generator) -> None:
-    """The weights, what a generator keeps of them, and the input; nothing that the pass itself made."""
+    """The weights, tensors that a generator computes from them and keeps, and the input; nothing made by the pass."""
     ws = some_ws(generator)
     with torch.inference_mode():
         for _ in range(PLAIN_PASSES):
@@ -175,7 +175,7 @@ HAS_COMPILER = bool(shutil.which("g++")) and Path(sysconfig.get_path("include"),
 
 
 def test_a_real_compiler_gives_the_same_pictures_or_is_given_up(cache: Path) -> None:
-    """Where there is a C++ compiler, by what it compiled; elsewhere by the plain network, after a word about it."""
+    """With a C++ compiler, the compiled network is used; without one, the plain network, after a line in the log."""
     code = """
 import types
 import torch
