@@ -1,4 +1,4 @@
-"""What goes wrong outside: one clear message, nothing lost, and it goes on when the cause is gone."""
+"""Faults outside the add-on: one clear message, nothing is lost, and work continues when the cause is gone."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ save_generator(StyleGAN2(config, name="small"), sys.argv[1], {}, torch.float32)
 
 @pytest.fixture
 def checkpoint(stage, server_python, root, tmp_path):
-    """A small generator of the project's own kind, and the real server to run it."""
+    """A small generator in the native format, and the real server to run it."""
     session.client.stop()
     stage.preferences.server_python = server_python
     path = tmp_path / "small.safetensors"
@@ -43,7 +43,7 @@ def write_checkpoint(python, root, path, seed):
 
 
 def refused(stage, **properties):
-    """The words with which adding a strip is refused; the panel shows the same."""
+    """The message with which adding a strip is refused; the panel shows the same one."""
     with pytest.raises(RuntimeError) as caught:
         stage.add_strip(**properties)
     assert session.halted in str(caught.value) and session.halted
@@ -51,7 +51,7 @@ def refused(stage, **properties):
 
 
 def works_again(stage):
-    """Change something, and see that frames come."""
+    """Change something, and check that frames are made."""
     strips = latent_strips(stage.scene)
     strip = strips[0] if strips else stage.add_strip()
     settings_of(strip).psi += 0.0625
@@ -107,7 +107,7 @@ def test_a_checkpoint_that_is_gone_and_comes_back(stage, checkpoint):
     settings_of(strip).psi = 0.25
     assert not session.fill(timeout=60)
     assert checkpoint.name in session.problem(strip)
-    settings_of(strip).psi = 0.7  # what was made is still there
+    settings_of(strip).psi = 0.7  # the frames that were made still exist
     session.replan()
     assert shown(strip) == pictures
     checkpoint.with_suffix(".away").rename(checkpoint)
@@ -202,7 +202,7 @@ def test_a_full_disk(stage, tmp_path):
     assert not session.fill(timeout=20)
     assert session.problem(strip)
     session.wait(lambda: False, 0.3)
-    assert not session.feeder.busy  # it does not try again and again by itself
+    assert not session.feeder.busy  # it does not try again and again on its own
     settings_of(strip).psi = 0.7
     session.replan()
     assert shown(strip) == pictures

@@ -1,4 +1,4 @@
-"""What only some generators have: W+, canvases, transforms, classes, no truncation, latents from files."""
+"""Features of some generators only: W+, canvases, transforms, classes, no truncation, latents from files."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def test_keys_are_repeated_for_every_layer(stage, way):
 def test_a_seed_is_drawn_in_the_strip_s_space(stage):
     strip = stage.add_strip(3)
     for space, repeats, scale in (("W+", 4, 2), ("W", 1, 2), ("Z", 1, 1)):
-        assert bpy.ops.lantern.set_space(space=space) == {"FINISHED"}  # without keys there is a way back
+        assert bpy.ops.lantern.set_space(space=space) == {"FINISHED"}  # without keys it is possible to go back
         bpy.ops.lantern.randomise(seed=7)
         assert np.allclose(strip["latent"][:], np.tile(np.random.RandomState(7).randn(8) / scale, repeats), atol=1e-6)
         stage.fill()
