@@ -97,7 +97,7 @@ class Story:
         )
 
     def keyed_strip(self, keys: dict[int, int], length: int = 24) -> None:
-        """Add a strip with latents of these seeds at these frames, all made. A script does it: stories begin with it."""
+        """Add a strip with latents of these seeds at these frames, all made. A script does it, to begin a story."""
         self.blender.run("addon('session.session').session.start_server()")
         self.blender.until("addon('session.session').session.client.state.name == 'READY'")
         self.blender.run("addon('preferences').preferences().make_automatically = False")
