@@ -128,7 +128,7 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
         found["problems"].append(f"No picture can be made on {found['device_name']}: {words}.")
         return
     if picture.shape != (1, 3, 64, 64) or not torch.isfinite(picture).all():
-        found["problems"].append(f"The picture made on {found['device_name']} is broken: its numbers are wrong.")
+        found["problems"].append(f"The picture made on {found['device_name']} cannot be used: its numbers are broken.")
 
 
 def _first_line(error: Exception) -> str:

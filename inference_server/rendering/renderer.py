@@ -158,9 +158,9 @@ class Renderer:
         return Loaded(generator, synthesizer, sha256, file, size, weight_bytes, batch)
 
     def _guarded(self, work: Callable[[], Any], info: GeneratorInfo, again: bool = True) -> Any:
-        """Return what `work` returns. If there is too little memory, unload all generators and, if `again`, try again.
+        """Return what `work` returns. If there is too little memory and `again`, unload all generators and try again.
 
-        Raises ProtocolError OUT_OF_MEMORY if that does not help.
+        Raises ProtocolError OUT_OF_MEMORY if there is still too little.
         """
         try:
             return work()
