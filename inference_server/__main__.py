@@ -1,4 +1,4 @@
-"""`python -m inference_server`. Kept so plain that an old Python can parse it and say that it is too old."""
+"""Run `python -m inference_server`. The code is plain, so that an old Python can parse it and say it is too old."""
 
 import sys
 
@@ -7,7 +7,7 @@ MISSING_EXIT_CODE = 3
 
 
 def main():
-    """Check the Python, then hand on to the command line; returns the exit code."""
+    """Check the version of Python, then run the command line; return the exit code."""
     if sys.version_info < NEEDED:
         words = ["The Python at", sys.executable, "is", sys.version.split()[0] + ";"]
         words.append("the inference server needs " + ".".join(map(str, NEEDED)) + " or newer.\n")

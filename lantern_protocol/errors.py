@@ -1,4 +1,4 @@
-"""The errors of the protocol: JSON-RPC's codes and our own, and texts of the other side that a person can read."""
+"""The errors of the protocol: their codes, and how text from the other side is made safe to show."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import reprlib
 from typing import Any
 
 MOST_WORDS = 1000
-"""Characters of an error's text that are read; a person reads no more."""
+"""The most characters of an error's text that are kept; a person reads no more."""
 
-# JSON-RPC's own error codes, then ours.
+# The error codes of JSON-RPC, then (from VERSION_MISMATCH) those of Latent Lantern.
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -21,17 +21,20 @@ LATENT_MISMATCH = -32004
 WRITE_FAILED = -32005
 OUT_OF_MEMORY = -32006
 SOURCE_MISSING = -32007
-"""A shadow was ordered from a colour frame that is not there or cannot be read."""
+"""A shadow was ordered from a colour frame that is missing or cannot be read."""
 NOT_A_PICTURE = -32008
-"""The generator gave NaN or infinity for this frame."""
+"""The generator returned NaN or infinity for this frame."""
 TOO_LONG = -32009
-"""A request, or the answer to it, would be longer than a message may be."""
+"""A request, or the answer to it, would be longer than the longest message allowed."""
 SERVER_GONE = -32010
-"""Never sent: the add-on's own answer to a request whose server stopped, or was not running."""
+"""Never sent. The add-on itself answers a request with this code if the server has stopped or is not running."""
 
 
 class ProtocolError(Exception):
-    """A message that cannot be understood or answered. `code` is a JSON-RPC error code; the text is for a person."""
+    """A message that cannot be understood or answered.
+
+    code: a JSON-RPC error code. message: text for a person. data: further values for programs.
+    """
 
     def __init__(self, code: int, message: str, data: dict[str, Any] | None = None):
         super().__init__(message)
@@ -51,7 +54,7 @@ class ProtocolError(Exception):
         if isinstance(error, dict) and is_int(error.get("code")) and isinstance(error.get("message"), str):
             data = error.get("data")
             return cls(error["code"], readable(error["message"]), data if isinstance(data, dict) else None)
-        return cls(INTERNAL_ERROR, f"The other side sent an error that is not one: {quoted(error)}")
+        return cls(INTERNAL_ERROR, f"The other side sent an error without code and message: {quoted(error)}")
 
 
 _shortened = reprlib.Repr()
@@ -60,16 +63,17 @@ _shortened.maxstring = _shortened.maxlong = _shortened.maxother = 60
 
 
 def quoted(value: Any) -> str:
-    """Return what `value` looks like, for an error's text: short, in ASCII, however large or deep the value is."""
+    """Return `value` as text, to quote it in an error. It is ASCII and at most 200 characters, also for a value that is
+    huge or deeply nested."""
     return ascii(_shortened.repr(value))[1:-1][:200]
 
 
 def readable(text: str) -> str:
-    """Return text of the other side's as a person may see it: not endless, and without lone surrogates, which neither
-    Blender's interface nor a file takes."""
+    """Return text from the other side, safe to show: at most MOST_WORDS characters, and without lone surrogates, which
+    neither Blender's interface nor a file accepts."""
     return text[:MOST_WORDS].encode("utf-8", "replace").decode("utf-8")
 
 
 def is_int(value: Any) -> bool:
-    """Return whether a value is a whole number; True and False are none."""
+    """Return whether a value is an integer. True and False are not integers here."""
     return isinstance(value, int) and not isinstance(value, bool)

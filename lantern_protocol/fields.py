@@ -1,4 +1,4 @@
-"""Fields of JSON objects, read and checked. Every error names the field that is wrong."""
+"""Read and check the fields of JSON objects. Every error names the wrong field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def read_list(fields: dict[str, Any], key: str) -> list[Any]:
-    """Return the list under `key`, empty when absent. Raises ProtocolError for anything else."""
+    """Return the list under `key`; an empty list if there is none. Raises ProtocolError for anything else."""
     value = fields.get(key, [])
     if not isinstance(value, list):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a list.")
@@ -20,7 +20,7 @@ def read_list(fields: dict[str, Any], key: str) -> list[Any]:
 
 
 def read_object(value: Any, what: str, known: set[str]) -> dict[str, Any]:
-    """Return `value` if it is an object with no other fields than the `known` ones. Raises ProtocolError."""
+    """Return `value` if it is an object whose fields are all `known`. Raises ProtocolError if not."""
     if not isinstance(value, dict):
         raise ProtocolError(INVALID_PARAMS, f"The {what} must be an object, not {quoted(value)}.")
     unknown = sorted(set(value) - known)
@@ -30,7 +30,7 @@ def read_object(value: Any, what: str, known: set[str]) -> dict[str, Any]:
 
 
 def read_number(fields: dict[str, Any], key: str, default: float | None, low: float, high: float) -> float:
-    """Return the number under `key`, `default` when absent. Raises ProtocolError unless low <= number <= high."""
+    """Return the number under `key`, or `default`. Raises ProtocolError unless low <= number <= high."""
     value = fields.get(key, default)
     if not (is_int(value) or isinstance(value, float)) or not low <= value <= high:
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a number from {low} to {high}, not {quoted(value)}.")
@@ -38,12 +38,12 @@ def read_number(fields: dict[str, Any], key: str, default: float | None, low: fl
 
 
 def read_numbers(fields: dict[str, Any], key: str) -> tuple[float, ...]:
-    """Return the numbers under `key`, each from -1e6 to 1e6; none when absent. Raises ProtocolError."""
+    """Return the numbers under `key`, each from -1e6 to 1e6; none if it is absent. Raises ProtocolError."""
     return tuple(read_number({key: item}, key, None, -1e6, 1e6) for item in read_list(fields, key))
 
 
 def read_integer(fields: dict[str, Any], key: str, default: int | None, low: int, high: int) -> int:
-    """Return the whole number under `key`, `default` when absent. Raises ProtocolError unless low <= number <= high."""
+    """Return the integer under `key`, or `default`. Raises ProtocolError unless low <= integer <= high."""
     value = fields.get(key, default)
     if not is_int(value) or not low <= value <= high:
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a whole number from {low} to {high}.")
@@ -51,7 +51,7 @@ def read_integer(fields: dict[str, Any], key: str, default: int | None, low: int
 
 
 def read_flag(fields: dict[str, Any], key: str, default: bool | None) -> bool:
-    """Return true or false, `default` when absent. Raises ProtocolError for anything else."""
+    """Return the true or false under `key`, or `default`. Raises ProtocolError for anything else."""
     value = fields.get(key, default)
     if not isinstance(value, bool):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be true or false.")
@@ -59,7 +59,7 @@ def read_flag(fields: dict[str, Any], key: str, default: bool | None) -> bool:
 
 
 def read_colour(fields: dict[str, Any], key: str, default: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """Return RGBA, whole numbers 0..255, `default` when absent. Raises ProtocolError for anything else."""
+    """Return the RGBA colour under `key`, or `default`: integers 0..255. Raises ProtocolError for anything else."""
     value = fields.get(key, list(default))
     if not isinstance(value, list) or len(value) != 4 or not all(is_int(c) and 0 <= c <= 255 for c in value):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be four whole numbers from 0 to 255 (RGBA).")
@@ -67,7 +67,10 @@ def read_colour(fields: dict[str, Any], key: str, default: tuple[int, int, int, 
 
 
 def read_file_name(fields: dict[str, Any], key: str) -> str:
-    """Return a plain file name: ASCII letters, digits, dots, hyphens and underscores. Raises ProtocolError."""
+    """Return the plain file name under `key`. Raises ProtocolError for anything else.
+
+    A plain file name has 1 to 120 ASCII letters, digits, dots, hyphens and underscores, and does not begin with a dot.
+    """
     value = fields.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= 120 or value.startswith(".") or not _is_plain(value):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a plain file name, not {quoted(value)}.")

@@ -1,8 +1,9 @@
-"""A frame's file says its own name: what the server writes into a PNG, and what both sides look for. Standard library.
+"""Write a frame's name into its PNG file, and check that a file is the whole frame of that name. Standard library only.
 
-Behind the header stands a text chunk, `Latent Lantern: c_<hash>.png`. So a look at a file's first bytes, its size and
-its last bytes tells a finished frame from one that was cut off, emptied by a power failure, or put there under a name
-that is not its own. A picture damaged in the middle has the right size; the checksum of its pixels tells.
+The server writes the name, both sides check it. After the PNG header there is a text chunk, `Latent Lantern:
+c_<hash>.png`. So the first bytes, the size and the last bytes of a file are enough to tell a finished frame from a file
+that was cut off, emptied by a power failure, or renamed. A picture that is damaged in the middle has the right size;
+only the checksum of its pixels shows the damage.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import struct
 import zlib
 
 Stamp = tuple[int, int]
-"""Time of the last change in nanoseconds, and size: while they are the same, so is the file."""
+"""Time of the last change in nanoseconds, and size in bytes. While both are the same, the file is the same."""
 
 _HEADER = 33
-"""Bytes of the signature and of the first chunk, IHDR, of every PNG file."""
+"""How many bytes the signature and the first chunk, IHDR, take in every PNG file."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -24,12 +25,12 @@ _OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) |
 
 
 def sign(png: bytes, name: str) -> bytes:
-    """Return the PNG file `png`, whose pixels are one IDAT chunk right after the header, with its name inside."""
+    """Return the PNG file `png` with its name added. Its pixels must be one IDAT chunk right after the header."""
     return b"".join((png[:_HEADER], _name_chunk(name), memoryview(png)[_HEADER:]))
 
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
-    """The stamp of a plain file, or of the one that a link leads to; None for anything else. Reads nothing."""
+    """Return the stamp of a regular file or of a link to one, None for anything else. Does not open the file."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -40,8 +41,8 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp | None:
 def look(path: str | os.PathLike[str], name: str, thoroughly: bool = False) -> Stamp | None:
     """Return the stamp of the file if it is the whole frame of that name, else None.
 
-    Reads some 200 bytes; `thoroughly` reads it all, for the checksum of the pixels. Opens nothing but plain files: a
-    pipe in a frame's place would never answer.
+    It reads about 200 bytes. With `thoroughly`, it reads the whole file and checks the checksum of the pixels. It opens
+    regular files only: reading a pipe with a frame's name could wait for ever.
     """
     if stamp_of(path) is None:
         return None
@@ -67,7 +68,7 @@ def is_frame(path: str | os.PathLike[str], name: str, thoroughly: bool = False) 
 
 def _is_frame(file: int, size: int, name: str, thoroughly: bool) -> bool:
     expected = _name_chunk(name)
-    start = _HEADER + len(expected)  # of the pixels' chunk: length, kind, data, checksum
+    start = _HEADER + len(expected)  # where the chunk of the pixels begins: length, kind, data, checksum
     head = os.read(file, start + 8)
     if not head.startswith(_SIGNATURE) or head[_HEADER:start] != expected or head[start + 4 :] != b"IDAT":
         return False

@@ -1,6 +1,6 @@
-"""How messages travel: JSON-RPC 2.0 in the base framing of the Language Server Protocol, over a pipe.
+"""Write and read messages: JSON-RPC 2.0, framed as in the Language Server Protocol, over a pipe.
 
-A message is `Content-Length: N`, an empty line, and N bytes of UTF-8 JSON.
+A message is the line `Content-Length: N`, an empty line, and N bytes of UTF-8 JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_HEADER_BYTES = 4096
 def encode_message(message: dict[str, Any]) -> bytes:
     """Return `message` as one frame: header, empty line, UTF-8 JSON without NaN or infinity.
 
-    Raises ProtocolError TOO_LONG where the other side would not read it.
+    Raises ProtocolError TOO_LONG if the other side would refuse to read it.
     """
     body = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("utf-8")
     if len(body) > MAX_BODY_BYTES:
@@ -39,22 +39,22 @@ def notification(method: str, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def result(identity: int | str | None, value: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON-RPC answer."""
+    """Return a JSON-RPC response with a result."""
     return {"jsonrpc": "2.0", "id": identity, "result": value}
 
 
 def failure(identity: int | str | None, error: ProtocolError) -> dict[str, Any]:
-    """Return a JSON-RPC error answer."""
+    """Return a JSON-RPC response with an error."""
     return {"jsonrpc": "2.0", "id": identity, "error": error.to_json()}
 
 
 def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
     """Yield the messages of a byte stream until it ends.
 
-    Whatever is not a message is yielded as a ProtocolError, once for each unbroken piece of rubbish, and reading goes
-    on at the next header: a stray line printed by a library must not end the conversation. A message that the end of
-    the stream cuts off is dropped. A header that announces more than MAX_BODY_BYTES is rubbish, for nobody sends so
-    much: to wait for what it announces might be to wait for ever.
+    Anything that is not a message is rubbish. Each unbroken piece of rubbish yields one ProtocolError, and reading
+    continues at the next header, because a line printed by some library must not end the conversation. A message that
+    is cut off by the end of the stream is dropped. A header that announces more than MAX_BODY_BYTES is rubbish too:
+    nobody sends so much, so waiting for that many bytes could last for ever.
     """
     in_rubbish = False
     while True:
@@ -62,7 +62,7 @@ def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
         if not line:
             return
         start = line.find(b"Content-Length:")
-        if start > 0:  # rubbish without a line's end before a header
+        if start > 0:  # rubbish without a line break before a header
             if not in_rubbish:
                 in_rubbish = True
                 yield ProtocolError(PARSE_ERROR, f"Expected a Content-Length header, got {line[:80]!r}.")
@@ -99,7 +99,7 @@ def read_messages(stream: BinaryIO) -> Iterator[dict[str, Any] | ProtocolError]:
 def _content_length(line: bytes) -> int | None:
     name, colon, value = line.partition(b":")
     digits = value.strip()
-    # int() would also take signs, underscores and other alphabets' digits.
+    # int() would also accept signs, underscores, and digits of other alphabets.
     if not colon or name.strip().lower() != b"content-length" or not digits.isdigit() or len(digits) > 15:
         return None
     return int(digits)

@@ -1,11 +1,12 @@
-"""The files of a job that goes on by itself: a data set being made, a training.
+"""The files of a job that runs on its own: making a data set, or a training.
 
-A job runs in a process of its own, which may outlive Blender; whoever looks at it, looks at the files in its folder.
-Both sides import this module; it needs the standard library alone.
+A job runs in its own process, which may run longer than Blender. Other programs learn about the job only from the
+files in its folder. Both sides import this module; it needs only the standard library.
 
 - ``status.json``: a ``Status``, replaced every two seconds.
-- ``lock``: locked by the process as long as it lives, however it ends: a killed job never looks like a running one.
-- ``stop``: made by whoever wants the job to stop; it saves what it has, and ends.
+- ``lock``: locked by the process as long as it runs. The system frees the lock however the process ends, so a killed
+  job never looks like a running one.
+- ``stop``: made by a program that wants the job to stop. The job then saves its work and ends.
 """
 
 from __future__ import annotations
@@ -32,35 +33,36 @@ class JobBusy(Exception):
 
 @dataclass(frozen=True)
 class Status:
-    """What a job last said of itself. Paths are relative to its folder; "" where there is none."""
+    """The last report of a job about itself. Paths are relative to its folder; "" means that there is none."""
 
     job: str
     """"dataset" or "training"."""
     state: str
-    """One of ``STATES``. A job that is "starting" or "working" and holds no lock was killed: see ``is_running``."""
+    """One of ``STATES``. If it is "starting" or "working", but the folder is not locked, the job was killed: see
+    ``is_running``."""
     message: str = ""
-    """A sentence: what it does, or why it failed."""
+    """A sentence: what the job does, or why it failed."""
     done: int = 0
     total: int = 0
-    """Of ``unit``; 0 where it is not known yet."""
+    """How many ``unit`` there are to do; 0 if it is not known yet."""
     unit: str = "images"
     rate: float = 0.0
-    """Of ``unit`` in a second, lately."""
+    """How many ``unit`` were done per second recently."""
     seconds: float = 0.0
-    """Spent so far, over all times that the job was resumed."""
+    """Time spent so far, including the time before the job was resumed."""
     seconds_left: float = 0.0
-    """An estimate; 0 where there is none."""
+    """An estimate; 0 if there is none."""
     picture: str = ""
     """The newest contact sheet or preview grid."""
     facts: dict[str, str | float] = field(default_factory=dict)
-    """Further numbers and words to show, such as losses, by name."""
+    """More numbers and words to show, such as losses, by name."""
     pid: int = 0
     updated: float = 0.0
     """Seconds since 1970."""
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON under another name in the same folder, then give it its name. Raises OSError."""
+    """Write JSON to a temporary file in the same folder, then rename that file to `path`. Raises OSError."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -71,7 +73,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, {} if there is none or the file holds something else."""
+    """Return the JSON object in a file; {} if there is no file or it holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -80,12 +82,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Replace the status. Raises OSError."""
+    """Replace the status in the folder. Raises OSError."""
     write_json(folder / STATUS_FILE, asdict(status))
 
 
 def read_status(folder: Path) -> Status | None:
-    """The status that the folder holds, None if it holds none that can be used. What is of a wrong kind is left out."""
+    """Return the status in the folder, None if there is no usable one. Fields of a wrong type get their default."""
     values = read_json(folder / STATUS_FILE)
     defaults = Status(job="", state="")
     kept: dict[str, Any] = {}
@@ -106,12 +108,12 @@ def read_status(folder: Path) -> Status | None:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask the job in the folder to save what it has and to end. Raises OSError."""
+    """Ask the job in the folder to save its work and to end. Raises OSError."""
     (folder / STOP_FILE).touch()
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process works in the folder at this moment."""
+    """Return whether a process works in the folder now."""
     try:
         file = (folder / LOCK_FILE).open("r+b")
     except OSError:
@@ -124,7 +126,7 @@ def is_running(folder: Path) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """For people: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
+    """Return a time as text for people: "40 s", "12 min", "3 h 20 min", "2 days 4 h"."""
     minutes = round(seconds / 60)
     if seconds < 100:
         return f"{seconds:.0f} s"
@@ -137,11 +139,11 @@ def duration(seconds: float) -> str:
 
 
 class FolderLock:
-    """Holds a folder for this process. Raises JobBusy, naming the folder, and OSError."""
+    """Locks a folder for this process. Raises JobBusy if another process has locked it, and OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / LOCK_FILE).open("a+b")
-        for _attempt in range(20):  # somebody who only looks holds it for an instant
+        for _attempt in range(20):  # is_running() in another process locks the folder for an instant
             if _lock(self._file):
                 return
             time.sleep(0.05)
@@ -149,7 +151,7 @@ class FolderLock:
         raise JobBusy(f"Another process is at work in {folder}. Wait for it, or stop it first.")
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Unlock the folder."""
         if not self._file.closed:
             _unlock(self._file)
             self._file.close()
@@ -178,7 +180,7 @@ else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:  # a file system without locks: better no lock than no work
+        except OSError:  # a file system without locks: it is better to work without a lock than not at all
             return True
         return True
 

@@ -1,4 +1,4 @@
-"""Files on their way to their final name, and what is left of them when a process is killed. Standard library."""
+"""Temporary files that later get their final names, and removing those of killed processes. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ _part_numbers = itertools.count()
 
 
 def part_beside(path: Path) -> Path:
-    """Return a name in the folder of `path`, this process's own, to write to before the file gets its final name."""
+    """Return a path for a temporary file in the folder of `path`. The name is unique and holds this process's id.
+
+    Write to it, then rename it to `path`.
+    """
     return path.with_name(f".part-{os.getpid()}-{next(_part_numbers)}")
 
 
 def remove_stale_parts(folder: Path) -> int:
-    """Remove the temporary files that processes no longer there left in `folder`; return how many."""
+    """Remove the temporary files of ended processes from `folder`; return how many. Files of running processes are
+    removed if they are older than STALE_AFTER_SECONDS, because the process may be a different one with the same id."""
     removed = 0
     try:
         entries = list(os.scandir(folder))
@@ -40,7 +44,7 @@ def remove_stale_parts(folder: Path) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    # On Windows os.kill would end the process; age alone decides there.
+    # On Windows, os.kill would end the process, so only the file's age decides there.
     if os.name == "nt":
         return True
     try:
@@ -49,7 +53,7 @@ def _is_alive(pid: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
-    try:  # One that has ended and that nobody has collected, as in a container without an init, still has its number.
+    try:  # A zombie (ended, but its parent did not wait for it, as in a container without an init) still has its id.
         return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return True

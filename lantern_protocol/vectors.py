@@ -1,4 +1,4 @@
-"""Vectors in messages: base64 of little-endian float32, with their shape."""
+"""Pack vectors into messages and unpack them: base64 of little-endian float32, with their shape."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 from .errors import INVALID_PARAMS, ProtocolError, is_int, quoted
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-"""Of a message: nobody sends more."""
+"""The most bytes in the body of a message."""
 
 MOST_DIMENSIONS = 8
 
 
 def pack_floats(data: bytes, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Wrap native float32 bytes (C order, e.g. `ndarray.tobytes()`) of the given shape for a message."""
+    """Return native float32 bytes (C order, e.g. `ndarray.tobytes()`) of the given shape as an object for a message."""
     if sys.byteorder == "big":
         swapped = array.array("f", data)
         swapped.byteswap()
@@ -28,11 +28,14 @@ def pack_floats(data: bytes, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def unpack_floats(value: Any, what: str = "latents") -> tuple[bytes, tuple[int, ...]]:
-    """Return (native float32 bytes in C order, shape). Raises ProtocolError unless length and shape agree."""
+    """Return (native float32 bytes in C order, shape) of an object in a message.
+
+    Raises ProtocolError, naming the field `what`, if the object is not valid or the length does not fit the shape.
+    """
     shape = value.get("shape") if isinstance(value, dict) else None
     if not isinstance(shape, list) or not all(is_int(n) and n >= 0 for n in shape) or value.get("dtype") != "float32":
         raise ProtocolError(INVALID_PARAMS, f"'{what}' must hold dtype float32, shape and data.")
-    # Numbers in a message may have thousands of digits: nothing is multiplied, or printed, before it is known small.
+    # Numbers in a message may have thousands of digits, so check that they are small before multiplying or printing.
     if len(shape) > MOST_DIMENSIONS or any(n > MAX_BODY_BYTES for n in shape):
         raise ProtocolError(INVALID_PARAMS, f"'{what}' has a shape that no message holds: {quoted(shape)}.")
     count = math.prod(shape)

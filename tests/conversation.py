@@ -1,4 +1,4 @@
-"""A client and a fake server in conversation, with what came of it, for tests of the worker."""
+"""A client and a fake server that exchange messages, and a record of the results, for tests of the worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latent_lantern.latent_addon.server.client import InferenceClient, ServerSta
 
 SERVER = Path(fake_server.__file__)
 PATIENCE = 20.0
-"""How long a test waits for what must happen; a slow machine needs it, a right client does not."""
+"""Seconds that a test waits for an event. Only a slow machine or a faulty client needs them."""
 
 _GREETING = f"""
 import sys, time
@@ -42,7 +42,7 @@ def fake_command(*options: object) -> list[str]:
 
 
 def scripted(code: str) -> list[str]:
-    """The command line of a server that greets, then runs `code`.
+    """The command line of a server that answers the greeting, then runs `code`.
 
     The code has `send`, `messages`, `framing`, `versions`, `sys` and `time`.
     """
@@ -50,7 +50,7 @@ def scripted(code: str) -> list[str]:
 
 
 def eventually(happened: Callable[[], bool], timeout: float = PATIENCE) -> bool:
-    """Look every few milliseconds until `happened()`; return whether it did."""
+    """Wait until `happened()` is true, checked every few milliseconds; return whether it became true."""
     deadline = time.monotonic() + timeout
     while not happened():
         if time.monotonic() > deadline:
@@ -60,7 +60,7 @@ def eventually(happened: Callable[[], bool], timeout: float = PATIENCE) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of that number is there, a zombie included."""
+    """Return whether a process with that id exists; a zombie counts."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -69,7 +69,7 @@ def is_running(pid: int) -> bool:
 
 
 class Conversation:
-    """Starts a server and greets it; leaving the block stops it and checks that its process is gone.
+    """Starts a server and greets it. The end of the `with` block stops it and checks that its process is gone.
 
     notifications: (method, params) in order. results, errors: by the number of the request.
     """
@@ -92,7 +92,7 @@ class Conversation:
         assert all(eventually(lambda pid=pid: not is_running(pid)) for pid in self.pids)
 
     def start(self) -> None:
-        """Start the server, again if it has stopped."""
+        """Start the server; start it again if it has stopped."""
         self.client.start(self.command)
         if self.client.pid is not None:
             self.pids.append(self.client.pid)
@@ -108,7 +108,7 @@ class Conversation:
         return self.client.message
 
     def send(self, method: str, params: dict[str, Any] | None = None) -> int:
-        """Send a request whose outcome goes to `results` or `errors`; return its number."""
+        """Send a request; return its number. Its answer goes to `results` or `errors`."""
         number: list[int] = []
         identity = self.client.request(
             method,
@@ -120,7 +120,7 @@ class Conversation:
         return identity
 
     def settled(self, *identities: int) -> bool:
-        """Wait until these requests have their outcomes; return whether they came in time."""
+        """Wait until these requests are answered; return whether the answers came in time."""
         return self.client.wait(lambda: all(i in self.results or i in self.errors for i in identities), PATIENCE)
 
     def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Conversation:
         return self.results[identity]
 
     def order(self, folder: Path, names: list[str], job: int = 1, **more: Any) -> int:
-        """Order frames of these names, each with a latent of its own, from the built-in generator."""
+        """Order frames with these names from the built-in generator, each with a different latent."""
         rows = [fake_pictures.latent(seed, 8) for seed in range(len(names))]
         frames = [orders.FrameOrder(name, row).to_json() for row, name in enumerate(names)]
         params = {"job": job, "folder": str(folder), "space": "z", "latents": fake_pictures.pack_rows(rows)}
@@ -140,7 +140,7 @@ class Conversation:
         return self.send("frames/generate", {**params, "generator": generator, "frames": frames, **more})
 
     def names(self, method: str) -> list[str]:
-        """The names that `frames/made` or `frames/failed` has told of, in order."""
+        """The names that `frames/made` or `frames/failed` has reported, in order."""
         return [name for told, params in self.notifications if told == method for name in params["names"]]
 
     def _notified(self, method: str, params: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 from lantern_protocol import errors
 
 ENDS_THE_JOB = (errors.WRITE_FAILED, errors.OUT_OF_MEMORY, errors.INTERNAL_ERROR)
-"""What the next order would meet as well: the real server drops the rest of the job."""
+"""Errors that the next order would get too: after them, the real server drops the rest of the job."""
 
 
 class Batch:
-    """The orders of one request, whose answer comes when the last of them is settled."""
+    """The orders of one request. It is answered when the last of them is made, failed or dropped."""
 
     def __init__(self, job: int, count: int, answer: Callable[[dict[str, Any]], None]):
         self.job = job
@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass
 class Item:
-    """One order. names: its files. make: makes them and returns the names to report."""
+    """One order. names: its files. make: a function that makes them and returns the names to report."""
 
     batch: Batch
     names: list[str]
@@ -44,7 +44,7 @@ class Item:
 
 
 class Bench:
-    """Makes what is ordered. before() is called before each order; notify(method, params) tells what became of it."""
+    """Makes what is ordered. before() is called before each order; notify(method, params) reports its result."""
 
     def __init__(self, before: Callable[[], None], notify: Callable[[str, dict[str, Any]], None]):
         self._before = before
@@ -57,7 +57,7 @@ class Bench:
         self._thread.start()
 
     def order(self, items: list[Item], append: bool) -> None:
-        """Queue the orders of one batch; what is left of older jobs is dropped, and so is an order for an older job."""
+        """Queue the orders of one batch. The rest of older jobs is dropped, and so are orders for an older job."""
         with self._changed:
             if not items:
                 return
@@ -73,12 +73,12 @@ class Bench:
             self._changed.notify()
 
     def cancel(self, job: int) -> int:
-        """Drop what is left of a job; return how many orders that were."""
+        """Drop the rest of a job; return how many orders were dropped."""
         with self._changed:
             return self._drop() if job == self._job else 0
 
     def finish(self) -> None:
-        """Drop what is queued and wait for the frame under way."""
+        """Drop the queued orders and wait for the frame that is being made."""
         with self._changed:
             self._drop()
             self._ending = True

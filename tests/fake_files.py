@@ -1,4 +1,4 @@
-"""The fake server's files: checkpoints that are anything, runs of them, and latents in JSON."""
+"""The fake server's files: checkpoints (any file is one), runs of snapshots, and latents in JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
 
 
 def identity(path: str | None) -> tuple[str, int]:
-    """SHA-256 and size in bytes of a checkpoint. Raises ProtocolError for one that is gone or broken."""
+    """SHA-256 and size in bytes of a checkpoint. Raises ProtocolError if it is missing or broken."""
     if path is None:
         return BUILT_IN_SHA256, 0
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe might be to wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe could wait for ever
             raise OSError(0, "it is not a file")
         contents = Path(path).read_bytes()
     except OSError as error:
@@ -46,7 +46,7 @@ def snapshots_of(folder: str) -> list[dict[str, Any]]:
 
 
 def found_in(folder: Path) -> list[dict[str, Any]]:
-    """The library's entries in a folder: its checkpoints, and the folders in it that hold more than one as runs."""
+    """The library's entries in a folder: its checkpoints, and, as runs, its subfolders with several checkpoints."""
     entries = []
     for item in sorted(folder.iterdir()):
         files = [item] if item.is_file() else sorted(item.iterdir())

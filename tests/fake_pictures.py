@@ -1,7 +1,8 @@
-"""The fake server's generator: pictures that are a plain function of what was ordered, and their shadows.
+"""The fake server's generator: pictures that are a simple function of the order, and their shadows.
 
-A frame is a bright disc on a dark ground. Its place follows the first and the last component of the latent, its colours
-everything that decides a frame's pixels, so two frames are equal exactly when their orders ask for the same picture.
+A frame is a bright disc on a dark ground. Its position depends on the first and the last component of the latent; its
+colours depend on everything that decides a frame's pixels. So two frames are equal exactly when their orders ask for
+the same picture.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lantern_protocol.frame_files import is_frame, sign
 from lantern_protocol.part_files import part_beside
 
 room: int | None = None
-"""Bytes of each file that the disk takes before it is full; None for a disk with room."""
+"""How many bytes of each file can be written before the disk is full; None for a disk with enough space."""
 
 
 def latent(seed: int, z_dim: int) -> list[float]:
@@ -33,13 +34,13 @@ def latent(seed: int, z_dim: int) -> list[float]:
 
 
 def pack_rows(rows: list[list[float]]) -> dict[str, Any]:
-    """Wrap equally long rows for a message."""
+    """Pack rows of equal length for a message."""
     values = array.array("f", [value for row in rows for value in row])
     return vectors.pack_floats(values.tobytes(), (len(rows), len(rows[0]) if rows else 0))
 
 
 def unpack_rows(value: Any) -> list[list[float]]:
-    """Unwrap the rows of a message; each is flattened."""
+    """Unpack the rows of a message; each is flattened."""
     data, (count, *shape) = vectors.unpack_floats(value)
     values, length = array.array("f", data), math.prod(shape)
     return [list(values[i * length : (i + 1) * length]) for i in range(count)]
@@ -50,8 +51,8 @@ def picture(
 ) -> bytes:
     """The pixels of a frame, 8-bit RGB, top row first.
 
-    row: its latent as float32 values. weights: sha256 of the file that makes it, and of the one it is mixed with; none
-    for the built-in one.
+    row: its latent as float32 values. weights: sha256 of the file that makes it, and of the file it is mixed with;
+    empty for the built-in generator.
     """
     key = (
         array.array("f", row).tobytes(),
@@ -75,7 +76,7 @@ def picture(
 
 
 def shadow(colour: bytes, settings: orders.ShadowSettings) -> bytes:
-    """The pixels of a shadow, 8-bit RGBA, from a frame's RGB. Only the rule of the threshold, and the mix."""
+    """The pixels of a shadow, 8-bit RGBA, from a frame's RGB. Only threshold and mix are applied."""
     pixels = bytearray()
     for i in range(0, len(colour), 3):
         red, green, blue = colour[i : i + 3]
@@ -89,7 +90,7 @@ def shadow(colour: bytes, settings: orders.ShadowSettings) -> bytes:
 def write_frame(
     folder: Path, frame: orders.FrameOrder, row: list[float], width: int, height: int, weights: tuple[str, ...] = ()
 ) -> list[str]:
-    """Write a colour frame unless it is there, as the real server; return the names to report."""
+    """Write a colour frame unless it exists, like the real server; return the names to report."""
     if not is_frame(folder / frame.name, frame.name, thoroughly=True):
         data = encode_png(picture(frame, row, width, height, weights), width, height)
         _replace(folder / frame.name, sign(data, frame.name))
@@ -97,7 +98,7 @@ def write_frame(
 
 
 def write_shadow(folder: Path, order: orders.ShadowOrder) -> list[str]:
-    """Write a shadow frame from its source in the same folder unless it is there; return the names to report."""
+    """Write a shadow frame from its source in the same folder unless it exists; return the names to report."""
     if is_frame(folder / order.name, order.name, thoroughly=True):
         return [order.name]
     if not is_frame(folder / order.source, order.source, thoroughly=True):
@@ -108,7 +109,7 @@ def write_shadow(folder: Path, order: orders.ShadowOrder) -> list[str]:
 
 
 def encode_png(pixels: bytes, width: int, height: int) -> bytes:
-    """A PNG file of 8-bit RGB or RGBA pixels, whichever their number says."""
+    """A PNG file of 8-bit pixels: RGB or RGBA, depending on their number."""
     stride = len(pixels) // height
     rows = b"".join(b"\0" + pixels[y * stride : (y + 1) * stride] for y in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if stride == 3 * width else 6, 0, 0, 0)

@@ -1,38 +1,38 @@
-"""A server without a network: speaks the protocol, makes small pictures at once, and fails on order.
+"""A server without a neural network: it speaks the protocol, makes small pictures at once, and fails if it is told to.
 
     python tests/fake_server.py [options]
 
 Every method of the protocol is answered as the real server answers it. A frame's pixels are a function of everything
 that decides them (see `fake_pictures.picture`), so a test can compute what a file must hold. Standard library only.
 
-What it plays
+What it imitates
     --z-dim N             length of z and w (8)
     --size WxH            size of the pictures (16x16)
-    --facts JSON          fields of every generator's description that are other than by default
+    --facts JSON          fields of every generator's description that differ from the default
     --slow SECONDS        time each frame takes (0)
     --journal FILE        appends a line of JSON for each request: {"method", "names", "job", "params"}; `names` are the
                           files ordered, `params` without latents. A run that needs no inference adds no
                           "frames/generate"; the number of "initialize" lines is the number of starts.
 
-Any file that can be read is a checkpoint, but for one that begins with "broken"; a folder is a run, its files the
-snapshots in the order of their names. A file of latents is JSON: {"space": "w+", "latents": [...]}.
+Any readable file is a checkpoint, except a file that begins with "broken". A folder is a run; its files are the
+snapshots, in the order of their names. A file of latents is JSON: {"space": "w+", "latents": [...]}.
 
-What goes wrong; N counts orders made since the start, and 0 means: at the first one
+What goes wrong; N counts orders made since the start, and 0 means: at the first order
     --exit-at-start CODE TEXT   writes TEXT to stderr and ends
     --wrong-version WHAT  greets with another protocol ("protocol"), other pixels ("pixels"), or an error ("refuse")
     --crash-after N       kills itself with SIGKILL
-    --hang-after N        reads and answers nothing any more, not even ping, nor the end of its stdin
+    --hang-after N        no longer reads or answers anything, not even ping, and ignores the end of its stdin
     --stop-self-after N   stops itself with SIGSTOP
-    --garble-after N      from then on every message is a header and a body that is not JSON, thirty times over
-    --close-stdout-after N      closes its stdout and lives on
-    --close-stdin-after N       closes its stdin and lives on
-    --fork-noise          starts a child that prints junk, without an end of line, to the same stdout, and outlives it
+    --garble-after N      from then on every message is a header and a body that is not JSON, repeated thirty times
+    --close-stdout-after N      closes its stdout and keeps running
+    --close-stdin-after N       closes its stdin and keeps running
+    --fork-noise          starts a child that prints junk without a line break to the same stdout, and outlives it
     --dribble             writes its stdout byte by byte
     --noise               prints a line of junk before every message
-    --lie                 reports frames as made without writing them, and one more that nobody ordered
-    --room BYTES          the disk is full after so many bytes of each file
+    --lie                 reports frames as made without writing them, and one frame that nobody ordered
+    --room BYTES          the disk is full after this many bytes of each file
     --fail-writes         fails every order with WRITE_FAILED, which drops the rest of its job
-    --once FLAGFILE       the faults above, and --slow, are for the first run only: it makes FLAGFILE, later runs see it
+    --once FLAGFILE       the faults above, and --slow, are for the first run only; it makes FLAGFILE to tell later runs
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ BUILT_IN_SHA256 = fake_files.BUILT_IN_SHA256
 
 
 class Output:
-    """Writes messages to stdout, one at a time, as badly as it was told to."""
+    """Writes messages to stdout, one at a time, with the faults that were asked for."""
 
     def __init__(self, options: argparse.Namespace):
         self._options = options
@@ -85,11 +85,11 @@ class Output:
                     sys.stdout.buffer.write(piece)
                     sys.stdout.buffer.flush()
             except (OSError, ValueError):
-                pass  # The other side has left, or --close-stdout-after has come; the end of stdin ends the server.
+                pass  # The other side or --close-stdout-after has closed it; the end of stdin ends the server.
 
 
 class Faults:
-    """What goes wrong after so many frames."""
+    """The faults that occur after a number of frames."""
 
     def __init__(self, options: argparse.Namespace, output: Output):
         self._options = options
@@ -98,7 +98,7 @@ class Faults:
         self.hanging = threading.Event()
 
     def before_frame(self) -> None:
-        """Called by the working thread before each order is made."""
+        """The working thread calls this before it makes each order."""
         if self._due("crash_after"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._due("stop_self_after"):
@@ -127,7 +127,7 @@ class Faults:
 
 
 class FakeServer:
-    """Answers requests; each method of the protocol is a function of its params."""
+    """Answers requests. Each method of the protocol is a function of the request's params."""
 
     def __init__(self, options: argparse.Namespace):
         self._options = options
@@ -273,7 +273,7 @@ class FakeServer:
         self._bench.order(items, bool(params.get("append")))
 
     def _size_of(self, params: dict[str, Any]) -> tuple[int, int]:
-        """Size of the pictures, once the latents have been found to be of a shape that this generator takes."""
+        """Check that this generator accepts latents of this shape; return the size of the pictures."""
         facts = self._facts
         shape = tuple(params["latents"]["shape"][1:])
         if params["space"] == "z":
@@ -308,7 +308,7 @@ class FakeServer:
         self._output.send(framing.notification(method, params))
 
     def _check_generator(self, params: dict[str, Any], which: str = "generator") -> tuple[str, ...]:
-        """SHA-256 of the file that is asked for, none for the built-in generator. Raises ProtocolError."""
+        """SHA-256 of the file that is asked for; nothing for the built-in generator. Raises ProtocolError."""
         path, sha256 = params[which]["path"], params[which]["sha256"]
         if fake_files.identity(path)[0] != sha256:
             raise errors.ProtocolError(errors.CHECKPOINT_CHANGED, f"'{path}' has changed since it was opened.")
@@ -378,7 +378,7 @@ def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Serve, unless told to end at once."""
+    """Serve, unless the options say to end at once."""
     options = _parse()
     if options.exit_at_start:
         print(options.exit_at_start[1], file=sys.stderr)

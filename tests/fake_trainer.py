@@ -1,12 +1,12 @@
-"""Stands in for `python -m inference_server dataset` and `train`: the same files, nothing learnt.
+"""Replaces `python -m inference_server dataset` and `train` in tests: it writes the same files, but learns nothing.
 
-Run it as ``fake_trainer.py [options] -- ARGUMENTS``, with the arguments of the real one. It holds the lock, replaces
-the status, heeds ``stop``, and leaves snapshots and pictures, with the standard library alone.
+Run it as ``fake_trainer.py [options] -- ARGUMENTS``, with the arguments of the real command. It holds the lock,
+replaces the status, obeys ``stop``, and writes snapshots and pictures. Standard library only.
 
-Options: ``--journal FILE`` adds each command line as JSON. ``--steps N`` and ``--seconds S`` of each step. ``--until
-FILE`` goes on with the last step until the file is there. ``--refuse TEXT`` ends at once with exit code 3 and the text
-on stderr; ``--break TEXT`` fails as a job, half-way. ``--die N`` ends in step N without a word. ``--silent-until FILE``
-waits before it takes the lock, as one that loads PyTorch.
+Options: ``--journal FILE`` adds each command line as JSON. ``--steps N`` is the number of steps, ``--seconds S`` the
+time of each step. ``--until FILE`` continues the last step until the file exists. ``--refuse TEXT`` ends at once with
+exit code 3 and the text on stderr; ``--break TEXT`` fails as a job, half-way. ``--die N`` ends in step N without any
+report. ``--silent-until FILE`` waits before it takes the lock, like a process that loads PyTorch.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def work(options: argparse.Namespace, folder: Path, status: Status) -> int:
-    """Work through the steps that are left."""
+    """Work through the remaining steps."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(folder)
     (folder / STOP_FILE).unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def work(options: argparse.Namespace, folder: Path, status: Status) -> int:
 
 
 def draw(folder: Path, training: bool, step: int) -> str:
-    """Write a picture of its own for the step; its path within the folder."""
+    """Write a picture that belongs to this step only; return its path within the folder."""
     path = folder / (f"previews/preview-{step * IMAGES:09d}.png" if training else "contact_sheet.png")
     path.parent.mkdir(exist_ok=True)
     header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
@@ -112,12 +112,12 @@ def draw(folder: Path, training: bool, step: int) -> str:
 
 
 def there(file: Path | None) -> bool:
-    """Whether a file that was asked for is there; True where none was."""
+    """Return whether the file that an option names exists; True if the option names none."""
     return file is None or file.exists()
 
 
 def wait_for(file: Path | None) -> None:
-    """Wait until the file is there."""
+    """Wait until the file exists."""
     while not there(file):
         time.sleep(0.01)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PINS = ("torch==2.13.0", "numpy==2.4.6")
-"""Of the tiny server: in its torch-*.txt files the first, in common.txt the second."""
+"""The tiny server's requirements: the first are in its torch-*.txt files, the second in common.txt."""
 
 BUILD_KEYS = ("cpu", "cu126", "cu130", "mps", "rocm")
 
@@ -29,8 +29,8 @@ print(json.dumps({"what": "inference_server check", "torch": versions["torch"], 
                   "device_name": "a pocket calculator", "forward_ms": 1.5, "problems": problems, "remarks": []}))
 sys.exit(1 if problems else 0)
 """
-"""Answers as the server's own command `check`. A file `wait` beside it lets it wait for ever, and write its process
-number to `waiting`; a file `fail` lets it fail with the words in that file."""
+"""Answers like the server's own command `check`. If there is a file `wait` next to it, it writes its process id to
+`waiting` and waits for ever; if there is a file `fail`, it fails with the text in that file."""
 
 
 def write_wheel(
@@ -42,7 +42,7 @@ def write_wheel(
     requires: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a wheel of one module that knows its version, and of more `files` {path: text}; return it."""
+    """Write a wheel with one module that holds its version, and with more `files` {path: text}; return its path."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     needs = "".join(f"Requires-Dist: {need}\n" for need in requires)

@@ -1,10 +1,10 @@
-"""Load mutants of checkpoints: none may crash, hang, take memory, or do anything but read its file.
+"""Load mutants of checkpoints. None may crash, hang, use much memory, or do anything except read its file.
 
     python tests/fuzz_checkpoints.py --mutants 100000 --seed 1
 
-A worker process loads mutants, under a limit of memory and with audit hooks; this one watches it, and starts another
-when it dies or a mutant takes longer than ten seconds. What is found lies in ``--output``. A mutant is decided by the
-seed and its number, but for the addresses of memory that torch writes into its files.
+A worker process loads mutants, with a memory limit and audit hooks. This process watches it, and starts a new worker
+when it dies or a mutant takes longer than ten seconds. Harmful mutants are kept in ``--output``. The seed and its
+number decide a mutant, except for the memory addresses that torch writes into its files.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ FIXTURES = ROOT / "tests" / "server" / "fixtures"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "server")]
 
 PATIENCE = 10.0
-"""Seconds of work for one mutant; of waiting, twelve times as much, because the machine may have other work."""
+"""Seconds of processor time for one mutant. It may wait twelve times as long: the machine may have other work."""
 MEMORY = 1 << 30
-"""Bytes of address space beyond what the worker has when it is ready."""
+"""Bytes of address space that the worker may use in addition to what it has when it is ready."""
 GROWTH = 512 << 20
-"""Bytes of memory that a mutant may really take."""
+"""Bytes of memory that a mutant may actually use."""
 START = 300.0
-"""Seconds for a worker to begin."""
+"""Seconds that a worker may need to start."""
 
 
 def small_files() -> dict[str, bytes]:
@@ -218,7 +218,7 @@ VALUES = (
     *(b"]", b"}", b")", b"K\x04K\x08\x86", b"G\x7f\xf8" + bytes(6), b"G\x7f\xf0" + bytes(6), b"G\x3f\xe0" + bytes(6)),
     *(b"X\x00\x00\x00\x00", b"X\x04\x00\x00\x00skip", b"ca\nb\n"),
 )
-"""Opcodes that take a number's or a word's place."""
+"""Opcodes that replace a number or a word."""
 NUMBERS = [
     struct.pack(kind, value)
     for kind, values in {
@@ -237,7 +237,7 @@ WORDS = [
 
 
 def _structure(raw: bytes) -> tuple[list[int], list[tuple[int, int]]]:
-    """Places that are not in the midst of numbers: opcodes of a pickle, and runs of what looks like words.
+    """Places that are not inside arrays of numbers: opcodes of a pickle, and sequences that look like words.
 
     Returns:
         the places; and, in a file that is one pickle, where each opcode of a plain value begins and ends.
@@ -262,7 +262,7 @@ def _structure(raw: bytes) -> tuple[list[int], list[tuple[int, int]]]:
                 if opcode.name != "STOP":
                     places += [place, place + 1]
     except Exception:
-        pass  # What follows the pickles is none.
+        pass  # The rest of the file, after the pickles, is not a pickle.
     if len(places) < 50:
         places += [place for place in range(len(raw)) if 32 < raw[place] < 127 or raw[place] == 0]
     return places or [0], values if raw[:1] != b"P" else []
@@ -275,7 +275,7 @@ _PLAIN = {
 
 
 def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
-    """Load mutants, and print a line of JSON for each as it begins and as it ends."""
+    """Load mutants, and print a line of JSON when each begins and when it ends."""
     from inference_server.checkpoints import CheckpointError, load_generator
     from inference_server.checkpoints.latents import read_latents
     from watching import watched
@@ -326,7 +326,7 @@ def work(seed: int, numbers: range, folder: Path, output: Path) -> None:
 
 @dataclass
 class Findings:
-    """What came of the mutants. ends: how often a load gave something, refused, or failed in an unforeseen way."""
+    """The results for the mutants. ends: how often a load succeeded, was refused, or failed in an unexpected way."""
 
     harm: list[str] = field(default_factory=list)
     ends: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -334,7 +334,7 @@ class Findings:
 
 
 def fuzz(mutants: int, seed: int, output: Path, worker: tuple[str, ...] = (sys.executable, __file__)) -> Findings:
-    """Load mutants 0 up to a number of a seed, and keep those that did harm in a folder."""
+    """Load the mutants of a seed from 0 up to a number, and keep the harmful ones in a folder."""
     findings = Findings()
     following = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -352,13 +352,13 @@ def fuzz(mutants: int, seed: int, output: Path, worker: tuple[str, ...] = (sys.e
 
 
 def keep(output: Path, seed: int, number: int, raw: bytes) -> None:
-    """Put a mutant away to look at it."""
+    """Keep a mutant, so that a person can look at it."""
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{seed}-{number}").write_bytes(raw)
 
 
 def _watch(command: list[str], following: int, findings: Findings) -> int:
-    """Run a worker until it ends, dies or hangs; the number of the mutant that comes next."""
+    """Run a worker until it ends, dies or hangs; return the number of the next mutant."""
     worker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     lines: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=_pass_on, args=(worker.stdout, lines), daemon=True)
@@ -399,7 +399,7 @@ def _watch(command: list[str], following: int, findings: Findings) -> int:
 
 
 def _work_of(worker: subprocess.Popen[str]) -> float:
-    """Seconds of processor that it has used."""
+    """Seconds of processor time that it has used."""
     words = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -417,7 +417,7 @@ def _kind(said: str) -> str:
 
 
 def main() -> int:
-    """Fuzz, and say what was found."""
+    """Fuzz, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)

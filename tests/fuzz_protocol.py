@@ -1,9 +1,9 @@
-"""Send wild messages to both sides of the protocol: none may end it, block it, fill its memory, or go unanswered.
+"""Send wild messages to both sides of the protocol. None may end it, block it, fill its memory, or stay unanswered.
 
     python tests/fuzz_protocol.py --messages 1000000 --seed 1
 
-Half of them go to the server's Service, with a worker that makes nothing, half to the add-on's InferenceClient, as
-answers and notifications. Standard library only. What is found is printed with its number, which finds it again:
+Half of them go to the server's Service, with a worker that makes nothing; half go to the add-on's InferenceClient, as
+answers and notifications. Standard library only. Each finding is printed with the message's number. To repeat it, use
 --first NUMBER --messages 1.
 """
 
@@ -40,21 +40,21 @@ from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
 FOLDER = "/nowhere/at/all/frames"
 GENERATOR = {"path": "/nowhere/g.pkl", "sha256": "0" * 64}
 ANSWER_BYTES = 100_000
-"""Of an answer that was made of nothing asked for; only seeds, vectors and lists are longer."""
+"""The most bytes of an answer, unless the request asks for many seeds, vectors or files."""
 LINE = 1200
-"""Characters of a line in the client's log."""
+"""The most characters of a line in the client's log."""
 GROWTH = 64 << 20
-"""Bytes that memory may grow by once everything has been seen."""
+"""Bytes by which memory may grow after every kind of message has been seen."""
 
 PING = {"jsonrpc": "2.0", "id": "still there?", "method": "ping"}
 
 
 class Finding(Exception):
-    """A promise that was not kept."""
+    """Something that must always be true was not true."""
 
 
 def heard(data: bytes, last: dict[str, Any], read: Callable[[Any], Any] = framing.read_messages) -> list[Any]:
-    """What a reader makes of bytes and of a sound message after them, once as many bytes came as were announced."""
+    """What a reader returns for bytes that are followed by a valid message, after all announced bytes have come."""
     for padding in (LONG + len(data), vectors.MAX_BODY_BYTES):
         items = list(read(io.BytesIO(data + b" " * padding + b"\n" + framing.encode_message(last))))
         if items and items[-1] == last:
@@ -69,14 +69,14 @@ class StubDevice:
         self._scheduler, self._dice = of.scheduler, dice
 
     def answer(self, work: Callable[[Any], Any]) -> Any:
-        """What the real one does, but that it tells of what nobody has foreseen."""
+        """Does what the real one does, but reports unexpected errors."""
         try:
             return work()
         except errors.ProtocolError as error:
             return error
 
     def work(self) -> None:
-        """Do all that is waiting."""
+        """Carry out all waiting requests."""
         while (work := self._scheduler.wait(0)) is not None:
             if isinstance(work, Order):
                 if self._dice.random() < 0.1:
@@ -111,7 +111,7 @@ class StubAnswers:
 
 
 class ServerSide:
-    """The real Service, one thread of it after the other, and what it says."""
+    """The real Service, whose threads run one after another, and its messages."""
 
     def __init__(self, dice: random.Random):
         self._dice = dice
@@ -127,14 +127,14 @@ class ServerSide:
         self._device.work()
 
     def write(self, data: bytes) -> None:
-        """Take in what the service sends: sound messages only, each whole."""
+        """Take what the service sends: valid messages only, each one whole."""
         (message,) = framing.read_messages(io.BytesIO(data))
         if isinstance(message, errors.ProtocolError):
             raise Finding(f"the service sends {data[:200]!r}")
         self.said.append(message)
 
     def flush(self) -> None:
-        """For Connection."""
+        """Needed by Connection."""
 
     def send(self, wild: Wild) -> str:
         """Send a message and a ping; return how the message was answered, in a word."""
@@ -166,7 +166,7 @@ def _items(data: bytes) -> list[Any]:
 
 
 def _wanted_id(body: bytes) -> list[Any]:
-    """The id that the one answer to a message must have, by JSON-RPC; nothing for what is a notification."""
+    """The id that the only answer to a message must have by JSON-RPC; nothing for a notification."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):
@@ -187,7 +187,7 @@ def _check_answer(answer: dict[str, Any], wild: Wild) -> None:
 
 
 class ScriptedServer:
-    """Takes the place of the client's ServerProcess: what it is told to say arrives, what it is asked is kept."""
+    """Replaces the client's ServerProcess: the client receives what a test puts in, and its requests are kept."""
 
     def __init__(self, command: Any, environment: Any = None):
         self.pid, self.returncode, self.last_line = 1, None, ""
@@ -200,18 +200,18 @@ class ScriptedServer:
         self.asked += _items(data)
 
     def say(self, items: list[Any]) -> None:
-        """Let messages arrive."""
+        """Deliver messages to the client."""
         for item in items:
             self.inbox.put(item)
 
     def kill(self, timeout: float = 0.0) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is no process to end."""
 
     taken = close = terminate = join = kill
 
 
 class ClientSide:
-    """The real InferenceClient at a scripted server. Every request's outcomes are counted."""
+    """The real InferenceClient with a scripted server. The answers of every request are counted."""
 
     def __init__(self, dice: random.Random):
         self._dice = dice
@@ -254,9 +254,9 @@ class ClientSide:
         self._client.request("ping", {}, settle, settle)
 
     def send(self, wild: Wild) -> str:
-        """Let a message arrive while requests are open; return what state the client is in after it."""
+        """Deliver a message while requests are open; return the state of the client after it."""
         self.outcomes.clear()
-        self._client._last_identity = 0  # so that a message's number says whom it answers
+        self._client._last_identity = 0  # so that a message's number decides which request it answers
         items = heard(wild.data, PING, addon_framing.read_messages)[:-1]
         chance = self._dice.random()
         if chance < 0.02:  # it comes instead of an answer to the greeting
@@ -272,7 +272,7 @@ class ClientSide:
         self._hear(items)
         state = self._client.state.value
         server = self._start()
-        # What is still open gets a sound answer, and one more that nobody waits for.
+        # Requests that are still open get a valid answer, and one more that nobody waits for.
         self._hear([framing.result(identity, {}) for identity in [*self._client._requests, 10**9]])
         self._notified = 0
         self._hear([framing.notification("log", {})])
@@ -287,7 +287,7 @@ class ClientSide:
 
 
 def answers_and_notes() -> list[dict[str, Any]]:
-    """What a sound server says; an id in it is replaced by one that may be that of an open request."""
+    """Messages of a valid server. An id in them is replaced by one that may belong to an open request."""
     facts = {"name": "N", "z_dim": 8, "width": 16, "spaces": ["z", "w"], "snapshots": [{"name": "a", "path": "/a"}]}
     error = errors.ProtocolError(errors.WRITE_FAILED, "The disk is full.", {"path": "x"})
     return [
@@ -303,14 +303,14 @@ def answers_and_notes() -> list[dict[str, Any]]:
 
 
 def memory() -> int:
-    """Bytes that this process has in memory."""
+    """Bytes of memory that this process uses."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def fuzz(
     numbers: range, seed: int, tell: Callable[[str], None] = lambda _: None
 ) -> tuple[list[str], collections.Counter]:
-    """Send the messages of these numbers; return what was found, and how often each end came."""
+    """Send the messages with these numbers; return the findings, and how often each result came."""
     dice = random.Random(seed)
     sides = (ServerSide(dice), ClientSide(dice))
     wild = (
@@ -337,7 +337,7 @@ def fuzz(
 
 
 def main() -> int:
-    """Fuzz, and say what was found."""
+    """Fuzz, and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)

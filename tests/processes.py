@@ -1,4 +1,4 @@
-"""Which processes are left, told by the session that a server is started in: its children stay in it."""
+"""Find the processes that are left. They are known by the session that a server was started in: children stay in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def members(sessions: Collection[int]) -> dict[int, str]:
-    """Processes of these sessions by their number, with their command lines. Zombies, which only wait, do not count."""
+    """Processes of these sessions by their id, with their command lines. Zombies do not count: they only wait."""
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
@@ -23,7 +23,7 @@ def members(sessions: Collection[int]) -> dict[int, str]:
 
 
 def naming(text: str) -> dict[int, str]:
-    """Processes whose command line holds `text`, this one left out."""
+    """Processes whose command line contains `text`, except this process."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():

@@ -1,4 +1,4 @@
-"""Which sockets processes have open, as Linux lists them."""
+"""Find the sockets that processes have open. Linux only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ TABLES = ("tcp", "tcp6", "udp", "udp6", "udplite", "raw", "raw6", "unix")
 def sockets_of(pid: int) -> list[str]:
     """The sockets that a process has open: the line of /proc/net for each, or its number for a kind not listed there.
 
-    A pipe is none, nor is a pair of connected sockets without a name made by `socketpair`, which nobody else can reach;
-    that shows as a line of "unix" without a path.
+    A pipe does not count. A pair of connected sockets made by `socketpair` does not count either, because nobody else
+    can reach it; it appears as a line of "unix" without a path.
     """
     numbers = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
@@ -38,7 +38,7 @@ def _lines(table: str, pid: int) -> list[str]:
 
 
 def family_of(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     parents: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():

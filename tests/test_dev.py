@@ -1,4 +1,4 @@
-"""dev.py's parts: environments survive interruption, share and part by their pins, and a lock keeps two apart."""
+"""dev.py's parts: environments survive interruption, the same pins share one, and a lock keeps two runs apart."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CURRENT = "{}.{}".format(*sys.version_info[:2])
 
 @pytest.fixture
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> environments.Environment:
-    """An environment of nothing but pip, in a cache folder of its own."""
+    """An environment with only pip, in its own cache folder."""
     monkeypatch.setattr(environments, "cache_folder", lambda: tmp_path / "cache")
     pins = tmp_path / "scratch.txt"
     pins.write_text("# nothing\n")
@@ -70,7 +70,7 @@ def test_the_server_s_build_of_torch_is_the_machine_s_unless_pip_is_told_where_f
     assert chosen.build.key == "cu130"
     assert chosen.pins[0].name == "torch-cu130.txt"
     assert chosen.folder != own.folder
-    # What is ready is taken, whatever the machine has become.
+    # An environment that is ready is used, even if the machine has changed.
     (plain,) = environments._servers([chosen.version], environments.builds.CPU_LINUX)
     plain.python.parent.mkdir(parents=True)
     plain.python.touch()

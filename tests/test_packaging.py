@@ -1,4 +1,4 @@
-"""The zip that people install: what is in it, what it says of itself, and what it may import."""
+"""The zip that people install: what is in it, its manifest, and what it may import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from tools import package
 from tools.console import Problem
 
-# The tags for add-ons that extensions.blender.org knows; Blender's own `validate` does not look at them.
+# The tags for add-ons that extensions.blender.org accepts; Blender's own `validate` does not check them.
 KNOWN_TAGS = {
     *("3D View", "Add Curve", "Add Mesh", "Animation", "Bake", "Camera", "Compositing", "Development", "Game Engine"),
     *("Geometry Nodes", "Grease Pencil", "Import-Export", "Lighting", "Material", "Modeling", "Mesh", "Node", "Object"),
@@ -68,7 +68,7 @@ def test_every_source_file_is_in_the_zip(archive: zipfile.ZipFile, root: Path) -
 
 
 def test_the_manifest_follows_the_rules_of_extensions_blender_org(manifest: dict) -> None:
-    """Most of them `validate` does not check; a person would find them broken after the upload."""
+    """`validate` does not check most of them, so a mistake would be found only after the upload."""
     assert manifest["id"] == "latent_lantern"
     assert manifest["license"] == ["SPDX:GPL-3.0-or-later"]
     assert set(manifest["tags"]) <= KNOWN_TAGS

@@ -1,4 +1,4 @@
-"""A release: the same sources give the same zip wherever and whenever they are built, and notes that tell of it."""
+"""A release: the same sources give the same zip, wherever and whenever they are built; and its notes describe it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG_AGO = 981173106  # 3 February 2001: not the day on which anything here was 
 
 @pytest.fixture
 def elsewhere(root: Path, tmp_path: Path) -> Path:
-    """What a build needs, in another folder, on another day, for nobody but its owner."""
+    """Copy what a build needs to another folder, with another date, readable only by its owner."""
     copy = tmp_path / "another place"
     copy.mkdir()
     for name in NEEDED:

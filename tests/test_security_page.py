@@ -1,4 +1,4 @@
-"""The page on security names tests that there are, and only those."""
+"""The page on security names only tests that exist."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def test_every_promise_has_its_tests(root: Path) -> None:
     promises = {int(number) for number in re.findall(r"^(\d)\. \*\*", page, re.MULTILINE)}
     tested = {int(number) for row in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE) for number in row.split(",")}
     assert promises == set(range(1, len(promises) + 1))
-    assert promises - tested == {7}  # that nothing is sent follows from 6 and the audit of 1
+    assert promises - tested == {7}  # nothing is sent: this follows from 6 and from the audit of 1

@@ -1,4 +1,4 @@
-"""Only `latent_addon/scene/versions.py` knows that Blenders differ: nothing else asks for a version or probes."""
+"""Only `latent_addon/scene/versions.py` handles different Blenders: no other code asks for a version or probes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _asks(node: ast.AST) -> bool:
 def _probes(call: ast.Call) -> bool:
     name, arguments = _last_name(call.func), call.args
     if name in ("hasattr", "getattr") and len(arguments) == (2 if name == "hasattr" else 3):
-        asked = arguments[1]  # a dunder asks what a Python value can do, not what Blender has
+        asked = arguments[1]  # a name with double underscores asks what a Python value can do, not what Blender has
         return not (isinstance(asked, ast.Constant) and str(asked.value).startswith("__"))
     return name in ("get", "find") and "bl_rna" in ast.unparse(call.func)
 

@@ -1,4 +1,4 @@
-"""Where the Blender with a window comes from, and what is said where there can be none."""
+"""Where the Blender with a window comes from, and the message if there cannot be one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages as no sound program sends them, made from sound ones. A seed and a number decide each."""
+"""Messages that no correct program sends, made from valid ones. A seed and a number decide each message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from lantern_protocol import framing, orders, vectors, versions
 
 LONG = 70_000
-"""Bytes that a header may announce in vain. Whoever feeds a reader adds so many, and must then be heard again."""
+"""The most bytes that a false header may announce. A test that then sends as many bytes must be understood again."""
 
 RAW = {
     "1e999": "1e999",
@@ -33,7 +33,7 @@ RAW = {
     "no value": "",
     "a comma": ",",
 }
-"""JSON, or nearly, that Python's values do not give; it stands in a message as MARK and its name."""
+"""JSON, or nearly JSON, that cannot be written from Python values; in a message, MARK and its name stand for it."""
 
 MARK = "raw JSON: "
 _FLOATS = {"dtype": "float32", "shape": [1, 8], "data": base64.b64encode(bytes(32)).decode()}
@@ -59,7 +59,7 @@ NOISE = (
 
 
 def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any]]:
-    """A request of each method, and of some methods two. folder: where frames are to be written."""
+    """A request for each method, and two for some methods. folder: where frames are written."""
     shadow = orders.ShadowOrder("s0.png", "f0.png", orders.ShadowSettings(softness=1.5, fill_holes=3))
     frames = [
         orders.FrameOrder("f0.png", 0, orders.RenderSettings(0.7, 2, "none"), (shadow,)),
@@ -89,7 +89,7 @@ def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where values stand within a JSON value, by keys and indices; the whole value has none."""
+    """The places of values within a JSON value: tuples of keys and indices. The place of the whole value is ()."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     found = []
     for key, item in items:
@@ -98,7 +98,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def replaced(value: Any, place: Sequence[Any], new: Any) -> Any:
-    """A copy of a JSON value with another value in a place."""
+    """A copy of a JSON value with a different value at a place."""
     value = copy.deepcopy(value)
     inner = value
     for key in place[:-1]:
@@ -108,7 +108,7 @@ def replaced(value: Any, place: Sequence[Any], new: Any) -> Any:
 
 
 def body_of(message: dict[str, Any]) -> bytes:
-    """The JSON of a message, with what RAW stands for."""
+    """The JSON of a message, in which the marks are replaced by the texts of RAW."""
     text = json.dumps(message, separators=(",", ":"))
     for name, raw in RAW.items() if MARK in text else ():
         text = text.replace(f'"{MARK}{name}"', raw)
@@ -116,20 +116,20 @@ def body_of(message: dict[str, Any]) -> bytes:
 
 
 def frame(body: bytes, length: int | None = None) -> bytes:
-    """A body with its header, or with a header that lies."""
+    """A body with its header, or with a false header."""
     return b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
 
 
 @dataclass(frozen=True, slots=True)
 class Wild:
-    """Bytes to send. body: of the one message in a true frame, None where the bytes are no such thing."""
+    """Bytes to send. body: the body, if the bytes are exactly one message with a true header; else None."""
 
     data: bytes
     body: bytes | None
 
 
 class WildMessages:
-    """Mutants of sound messages, by number. ids: a message's id is its number modulo so many."""
+    """Mutants of valid messages, by number. ids: a message's id is its number modulo this."""
 
     def __init__(self, seed: int, sound: Sequence[dict[str, Any]], ids: int = 1 << 30):
         self._seed = seed
@@ -137,7 +137,7 @@ class WildMessages:
         self._ids = ids
 
     def message(self, number: int) -> Wild:
-        """The mutant of a number."""
+        """The mutant with this number."""
         dice = random.Random(f"{self._seed}/{number}")
         body = self._body(dice, number)
         if dice.random() < 0.7:
@@ -150,7 +150,7 @@ class WildMessages:
             message["id"] = number % self._ids
         for _ in range(dice.choice((0, 1, 1, 1, 2, 5))):
             found = places(message)
-            if 0 < len(found) < 500:  # lists of lists soon have more than anybody reads
+            if 0 < len(found) < 500:  # nested lists soon become too long to read
                 self._change(dice, message, dice.choice(found))
         return body_of(message)
 
@@ -172,7 +172,7 @@ class WildMessages:
                 inner[place[-1]] = new
 
     def _broken(self, dice: random.Random, data: bytes, number: int) -> bytes:
-        """Bytes that are cut, lie about their length, or are shuffled into others."""
+        """Bytes that are cut, have a false length, or are mixed into others."""
         stream = bytearray(data)
         body = data.partition(b"\r\n\r\n")[2]
         match dice.randrange(7):

@@ -1,4 +1,4 @@
-"""The command `check`: whether this Python can run the server and train, on what device, and how fast."""
+"""The command `check`: report whether this Python can run the server and train, on which device, and how fast."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
 WHAT = "inference_server check"
-"""Marks the one line of JSON among whatever else packages print."""
+"""Marks the line of JSON: packages may print other lines around it."""
 
 SERVER_PACKAGES = {"torch": "torch", "numpy": "numpy", "PIL": "pillow", "safetensors": "safetensors", "scipy": "scipy"}
 TRAINING_PACKAGES = {"av": "av", "tensorboardX": "tensorboardX"}
-"""Names of distributions by the names of their modules."""
+"""Like ``SERVER_PACKAGES``: the names of the packages by the names of their modules."""
 
 PASSES = 3
 
@@ -25,14 +25,14 @@ PASSES = 3
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser = commands.add_parser(
-        "check", parents=[on_device], help="say whether this Python has what the server needs, and make one picture"
+        "check", parents=[on_device], help="check that this Python has what the server needs, and make one picture"
     )
     parser.add_argument("--json", action="store_true", help="as one line of JSON")
     parser.set_defaults(run=run, looks_for_packages=True)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what is found; 0 if the server can run, else 1."""
+    """Print what was found; return 0 if the server can run, else 1."""
     found = check(options.device)
     if options.json:
         print(json.dumps(found, ensure_ascii=False))
@@ -42,11 +42,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check(device: str | None = None) -> dict[str, Any]:
-    """Return what this Python has.
+    """Return what this Python has. It can run the server if there are no problems.
 
-    what, server, protocol, pixels (revisions), python, executable, packages {name: version, "" if it cannot be used},
-    torch, device ("cuda", "mps", "cpu"), device_name, forward_ms (of one picture of 64 x 64 pixels, warm), problems and
-    remarks: sentences. It is fit if there are no problems.
+    The keys: what, server, protocol and pixels (revisions), python, executable, packages {name: version, "" if it
+    cannot be used}, torch, device ("cuda", "mps", "cpu"), device_name, forward_ms (for one picture of 64 x 64 pixels,
+    after a warm-up), problems and remarks (both are lists of sentences).
     """
     found: dict[str, Any] = {
         "what": WHAT,
@@ -73,7 +73,8 @@ def check(device: str | None = None) -> dict[str, Any]:
 
 
 def _look_at_packages(packages: dict[str, str], versions: dict[str, str]) -> list[str]:
-    """Import each; note its version, and return a sentence for those that are missing, and for each that is broken."""
+    """Import each package and note its version. Return a sentence about all missing packages, and one for each package
+    that exists but cannot be imported."""
     missing, broken = [], []
     for module, name in packages.items():
         versions[name] = ""
@@ -84,7 +85,7 @@ def _look_at_packages(packages: dict[str, str], versions: dict[str, str]) -> lis
                 missing.append(name)
             else:
                 broken.append(f"The package {name} cannot be used: {error}.")
-        except Exception as error:  # whatever a package that is not whole may raise
+        except Exception as error:  # a package with missing files may raise anything
             broken.append(f"The package {name} cannot be used: {type(error).__name__}: {_first_line(error)}.")
         else:
             version = getattr(imported, "__version__", None)
@@ -94,7 +95,7 @@ def _look_at_packages(packages: dict[str, str], versions: dict[str, str]) -> lis
 
 
 def _try_device(device: str | None, found: dict[str, Any]) -> None:
-    """Make a picture on the device; note device and time, or the problem."""
+    """Make a picture on the device; note the device and the time, or the problem."""
     import torch
 
     from ..generators.stylegan2 import StyleGAN2
@@ -122,12 +123,12 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
             with torch.inference_mode():
                 picture = generator.synthesize(generator.broadcast(generator.map(z)), "const").cpu()
             found["forward_ms"] = round((time.perf_counter() - start) * 1000, 3)
-    except Exception as error:  # whatever a driver may raise
+    except Exception as error:  # a driver may raise anything
         words = f"{type(error).__name__}: {_first_line(error)}"
         found["problems"].append(f"No picture can be made on {found['device_name']}: {words}.")
         return
     if picture.shape != (1, 3, 64, 64) or not torch.isfinite(picture).all():
-        found["problems"].append(f"The picture made on {found['device_name']} is not one: its numbers are broken.")
+        found["problems"].append(f"The picture made on {found['device_name']} cannot be used: its numbers are broken.")
 
 
 def _first_line(error: Exception) -> str:

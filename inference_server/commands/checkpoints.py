@@ -1,4 +1,4 @@
-"""The commands `info` and `convert`: what a checkpoint holds, and any checkpoint in our own format."""
+"""The commands `info` and `convert`: print what a checkpoint holds; write any checkpoint in Latent Lantern's format."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..terminal.console import DTYPES, UsageError, open_renderer, print_json, te
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the arguments of both commands."""
-    parser = commands.add_parser("info", help="say what a checkpoint holds, or what snapshots a folder holds")
-    parser.add_argument("file", type=Path, nargs="?", help="without it the built-in generator")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser = commands.add_parser("info", help="print what a checkpoint holds, or what snapshots a folder holds")
+    parser.add_argument("file", type=Path, nargs="?", help="the default is the built-in generator")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=info)
 
-    parser = commands.add_parser("convert", help="any checkpoint in, Latent Lantern's own format out")
+    parser = commands.add_parser("convert", help="write any checkpoint in Latent Lantern's own format")
     parser.add_argument("file", type=Path, help="a checkpoint, or a folder of snapshots")
-    parser.add_argument("out", type=Path, help=".safetensors; of a folder, a folder; made if it is missing")
+    parser.add_argument("out", type=Path, help="a .safetensors file; for a folder, a folder, made if it is missing")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="half precision takes half the space")
-    parser.add_argument("--name", help="the generator's name, without it the file's")
+    parser.add_argument("--name", help="the generator's name; the default is the name in the file")
     parser.add_argument("--licence", help="a note on the licence to keep with the weights")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.set_defaults(run=convert)
 
 
 def info(options: argparse.Namespace) -> int:
-    """Print what a checkpoint, or the last snapshot in a folder, holds."""
+    """Print what a checkpoint holds; for a folder, what its last snapshot holds. Return 0."""
     from ..rendering.library import read_run
 
     renderer = open_renderer("cpu")
@@ -56,7 +56,7 @@ def info(options: argparse.Namespace) -> int:
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Write checkpoints of any kind in our own format; of a folder, each snapshot into a folder."""
+    """Write checkpoints of any kind in Latent Lantern's format; for a folder, write each snapshot to a folder."""
     from ..checkpoints import CheckpointError
     from ..checkpoints.snapshots import find_snapshots
     from ..pixels.encoding import prepare_folder

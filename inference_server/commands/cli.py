@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Bad input is one line on stderr, never a traceback."""
+"""The command line: choose the command and run it. Bad input gives one line on stderr, never a traceback."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..terminal.jobs import JobError
 from . import check, checkpoints, dataset, film, generate, quality, render, serve, train
 
 COMMANDS = (serve, checkpoints, generate, render, check, dataset, train, film, quality)
-"""Modules with `add_parser(commands, on_device)`. Each parser's options hold `run(options) -> exit code`. They may hold
-`needs`: packages by the names of their modules; and `looks_for_packages`: the command looks for all packages itself.
-The modules import what they need when they run, so that the command line answers at once, and without torch."""
+"""Modules with `add_parser(commands, on_device)`. Each parser's options hold `run(options) -> exit code`. They may also
+hold `needs` (packages by the names of their modules) and `looks_for_packages` (the command looks for all packages
+itself). The modules import what they need when they run, so the command line answers at once, even without torch."""
 
 FAILED = 1
 USAGE = 2
@@ -25,10 +25,10 @@ MISSING = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; return the exit code: 0, 1 when it failed, 2 for bad arguments, 3 when a package is missing."""
+    """Run one command; return the exit code: 0, 1 if it failed, 2 for bad arguments, 3 if a package is missing."""
     options = _parser().parse_args(arguments)
-    # Blender and the encoders need the processors too. OpenMP's threads spin while they wait, and on a machine that is
-    # busy with other work that costs most of the speed. OpenMP reads this when torch is imported.
+    # Blender and the encoders need the processors too. By default, OpenMP's threads keep a processor busy while they
+    # wait; on a machine with other work, this costs most of the speed. OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     needed = check.SERVER_PACKAGES | getattr(options, "needs", {})
     if getattr(options, "looks_for_packages", False):
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=SERVER_VERSION)
     commands = parser.add_subparsers(dest="command", required=True)
     on_device = argparse.ArgumentParser(add_help=False)
-    on_device.add_argument("--device", help="cuda, cuda:1, mps or cpu; without it the fastest there is")
-    on_device.add_argument("--compile", action="store_true", help="use torch.compile, where there is a compiler")
+    on_device.add_argument("--device", help="cuda, cuda:1, mps or cpu; the default is the fastest one")
+    on_device.add_argument("--compile", action="store_true", help="use torch.compile, if there is a compiler")
     for module in COMMANDS:
         module.add_parser(commands, on_device)
     return parser

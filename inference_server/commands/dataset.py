@@ -159,7 +159,7 @@ def _settings(options: argparse.Namespace) -> rules.Settings:
 
 
 def _source(options: argparse.Namespace, settings: rules.Settings, job: Job) -> Source | None:
-    """Return the source, ready to be read; None if the command was stopped before that. Raises JobError."""
+    """Return the source, ready to be read; None if the command was stopped before. Raises JobError."""
     from ..datasets.sources import picture_files
 
     if not is_film(options.source):

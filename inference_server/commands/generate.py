@@ -1,4 +1,4 @@
-"""The command `generate`: latents in, pictures out."""
+"""The command `generate`: make pictures from latents."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..terminal.console import DTYPES, OWN, number_list
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    generate = commands.add_parser("generate", parents=[on_device], help="latents in, pictures out")
-    generate.add_argument("--checkpoint", type=Path, help="without it the built-in generator")
-    generate.add_argument("--toward", type=Path, help="a second snapshot of the same training")
-    generate.add_argument("--mix", type=float, default=0.0, help="how far the weights lie towards it, 0 to 1")
+    generate = commands.add_parser("generate", parents=[on_device], help="make pictures from latents")
+    generate.add_argument("--checkpoint", type=Path, help="the default is the built-in generator")
+    generate.add_argument("--toward", type=Path, help="a second snapshot of the same training, to blend with")
+    generate.add_argument("--mix", type=float, default=0.0, help="share of the second snapshot's weights, 0 to 1")
     source = generate.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--latents", type=Path, help=".npy: (n, z), (n, w), (n, num_ws, w) or (n, z, rows, columns); (z,) is one row"
@@ -25,21 +25,21 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
     generate.add_argument("--space", choices=("z", "w", "w+"), default="z")
     generate.add_argument(
-        "--classes", type=Path, help=".npy: weights (n, classes) or (classes,), or whole class numbers"
+        "--classes", type=Path, help=".npy: weights (n, classes) or (classes,), or class numbers (integers)"
     )
-    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1 is none")
+    generate.add_argument("--psi", type=float, default=1.0, help="truncation; 1, the default, is no truncation")
     generate.add_argument(
-        "--cutoff", type=_cutoff, default=OWN, help="rows of W+ that are truncated, or all; without it as the original"
+        "--cutoff", type=_cutoff, default=OWN, help="rows of W+ to truncate, or all; default: the generator's own"
     )
     generate.add_argument("--noise", type=_noise, default="const", help="const, none or a seed")
     generate.add_argument("--transform", type=Path, help=".npy: (3, 3) or (n, 3, 3), StyleGAN3's input transform")
     generate.add_argument("--batch-statistics", action="store_true", help="DCGAN: normalise by the batch's statistics")
     generate.add_argument(
-        "--dtype", choices=DTYPES, help="of the upper layers; without it as the generator was trained"
+        "--dtype", choices=DTYPES, help="precision of the upper layers; the default is as in the training"
     )
-    generate.add_argument("--batch", type=int, help="pictures at once")
+    generate.add_argument("--batch", type=int, help="how many pictures are made at once")
     generate.add_argument(
-        "--out", type=Path, required=True, help="X.npy: float32 (n, channels, height, width); else a folder for PNGs"
+        "--out", type=Path, required=True, help="X.npy: float32 (n, channels, height, width); or a folder for PNGs"
     )
     generate.set_defaults(run=run)
 
@@ -60,7 +60,7 @@ def _noise(text: str) -> str | int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write pictures."""
+    """Write the pictures; return the exit status."""
     from .generating import generate
 
     return generate(options)

@@ -1,4 +1,4 @@
-"""What `generate` does: latents in, pictures out, a batch at a time, so that there may be more than memory holds."""
+"""The work of `generate`: make pictures from latents, batch by batch, so that not all must fit into memory."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from ..rendering.seeds import sample_seeds
 from ..terminal.console import OWN, UsageError, load_array, open_renderer, show_progress
 
 LARGEST_STATISTICS = 256
-"""Pictures whose batch statistics are taken together, if --batch does not say."""
+"""The most pictures whose batch statistics are taken together, even if --batch asks for more."""
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Write pictures: float32 (n, channels, height, width) before the step to 8 bits, or numbered PNGs."""
+    """Write pictures; return 0. An .npy file gets float32 (n, channels, height, width), not rounded to 8 bits; a folder
+    gets numbered PNGs. Raises UsageError if the options do not fit together or do not fit the generator."""
     if options.batch is not None and options.batch < 1:
         raise UsageError("--batch must be 1 or more.")
     if not 0 <= options.mix <= 1:
@@ -55,7 +56,7 @@ def generate(options: argparse.Namespace) -> int:
 
 
 def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
-    """What the options and their files ask for, checked against the generator."""
+    """Return the frames that the options and their files ask for, checked against the generator. Raises UsageError."""
     space = options.space[0]
     if options.seeds is not None:
         if space != "z":
@@ -92,7 +93,7 @@ def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
 
 
 def _read_classes(path: Path, num_classes: int, count: int) -> np.ndarray:
-    """Class weights float32 (count, num_classes) of a file that holds them, or whole class numbers."""
+    """Return class weights, float32 (count, num_classes), of a file of weights or class numbers. Raises UsageError."""
     values = load_array(path)
     if values.dtype.kind in "iu" and values.shape in ((), (1,), (count,)):
         if values.min() < 0 or values.max() >= max(num_classes, 1):
@@ -116,7 +117,7 @@ def _use_batch_statistics(loaded: Loaded, batch: int) -> None:
 
 
 def _write_array(out: Path, renderer: Renderer, loaded: Loaded, frames: Frames) -> None:
-    """Write one .npy, whole or not at all."""
+    """Write one .npy file, or nothing if there is an error."""
     count = len(frames.latents)
     with _whole(out) as file:
         made = 0
@@ -138,7 +139,7 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which gets its own name if nothing went wrong."""
+    """Open a file under a temporary name; it gets the name `path` if there was no error."""
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         with open(part, "wb") as file:
@@ -151,7 +152,7 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def _write_pngs(folder: Path, renderer: Renderer, loaded: Loaded, frames: Frames) -> None:
-    """Write frame_0000.png and so on, numbered by the row of the latents."""
+    """Write frame_0000.png and so on; the number is the row of the latents."""
     prepare_folder(folder)
     remove_stale_parts(folder)
     count = len(frames.latents)
@@ -167,7 +168,7 @@ def _write_pngs(folder: Path, renderer: Renderer, loaded: Loaded, frames: Frames
         made = 0
         try:
             for batch in renderer.batched(loaded, frames, make):
-                # The batch before is written while this one is made.
+                # The previous batch was written while this one was made.
                 for future in waiting:
                     future.result()
                 made += len(waiting)

@@ -1,4 +1,4 @@
-"""The command `render`: a sequence file in, numbered frames out. Twice the same file gives the same bytes."""
+"""The command `render`: make the frames of a sequence file. The same file always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser = commands.add_parser("render", parents=[on_device], help="a sequence file in, numbered frames out")
+    parser = commands.add_parser("render", parents=[on_device], help="make the numbered frames of a sequence file")
     parser.add_argument("sequence", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="a folder; made if it is missing")
-    parser.add_argument("--checkpoint", type=Path, help="where the checkpoint is, if not where the sequence says")
-    parser.add_argument("--frames", type=number_list, help="only these, for example 10-20")
+    parser.add_argument("--checkpoint", type=Path, help="use this checkpoint, if the path in the sequence is wrong")
+    parser.add_argument("--frames", type=number_list, help="only these frames, for example 10-20")
     parser.add_argument("--overwrite", action="store_true", help="replace files that would change")
     look = parser.add_mutually_exclusive_group()
-    look.add_argument("--colour", action="store_true", help="colour frames, even where the sequence has shadows")
-    look.add_argument("--shadow", action="store_true", help="black and white shadows of every frame")
+    look.add_argument("--colour", action="store_true", help="write colour frames, even where the sequence has shadows")
+    look.add_argument("--shadow", action="store_true", help="write a black and white shadow of every frame")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make the frames of a sequence file."""
+    """Make the frames of a sequence file; return the exit status. Raises UsageError if the file cannot be used."""
     try:
         return _render(options)
     except SequenceFileError as error:
@@ -85,7 +85,7 @@ def _render(options: argparse.Namespace) -> int:
         try:
             for frame, picture in pictures_of(sequence, latents, files, renderer, todo):
                 waiting.append(encoders.submit(_write, journal, file_name(frame), frame, picture, looks[frame]))
-                # Two batches: the one that is made, and the one that is written.
+                # Two batches: one is made while the other is written.
                 while len(waiting) > 2 * LARGEST_BATCH or (waiting and waiting[0].done()):
                     write_one()
             while waiting:
@@ -106,7 +106,7 @@ def _write(journal: Journal, name: str, frame: SequenceFrame, picture: Picture, 
 
 
 def look_of(frame: SequenceFrame, colour: bool, shadow: bool) -> ShadowSettings | None:
-    """Return the shadow to write, None for colour: as the frame says, or as the command line insists."""
+    """Return the shadow settings of a frame, None for colour: those in the file, unless the command line overrides."""
     if colour:
         return None
     return ShadowSettings() if shadow else frame.shadow

@@ -1,4 +1,4 @@
-"""The command `serve`: the conversation with the add-on, over stdin and stdout."""
+"""The command `serve`: answer the add-on's requests over stdin and stdout."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any, BinaryIO
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    serve = commands.add_parser("serve", parents=[on_device], help="talk JSON-RPC over stdin and stdout")
-    serve.add_argument("--idle-seconds", type=float, default=300.0, help="free the device's memory after this long")
+    serve = commands.add_parser("serve", parents=[on_device], help="answer JSON-RPC requests over stdin and stdout")
+    serve.add_argument("--idle-seconds", type=float, default=300.0, help="free the device's memory after this time")
     serve.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until the conversation ends; then the process ends, too."""
-    # Before anything else can print: what goes to fd 1 from here on goes to stderr.
+    """Answer requests until stdin ends, then end the process."""
+    # Done before anything else can print: from now on, text for file descriptor 1 goes to stderr.
     messages, output = _claim_pipes()
 
     from ..serving.service import Service
 
-    # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
+    # Blender handles Ctrl+C in the terminal that it was started from; the server ends when stdin ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = Service(messages, output, options.device, options.idle_seconds, options.compile or None).run()
     sys.stderr.flush()
-    # The reader thread is in a read of stdin that no orderly exit can interrupt.
+    # The reader thread waits in a read of stdin, which a normal exit cannot interrupt.
     os._exit(code)
 
 
 def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout for messages alone; whatever else prints to stdout from now on prints to stderr."""
+    """Return stdin and stdout, for messages only. From now on, everything printed to stdout goes to stderr."""
     messages = os.fdopen(os.dup(0), "rb")
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

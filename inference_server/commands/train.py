@@ -20,9 +20,9 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, help="train until this many images were seen")
     parser.add_argument("--kind", choices=("stylegan2", "dcgan"), help="the network (stylegan2)")
     parser.add_argument("--from", type=Path, dest="start", metavar="CHECKPOINT", help="begin with these weights")
-    parser.add_argument("--name", help="of the generator, for people")
-    parser.add_argument("--licence", help="of the weights")
-    parser.add_argument("--device", help="cuda, cuda:1, mps or cpu; without it the fastest there is")
+    parser.add_argument("--name", help="the generator's name, for people")
+    parser.add_argument("--licence", help="the licence of the weights")
+    parser.add_argument("--device", help="cuda, cuda:1, mps or cpu; the default is the fastest one")
     parser.add_argument("--processes", type=int, help="how many train together; the default is one for each GPU")
     parser.add_argument("--nice", action="store_true", help="let other programs go first")
     parser.add_argument("--threads", type=int, help="how many threads of the processor to use")
@@ -31,7 +31,7 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
 
     network = parser.add_argument_group("the network")
     network.add_argument("--capacity", choices=("small", "medium", "large"), help="small on a CPU, medium on a GPU")
-    network.add_argument("--channels", type=numbers, help="of each block instead, coarsest first: 128,96,64,32,16")
+    network.add_argument("--channels", type=numbers, help="for each block instead, coarsest first: 128,96,64,32,16")
     network.add_argument("--d-channels", type=numbers, help="the discriminator's, if they are different")
     network.add_argument("--z-dim", type=int)
     network.add_argument("--w-dim", type=int)
@@ -70,18 +70,18 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """Read ``"128,64,32"`` as (128, 64, 32)."""
+    """Return ``"128,64,32"`` as (128, 64, 32)."""
     return tuple(int(part) for part in text.split(","))
 
 
 def growth(text: str) -> tuple[tuple[int, int], ...]:
-    """Read ``"64:30000,128:60000"`` as ((64, 30000), (128, 60000)), and ``"off"`` as ()."""
+    """Return ``"64:30000,128:60000"`` as ((64, 30000), (128, 60000)), and ``"off"`` as ()."""
     pairs = [part.split(":") for part in text.split(",")] if text != "off" else []
     return tuple((int(side), int(images)) for side, images in pairs)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train."""
+    """Train with the parsed options; return the exit status."""
     from ..training.main import train
 
     return train(options)

@@ -1,1 +1,1 @@
-"""Latents in, pixels out: generators loaded, kept and run on the device."""
+"""From latents to pixels: load generators, keep them loaded, and run them on the device."""

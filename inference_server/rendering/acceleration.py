@@ -1,8 +1,8 @@
-"""Ways of running a network faster than one operation after the other. None is needed, and each gives up by itself.
+"""Run a network faster than operation by operation. No way is necessary: after an error, the plain network is used.
 
-CUDA graphs: the operations of a pass are recorded once and then started all together, which spares the processor the
-work of starting each; small batches gain most. torch.compile: fuses operations into kernels of its own, but needs a
-compiler (Triton on CUDA, a C++ compiler on the CPU) and a minute; only where it is asked for.
+CUDA graphs: the operations of a pass are recorded once, then all are started together. So the processor need not start
+each one; small batches gain most. torch.compile: fuses operations into its own kernels, but needs a compiler (Triton on
+CUDA, a C++ compiler on the CPU) and a minute; it is used only if it is asked for.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ from ..checkpoints.cache import cache_folder
 from ..generators.base import Generator
 
 COMPILE_SWITCH = "LATENT_LANTERN_COMPILE"
-"""Set to 1, this environment variable asks for torch.compile as ``--compile`` does."""
+"""If this environment variable is 1, torch.compile is used, as with ``--compile``."""
 
 CHOSEN_FOLDER = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-"""The user's choice, read before torch puts its own there."""
+"""The user's choice, read before torch sets this variable itself."""
 
 PLAIN_PASSES = 2
-"""Passes of one shape before it is recorded: what is computed once, such as scaled weights, is there by then."""
+"""Passes of one shape before it is recorded. After them, everything that is computed once, such as scaled weights,
+exists."""
 
 MOST_GRAPHS = 4
-"""Recordings kept for a generator; the one used longest ago goes first."""
+"""The most recordings kept for a generator. The least recently used one is dropped first."""
 
 Log = Callable[[str, str], None]
 Synthesize = Callable[[torch.Tensor, "str | int", "torch.Tensor | None"], torch.Tensor]
 
 
 class Synthesizer(Protocol):
-    """Makes pictures of W+: a generator, or something faster in front of one."""
+    """Makes pictures from W+: a generator, or something that runs a generator faster."""
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        """As ``Generator.synthesize``."""
+        """Return pictures, as ``Generator.synthesize`` does."""
         ...
 
 
 def accelerate(generator: Generator, device: torch.device, log: Log, compiled: bool | None = None) -> Synthesizer:
-    """Return what makes a generator's pictures fastest on a device; the generator itself if nothing does.
+    """Return the synthesizer that makes a generator's pictures fastest on a device; it may be the generator itself.
 
     Args:
-        generator: its weights must stay as they are.
+        generator: its weights must not change afterwards.
         log: takes a level and a sentence.
-        compiled: use torch.compile; None leaves it to the environment variable LATENT_LANTERN_COMPILE.
+        compiled: use torch.compile; None: the environment variable LATENT_LANTERN_COMPILE decides.
     """
     if compiled is None:
         compiled = os.environ.get(COMPILE_SWITCH) == "1"
@@ -64,7 +65,7 @@ def accelerate(generator: Generator, device: torch.device, log: Log, compiled: b
 
 
 class Compiled:
-    """A generator by torch.compile; the plain one from the first error on."""
+    """A generator compiled by torch.compile. After the first error, the plain generator is used."""
 
     def __init__(self, generator: Generator, log: Log):
         self._generator = generator
@@ -73,7 +74,10 @@ class Compiled:
         self._failed = False
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        """As ``Generator.synthesize``. A seed's noise is drawn by numpy, which cannot be compiled."""
+        """Return pictures, as ``Generator.synthesize`` does.
+
+        With a seed as the noise, the plain generator is used: numpy draws that noise, which cannot be compiled.
+        """
         if self._failed or isinstance(noise, int):
             return self._generator.synthesize(ws, noise, transform)
         try:
@@ -81,7 +85,7 @@ class Compiled:
                 name = self._generator.info.name
                 self._log("info", f"Compiling '{name}': this takes a minute or more, once for each size of batch.")
                 if CHOSEN_FOLDER is None:
-                    # What is compiled is found again by later processes; torch's own choice is a temporary folder.
+                    # Later processes find the compiled code again here; torch's default is a temporary folder.
                     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "compiled")
                 self._synthesize = torch.compile(self._generator.synthesize, dynamic=False)
             return self._synthesize(ws, noise, transform)
@@ -89,14 +93,15 @@ class Compiled:
             raise
         except Exception as error:
             self._failed = True
-            self._log("warning", f"Compiling was given up, frames are made without it: {_reason(error)}")
+            self._log("warning", f"Compiling failed, frames are made without it: {_reason(error)}")
             return self._generator.synthesize(ws, noise, transform)
 
 
 class Graphed:
-    """CUDA graphs around a synthesizer, one for each shape of what goes in; the synthesizer itself from an error on.
+    """CUDA graphs of a synthesizer, one for each shape of the inputs. After an error, the synthesizer itself is used.
 
-    Seeds are not recorded: every seed has maps of its own, and those of the one before are freed.
+    Passes with a seed as the noise are not recorded: every seed has its own noise maps, and those of the previous seed
+    are freed.
     """
 
     def __init__(self, inner: Synthesizer, name: str, log: Log, record: Callable[..., Replay] | None = None):
@@ -109,7 +114,7 @@ class Graphed:
         self._failed = False
 
     def synthesize(self, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None = None) -> torch.Tensor:
-        """As ``Generator.synthesize``."""
+        """Return pictures, as ``Generator.synthesize`` does."""
         if self._failed or isinstance(noise, int):
             return self._inner.synthesize(ws, noise, transform)
         key = (tuple(ws.shape), noise, transform is not None)
@@ -135,12 +140,12 @@ class Replay(Protocol):
     """A recorded pass."""
 
     def __call__(self, ws: torch.Tensor, transform: torch.Tensor | None) -> torch.Tensor:
-        """Make pictures of inputs of the shapes that were recorded."""
+        """Return pictures from inputs of the recorded shapes."""
         ...
 
 
 class Recording:
-    """One pass as a CUDA graph, with memory of its own for what goes in and comes out."""
+    """One pass as a CUDA graph, with its own memory for the inputs and the output."""
 
     def __init__(self, inner: Synthesizer, ws: torch.Tensor, noise: str | int, transform: torch.Tensor | None):
         self._ws = ws.clone()
@@ -150,7 +155,7 @@ class Recording:
         with torch.cuda.stream(stream), KeepInputs() as kept:
             inner.synthesize(self._ws, noise, self._transform)
         torch.cuda.current_stream(ws.device).wait_stream(stream)
-        # Weights, and what generators keep of them: the graph reads them where they lie now.
+        # The weights, and what generators compute from them and keep: the graph reads them at their present addresses.
         self._kept = kept.tensors
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
@@ -166,7 +171,7 @@ class Recording:
 
 
 class KeepInputs(TorchDispatchMode):
-    """Collects the tensors that operations under it read and that none of them made, and so keeps them alive."""
+    """Keeps alive every tensor that the operations in its context read and that none of these operations made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,7 +180,7 @@ class KeepInputs(TorchDispatchMode):
 
     @property
     def tensors(self) -> list[Any]:
-        """Their storages."""
+        """Return the storages of these tensors."""
         return list(self._alive.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

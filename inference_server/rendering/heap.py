@@ -1,7 +1,7 @@
-"""The C library's heap on Linux: kept between batches, given back when the device is released.
+"""Keep the C library's heap between batches, and return it to the system when the device is released. Linux only.
 
-A network's activations are freed and asked for again with every layer. By default glibc may hand each such block back
-to the system, and fetching it again, page by page, was measured at a third of a CPU batch's time.
+A network's activations are freed and allocated again in every layer. By default glibc may return each such block to
+the system. Getting it again, page by page, took a third of a CPU batch's time when it was measured.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import ctypes
 import platform
 
-TRIM_THRESHOLD = -1  # mallopt's names for its parameters, from malloc.h
+TRIM_THRESHOLD = -1  # mallopt's numbers for its parameters, from malloc.h
 MMAP_THRESHOLD = -3
 KEEP_BYTES = 1 << 30
 
 
 def keep_freed_memory() -> None:
-    """Have blocks of up to KEEP_BYTES stay in the process once they are freed."""
+    """Tell glibc to keep freed blocks of up to KEEP_BYTES in the process."""
     libc = _glibc()
     if libc is not None:
         libc.mallopt(TRIM_THRESHOLD, KEEP_BYTES)
@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
 
 
 def give_freed_memory_back() -> None:
-    """Return what is free to the system now."""
+    """Return all free memory to the system now."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

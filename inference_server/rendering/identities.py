@@ -1,4 +1,4 @@
-"""Which contents a file has: its SHA-256, remembered while size and time of change stay the same."""
+"""The SHA-256 of files. A hash is remembered as long as the file's size and time of change stay the same."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from ..pixels.encoding import write_atomically
 
 MOST_ENTRIES = 10_000
 SETTLED_SECONDS = 5.0
-"""A file changed less long ago may be changed again within the same tick of its clock: not remembered on disk."""
+"""The hash of a file that changed more recently is not remembered on disk: another change within the same tick of the
+file system's clock would not be noticed."""
 
 
 class Identities:
-    """Hashes of files. May be used from several threads.
+    """The hashes of files. Several threads may use it.
 
-    store: a JSON file {path: [size, time of change in ns, sha256]} in which they outlive the process; it is missing or
-    damaged at no harm.
+    store: a JSON file {path: [size, time of change in ns, sha256]}, which keeps the hashes for later processes. If it
+    is missing or damaged, the hashes are computed again.
     """
 
     def __init__(self, store: Path):
@@ -65,7 +66,7 @@ class Identities:
             self._known[place] = known
             if abs(time.time() - known[1] / 1e9) < SETTLED_SECONDS:
                 return
-            # Other processes may have added to the file; what they know and this one does not is kept.
+            # Other processes may have added entries to the file: keep them.
             entries = self._read() | {place: known}
             value = dict(list(entries.items())[-MOST_ENTRIES:])
             with suppress(OSError, ProtocolError):

@@ -1,4 +1,4 @@
-"""What generators there are: in folders of the user's, and the snapshots of a training in one folder."""
+"""List the generators in the user's folders, and the snapshots of a training in one folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, lis
 from .identities import Identities
 
 DEPTH = 2
-"""Levels of folders below those that the user names."""
+"""How many levels of folders are searched below the folders that the user names."""
 
 MOST_ENTRIES = 2000
 MOST_FOLDERS = 5000
@@ -24,10 +24,10 @@ REPORT_SECONDS = 2.0
 
 
 def list_library(folders: list[Path]) -> LibraryList:
-    """Look for checkpoints in folders and two levels below, without reading more than how they begin.
+    """Look for checkpoints in folders and two levels below. Only the beginning of each file is read.
 
-    A run of snapshots is one entry, its folder. Problems: a sentence for each folder that could not be read, or held
-    too much.
+    A run of snapshots is one entry, its folder. Problems: a sentence for each folder that could not be read, and one if
+    there are too many generators.
     """
     entries: list[LibraryEntry] = []
     problems: list[str] = []
@@ -73,8 +73,8 @@ def read_run(
 ) -> list[SnapshotFile]:
     """Return the snapshots in a folder, in the order of training.
 
-    What is known of their make without loading them must agree with the last one's; others are left out, and the log
-    says so. Raises ProtocolError CHECKPOINT_UNREADABLE if there are none.
+    Snapshots whose make differs from the last one's are left out, and the log names them. Nothing is loaded for this:
+    a snapshot whose make is unknown stays. Raises ProtocolError CHECKPOINT_UNREADABLE if there are no snapshots.
     """
     try:
         paths = find_snapshots(folder)
@@ -93,5 +93,8 @@ def read_run(
     kept = [snapshot for snapshot, make in zip(snapshots, makes, strict=True) if make is None or make == wanted]
     if len(kept) < len(snapshots):
         left = [snapshot.name for snapshot in snapshots if snapshot not in kept]
-        log("warning", f"Left out of the snapshots in {folder}, for they are of another make: {', '.join(left[:8])}.")
+        log(
+            "warning",
+            f"Left out of the snapshots in {folder}, because they are of a different make: {', '.join(left[:8])}.",
+        )
     return kept

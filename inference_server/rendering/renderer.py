@@ -1,4 +1,4 @@
-"""Latents in, pixels out, on the device: loads generators, keeps them, batches, and gives the memory back."""
+"""Make pixels from latents on the device: load generators, keep them loaded, make batches, and free the memory."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ class DeviceError(Exception):
 
 
 class Renderer:
-    """Owns the device. Used from one thread only, but for `identities`, which any thread may ask.
+    """Owns the device. Only one thread may use it; `identities` may be used from any thread.
 
-    compiled: use torch.compile; None leaves that to the environment (see ``acceleration``).
+    compiled: use torch.compile; None: an environment variable decides (see ``acceleration``). Raises DeviceError.
     """
 
     def __init__(self, device: str | None, log: Log, compiled: bool | None = None):
         try:
             self.device = torch.device(device) if device else best_device()
-            torch.empty(1, device=self.device)  # fails here, not at the first frame, if the device is not to be had
+            torch.empty(1, device=self.device)  # if the device is not available, fail here, not at the first frame
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DeviceError(f"The device {device or 'chosen automatically'} cannot be used: {reason}") from None
         if self.device.type == "cpu":
             keep_freed_memory()
-        # The same request gives the same pixels: no algorithm that adds up in any order, no rounding to 10 bits, and
-        # none chosen by a race that another may win next time.
+        # The same request must give the same pixels. So: no algorithm whose order of additions varies, no choice of
+        # algorithm by a speed test, which may end differently next time, and no rounding to 10 bits (TF32).
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False
@@ -65,12 +65,14 @@ class Renderer:
         self.identities = Identities(cache_folder() / "identities.json")
         self.cache = ConversionCache(cache_folder(), log)
 
-    # --- generators --------------------------------------------------------------------------------------------------
-
     def open(self, path: str | None, sha256: str | None, keep: bool = True, needed: tuple[str, ...] = ()) -> Loaded:
-        """Return a generator by its file (None: the built-in one), and, unless None, the hash its contents must have.
+        """Return the generator in a file, loaded.
 
-        keep: it stays loaded, and others may be let go for it, but not those whose sha256 are `needed`.
+        Args:
+            path: the file; None: the built-in generator.
+            sha256: the hash that the file's contents must have; None: any.
+            keep: the generator stays loaded, and others may be unloaded for it.
+            needed: the sha256 of generators that must not be unloaded.
 
         Raises ProtocolError CHECKPOINT_UNREADABLE or CHECKPOINT_CHANGED.
         """
@@ -91,7 +93,8 @@ class Renderer:
         return loaded
 
     def file_of(self, path: str | None, sha256: str | None) -> Path:
-        """Return the file of a generator. Of the built-in one's snapshots it is that of the hash, else the last one.
+        """Return the file of a generator. For the built-in generator (None), it is the snapshot with this hash, or the
+        last snapshot if none has it.
 
         Raises ProtocolError CHECKPOINT_UNREADABLE.
         """
@@ -107,11 +110,12 @@ class Renderer:
     def open_between(
         self, path: str | None, sha256: str | None, toward: tuple[str | None, str | None] | None, mix: float
     ) -> Loaded:
-        """Return the generator whose weights lie `mix` of the way to those of another, `toward`: its path and sha256.
+        """Return a generator with the blended weights of two: (1 - mix) of the first, mix of the second.
 
-        Where mix is 0 or 1, that is the one or the other itself. A blend is valid until the next one is asked for.
+        toward: the second generator's path and sha256. If mix is 0, the first generator itself is returned; if mix is
+        1, the second one. A blend is valid until the next blend is asked for.
 
-        Raises ProtocolError, as ``open`` does, or if the two are not of one make.
+        Raises ProtocolError as ``open`` does, and if the two are not of the same make.
         """
         if mix == 0:
             return self.open(path, sha256)
@@ -122,13 +126,13 @@ class Renderer:
         first = self.open(path, sha256)
         second = self.open(*toward, needed=(first.sha256,))
         check_blend(first.generator, second.generator)
-        # One scratch network serves all pairs of a training: the next pair overwrites it.
+        # One scratch network is used for all pairs of snapshots of a training: the next pair overwrites it.
         key = f"blend of {first.info.kind} {first.generator.config!r}"
         blend = self._residents.get(key)
         if blend is None:
             self._residents.make_space(first.weight_bytes, (first.sha256, second.sha256))
             scratch = self._guarded(lambda: scratch_like(first.generator), first.info)
-            # Not accelerated: its weights change, and with them all that would have been recorded.
+            # Not accelerated: its weights change, so a recording would be out of date.
             blend = Loaded(scratch, scratch, key, first.path, 0, first.weight_bytes, first.batch)
             self._residents.add(key, blend)
         wanted = (first.sha256, second.sha256, mix)
@@ -154,7 +158,10 @@ class Renderer:
         return Loaded(generator, synthesizer, sha256, file, size, weight_bytes, batch)
 
     def _guarded(self, work: Callable[[], Any], info: GeneratorInfo, again: bool = True) -> Any:
-        """Return what `work` gives; if memory is short, let everything go and try `again`."""
+        """Return what `work` returns. If there is too little memory and `again`, unload all generators and try again.
+
+        Raises ProtocolError OUT_OF_MEMORY if there is still too little.
+        """
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
@@ -172,11 +179,11 @@ class Renderer:
 
     @property
     def holds_generators(self) -> bool:
-        """Whether there is anything for release() to free."""
+        """Return whether release() has anything to free."""
         return len(self._residents) > 0
 
     def release(self) -> int:
-        """Take all generators off the device and return its cached memory; return the bytes freed."""
+        """Unload all generators and return the device's cached memory to the system; return the bytes freed."""
         before = self._allocated()
         freed = self._residents.weight_bytes
         self._residents.clear()
@@ -202,16 +209,15 @@ class Renderer:
             self.device.type, str(self.device)
         )
 
-    # --- latents -----------------------------------------------------------------------------------------------------
-
     def map(self, loaded: Loaded, latents: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-        """Return w, float32 (n, w_dim), of z, float32 (n, z_dim); without truncation."""
+        """Return w, float32 (n, w_dim), of z, float32 (n, z_dim), without truncation.
+
+        Raises ProtocolError if the latents or classes do not fit the generator.
+        """
         check_latents(loaded.info, "z", latents)
         check_classes(loaded.info, "z", classes)
         with torch.inference_mode():
             return loaded.generator.map(self._tensor(latents), self._tensor(classes)).float().cpu().numpy()
-
-    # --- frames ------------------------------------------------------------------------------------------------------
 
     def images(self, loaded: Loaded, frames: Frames) -> torch.Tensor:
         """Return pictures float32 (n, channels, height, width) on the device, made in one batch."""
@@ -234,7 +240,11 @@ class Renderer:
         return loaded.synthesizer.synthesize(ws, frames.noise, self._tensor(frames.transform))
 
     def render(self, loaded: Loaded, frames: Frames) -> list[Picture]:
-        """Return the pictures of the frames, on their way from the device. Lack of memory halves the batch."""
+        """Return the pictures of the frames. They may still be on their way from the device: reading them waits.
+
+        Frames are made in batches; if there is too little memory, the batch is halved. Raises ProtocolError
+        OUT_OF_MEMORY if one frame does not fit.
+        """
 
         def make(part: Frames) -> list[Picture]:
             pictures = Pictures(self.images(loaded, part), loaded.info)
@@ -244,7 +254,11 @@ class Renderer:
         return [picture for part in made for picture in part]
 
     def batched(self, loaded: Loaded, frames: Frames, make: Callable[[Frames], T]) -> Iterator[T]:
-        """Yield make() of the frames in batches of at most `frames_at_once`, halving that on lack of memory."""
+        """Yield make(batch) for batches of the frames, each of at most `frames_at_once` frames.
+
+        If there is too little memory, other generators are unloaded, then the batch is halved. Raises ProtocolError
+        OUT_OF_MEMORY if one frame does not fit.
+        """
         start = 0
         while start < len(frames.latents):
             try:
@@ -264,7 +278,7 @@ class Renderer:
         self._empty_caches()
         at_once = frames_at_once(loaded, latent_shape)
         if others:
-            self._log("warning", f"Memory is short on {self.device_name()}: other generators were let go.")
+            self._log("warning", f"Memory is short on {self.device_name()}: other generators were unloaded.")
         elif at_once > 1:
             while frames_at_once(loaded, latent_shape) == at_once:
                 loaded.batch //= 2
@@ -290,7 +304,7 @@ class Renderer:
     def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None: ...
 
     def _tensor(self, values: np.ndarray | None) -> torch.Tensor | None:
-        """The same numbers on the device, sent without waiting for it."""
+        """Return the same numbers on the device, without waiting until they are there."""
         if values is None:
             return None
         tensor = torch.tensor(values)
@@ -300,13 +314,13 @@ class Renderer:
 
 
 def frames_at_once(loaded: Loaded, latent_shape: tuple[int, ...]) -> int:
-    """Return how many latents of this shape make a batch: of larger canvases fewer."""
+    """Return how many latents of this shape make a batch; the larger the pictures, the fewer."""
     width, height = picture_size(loaded.info, latent_shape)
     return max(1, loaded.batch * loaded.info.width * loaded.info.height // (width * height))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell lack of memory, on any device, from other errors."""
+    """Return whether an error means that there is too little memory, on any device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()

@@ -1,4 +1,4 @@
-"""Generators that stay loaded, within a budget of memory."""
+"""The generators that stay loaded, up to a limit of memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ..generators.base import Generator, GeneratorInfo
 from .acceleration import Synthesizer
 
 MEMORY_BUDGET_BYTES = 2 << 30
-"""Weights kept loaded, in bytes; the generator used longest ago goes first."""
+"""The most bytes of weights that stay loaded. The least recently used generator is unloaded first."""
 
 
 @dataclass
 class Loaded:
-    """A generator on the device. `batch` is how many frames it is given at once; lack of memory lowers it.
+    """A generator on the device.
 
-    synthesizer: makes its pictures. mixed: of a blend, sha256 of both sources and how far it lies between them.
+    synthesizer: makes its pictures. batch: how many frames it makes at once; it is lowered if there is too little
+    memory. mixed: for a blend, the sha256 of both sources and the share of the second one.
     """
 
     generator: Generator
@@ -34,12 +35,12 @@ class Loaded:
 
     @property
     def info(self) -> GeneratorInfo:
-        """What the generator says of itself."""
+        """Return the generator's description."""
         return self.generator.info
 
 
 class Residents:
-    """Loaded generators by key, the one used last at the end."""
+    """Loaded generators by key, in the order of their last use: the most recently used one is the last."""
 
     def __init__(self) -> None:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
@@ -48,17 +49,17 @@ class Residents:
         return len(self._loaded)
 
     def get(self, key: str) -> Loaded | None:
-        """Return a generator, which thereby was used last, or None."""
+        """Return the generator with this key, or None. It becomes the most recently used one."""
         if key in self._loaded:
             self._loaded.move_to_end(key)
         return self._loaded.get(key)
 
     def add(self, key: str, loaded: Loaded) -> None:
-        """Keep a generator."""
+        """Keep a generator loaded under a key."""
         self._loaded[key] = loaded
 
     def make_space(self, weight_bytes: int, needed: Collection[str] = ()) -> None:
-        """Let generators go, but for those of the keys `needed`, until so many bytes more are within the budget."""
+        """Unload generators, except those with the keys `needed`, until this many more bytes are within the limit."""
         for key in list(self._loaded):
             if self.weight_bytes + weight_bytes <= MEMORY_BUDGET_BYTES:
                 return
@@ -66,22 +67,22 @@ class Residents:
                 del self._loaded[key]
 
     def keep_only(self, loaded: Loaded) -> bool:
-        """Let all others go; return whether there were any."""
+        """Unload all other generators; return whether there were any."""
         others = [key for key, other in self._loaded.items() if other is not loaded]
         for key in others:
             del self._loaded[key]
         return bool(others)
 
     def clear(self) -> None:
-        """Let all go."""
+        """Unload all generators."""
         self._loaded.clear()
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all that is kept."""
+        """Return the bytes of the weights of all loaded generators."""
         return sum(loaded.weight_bytes for loaded in self._loaded.values())
 
 
 def bytes_of(module: torch.nn.Module) -> int:
-    """Bytes of a network's parameters and buffers."""
+    """Return the bytes of a network's parameters and buffers."""
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))

@@ -1,4 +1,4 @@
-"""Small pictures of generators, made once and kept by their contents."""
+"""Small pictures of generators, made once and kept in the cache under the hash of the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from .renderer import Renderer
 from .seeds import sample_seeds
 
 SIDE = 128
-"""Pixels of the longer side."""
+"""The longer side of a thumbnail, in pixels."""
 
 PSI = 0.7
 
 
 def thumbnail_of(renderer: Renderer, path: str | None, sha256: str) -> Path:
-    """Return the PNG of a generator's seed 0, made now if it is not there: whole or not at all.
+    """Return the PNG file with a generator's picture of seed 0. It is made now if it does not exist.
 
-    Raises ProtocolError: the generator cannot be loaded or makes no picture, or the file cannot be written.
+    The file is whole, or does not exist. Raises ProtocolError if the generator cannot be loaded or makes no picture, or
+    if the file cannot be written.
     """
     file = cache_folder() / "thumbnails" / f"{sha256}-p{PIXEL_REVISION}.png"
     if file.exists():

@@ -1,1 +1,1 @@
-"""What the commands share: words for people on stderr, and jobs that work in a folder."""
+"""What the commands share: text for people on stderr, and jobs that work in a folder."""

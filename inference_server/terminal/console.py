@@ -1,4 +1,4 @@
-"""What the commands have in common: a renderer that speaks to stderr, arrays of files, and progress."""
+"""What the commands share: a renderer that writes its log to stderr, arrays from files, lists of numbers, progress."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16")
 OWN = -1
-"""Says that a setting is the generator's own."""
+"""A value of a setting; it means that the generator's own setting is used."""
 
 
 class UsageError(Exception):
-    """The arguments, or a file they name, do not fit. The text is for a person."""
+    """The arguments, or a file that they name, cannot be used. The text is for a person."""
 
 
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
-    """Return a renderer that writes its log to stderr. Raises UsageError."""
+    """Return a renderer that writes its log to stderr. Raises UsageError if the device cannot be used."""
     from ..rendering.renderer import DeviceError, Renderer
 
     try:
@@ -38,7 +38,7 @@ def tell(level: str, text: str) -> None:
 
 
 def load_array(path: Path) -> np.ndarray:
-    """Return the numbers of an .npy file, of whatever kind they are. Raises UsageError."""
+    """Return the numbers of an .npy file: floats or integers, of any shape. Raises UsageError for anything else."""
     import numpy as np
 
     try:
@@ -52,12 +52,12 @@ def load_array(path: Path) -> np.ndarray:
 
 
 def show_progress(made: int, count: int) -> None:
-    """Say on stderr how many frames are made; the line ends with the last one."""
+    """Print on stderr how many frames are made, always in the same line. The line ends with the last frame."""
     print(f"\r{made} of {count} frames", end="\n" if made >= count else "", file=sys.stderr, flush=True)
 
 
 def number_list(text: str) -> list[int]:
-    """Return the numbers in text like "1,2,5-8"."""
+    """Return the numbers in a text like "1,2,5-8". Raises ArgumentTypeError for any other text."""
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

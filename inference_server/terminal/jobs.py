@@ -1,4 +1,4 @@
-"""A job of the command line that works in a folder for minutes or days: its lock, its status, how it is stopped."""
+"""A job of the command line, which works in a folder for minutes or days: its lock, its status, how it is stopped."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ LOOK_SECONDS = 0.5
 
 
 class JobError(Exception):
-    """The job cannot go on. The text is for a person: what happened, to which file, what to do."""
+    """The job cannot continue. The text is for a person: what happened, to which file, what to do."""
 
 
 class Job:
-    """The one job that works in a folder; used as a context.
+    """The one job that works in a folder; used as a context manager.
 
-    Leaving the context says in the status how the job ended: "finished", "stopped" if it was asked to, "failed" with
-    the error's text. Ctrl+C and SIGTERM ask it to stop, like the file ``stop``.
+    When the context ends, the status gets the way in which the job ended: "finished"; "stopped" if it was asked to
+    stop; "failed" with the error's text. Ctrl+C and SIGTERM ask it to stop, as the file ``stop`` does.
 
     Args:
         folder: made if it is missing.
         kind: "dataset" or "training".
         unit: what is counted, for example "images".
-        quiet: print nothing; for the further processes of one job.
+        quiet: print nothing. For the second and later processes of one job.
 
     Raises:
-        JobError: another process works in the folder, or it cannot be written to.
+        JobError: if another process works in the folder, or the folder cannot be written to.
     """
 
     def __init__(self, folder: Path, kind: str, unit: str, quiet: bool = False) -> None:
@@ -58,7 +58,7 @@ class Job:
         for number in (signal.SIGINT, signal.SIGTERM):
             try:
                 self._handlers[number] = signal.signal(number, self._asked_by_signal)
-            except ValueError:  # only the main thread may
+            except ValueError:  # only the main thread may set a handler
                 break
         return self
 
@@ -78,8 +78,8 @@ class Job:
                 print(file=sys.stderr)
 
     def tell(self, **changes: Any) -> None:
-        """Change fields of the status. They are written at once where state, message or picture changed, else every two
-        seconds. A status that cannot be written does not stop the work."""
+        """Change fields of the status. If state, message or picture has changed, the status is written at once;
+        otherwise, it is written every two seconds. If it cannot be written, the work continues."""
         old, self.status = self.status, replace(self.status, **changes)
         now = time.time()
         news = any(getattr(old, name) != getattr(self.status, name) for name in ("state", "message", "picture"))
@@ -90,12 +90,12 @@ class Job:
             write_status(self.folder, replace(self.status, updated=now))
         except OSError as error:
             print(f"\nThe status in {self.folder} cannot be written: {error.strerror or error}.", file=sys.stderr)
-        # In a file, a line for each piece of news is enough; why a job failed the command line says, once.
+        # If stderr is a file, one line for each change is enough. The command line prints once why a job failed.
         if not self._quiet and self.status.state != "failed" and (news or sys.stderr.isatty()):
             self._print()
 
     def stop_asked(self) -> bool:
-        """Whether somebody wants the job to end; cheap enough for every step."""
+        """Return whether the job was asked to stop. It is fast enough to be called in every step."""
         now = time.monotonic()
         if not self._stop and now - self._looked >= LOOK_SECONDS:
             self._looked = now

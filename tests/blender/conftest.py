@@ -1,4 +1,4 @@
-"""Every test in this folder runs in Blender with the built zip installed and enabled, from a factory start."""
+"""Every test in this folder runs in Blender with factory settings and the built zip installed and enabled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport]:
-    """Fail a test in which something deprecated was used where no Python error could come out: in a callback, in C."""
+    """Fail a test that used something deprecated where no Python error can be raised: in a callback, or in C."""
     report = yield
     said = DEPRECATED.search(report.capstdout + report.capstderr)
     if report.passed and said:
@@ -41,7 +41,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture(autouse=True)
 def clean_start() -> Iterator[None]:
-    """An unsaved factory file and the extension's default preferences, whatever the test before has left."""
+    """An unsaved factory file and the extension's default preferences, independent of the tests before."""
     blender_session.start_clean()
     blender_session.set_preferences(os.environ["LANTERN_SERVER_PYTHON"])
     yield
@@ -55,7 +55,7 @@ def preferences() -> bpy.types.AddonPreferences:
 
 @pytest.fixture
 def stage(tmp_path: Path, preferences: bpy.types.AddonPreferences) -> Iterator[Stage]:
-    """The open file, with a fake server; the server ends with the test."""
+    """The open file, with a fake server that ends with the test."""
     from stage import Stage, session
 
     yield Stage(tmp_path, preferences)
@@ -70,7 +70,7 @@ def server_python() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave only now, when pytest has printed its summary."""
+    """Exit only now, after pytest has printed its summary."""
     blender_session.leave(int(config.stash.get(EXIT_STATUS, pytest.ExitCode.INTERNAL_ERROR)))
 
 

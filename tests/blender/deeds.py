@@ -1,4 +1,4 @@
-"""What Python does in Blender beside computing: files looked at, opened, made; processes; sockets."""
+"""Watch what Python does in Blender except computing: files examined, opened, made; processes; sockets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 DEEDS = ("open", "os.", "shutil.", "subprocess.", "socket.", "pty.", "webbrowser.", "urllib.", "bpy.load")
 HARMLESS = ("os.putenv", "os.unsetenv", "os.listxattr")
 LOOKS = ("stat", "lstat", "access", "readlink")
-"""Functions of `os` that audit hooks do not tell of."""
+"""Functions of `os` that audit hooks do not report."""
 
 MODULES = (sys.prefix, sys.base_prefix)
-"""Where modules lie that are imported at first use."""
+"""Folders of modules that are imported at the first use."""
 
 _seen: list[tuple[str, str]] | None = None
 
@@ -47,7 +47,7 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def watched() -> Iterator[list[tuple[str, str]]]:
-    """Note what is done in the block, as pairs of an event and the file, or whatever it is about."""
+    """Yield a list of what is done in the block: pairs of an event and its file, or its other arguments."""
     global _seen
     real = {name: getattr(os, name) for name in LOOKS}
     for name in LOOKS:

@@ -1,4 +1,4 @@
-"""A set-up that installs nothing: tests say how it stands, and see what it was asked for."""
+"""A set-up that installs nothing: tests set its state, and see what it was asked for."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ class FakeSetup:
             needs_network=True,
         )
         self.outcome = SetupStatus(SetupState.READY)
-        """How things stand when what was begun has ended."""
+        """The status after the present task has ended."""
         self.planned: SetupPlan | None = None
         self.planning = self.checking = False
         self.checked: Checked | None = None
         self.finds: Checked | None = None
         self.choices: tuple[Any, ...] = ()
         self.found: SetupStatus | None = None
-        """What the next look at the disk will find."""
+        """The status that the next look at the disk finds."""
         runtime._setup = self
 
     def stands(self, state: SetupState, **facts: Any) -> None:
-        """Let things stand so from now on."""
+        """Set the status."""
         self.status = SetupStatus(state, **facts)
 
     def look(self) -> SetupStatus:
@@ -78,7 +78,7 @@ class FakeSetup:
         self.checking = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Let everything that was begun come to its end."""
+        """Let every task that was begun end."""
         if self.planning:
             self.planning, self.planned = False, self.wants
         if self.checking:

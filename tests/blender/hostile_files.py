@@ -1,6 +1,6 @@
-"""What a .blend from a stranger may hold. Each function spoils a sound file with one latent strip, before it is saved.
+"""Contents of hostile .blend files. Each function spoils a valid file with one latent strip, before it is saved.
 
-The strip is keyed, eight numbers long and six frames, and all its frames lie beside the file.
+The strip is keyed and six frames long, its latent has eight numbers, and all its frames are next to the file.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from latent_lantern.latent_addon.scene.properties import settings_of
 
 Spoil = Callable[[ImageStrip, Path], None]
 ROWS = 100_000
-"""Of lists that a file fills; what is seen of so many is in proportion to what a million would take."""
+"""Rows of the lists in a file. The time that they take shows the time that a million rows would take."""
 
 
 def stored(strip: ImageStrip) -> Any:
-    """The strip's settings as the file stores them, where no range holds."""
+    """The strip's settings as the file stores them. There, no range limits the values."""
     if hasattr(strip, "bl_system_properties_get"):
         return strip.bl_system_properties_get(do_create=True)["latent_lantern"]
     return strip["latent_lantern"]
@@ -41,7 +41,7 @@ def _stored(**values: Any) -> Spoil:
         group = stored(strip)
         for name, value in values.items():
             if name in group:
-                del group[name]  # it may become another type
+                del group[name]  # its type may change
             group[name] = value
 
     return spoil
@@ -224,6 +224,6 @@ HOSTILE: dict[str, Spoil] = {
 
 
 def make_bait(folder: Path) -> None:
-    """Put down what the files above point to: a pipe that would block whoever opens it, and a file of a stranger's."""
+    """Make the files that the contents above refer to: a pipe that blocks anyone who opens it, and a secret file."""
     os.mkfifo(folder / "fifo")
     (folder / "secret.pkl").write_bytes(b"broken: nobody's business")

@@ -1,4 +1,4 @@
-"""The installed extension under the name `latent_lantern`, as which tests import it with or without Blender."""
+"""Make the installed extension importable as `latent_lantern`, the name that tests use with and without Blender."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from types import ModuleType
 
 NAME = "latent_lantern"
 DEPRECATED = re.compile(r"^.*deprecat.*$", re.IGNORECASE | re.MULTILINE)
-"""What Blender prints where it cannot raise: in a callback, and in C."""
+"""What Blender prints if it cannot raise an error: in a callback, and in C."""
 
 
 class InstalledExtension:
-    """Import hook: `latent_lantern.a` is the module `bl_ext.user_default.latent_lantern.a` of the installed zip."""
+    """Import hook: it finds `latent_lantern.a` as `bl_ext.user_default.latent_lantern.a` of the installed zip."""
 
     def __init__(self, extension: str):
         self.extension = extension
@@ -24,7 +24,7 @@ class InstalledExtension:
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self.extension + spec.name.removeprefix(NAME))
-        # importlib is about to write the alias's spec and loader over the module's own.
+        # importlib will replace the module's spec and loader by those of the alias.
         self._own = {key: getattr(module, key) for key in ("__spec__", "__loader__")}
         return module
 
@@ -33,5 +33,5 @@ class InstalledExtension:
 
 
 def add_alias(extension: str) -> None:
-    """Let `import latent_lantern` give the extension that is installed under this name."""
+    """Let `import latent_lantern` return the extension that is installed under this name."""
     sys.meta_path.insert(0, InstalledExtension(extension))

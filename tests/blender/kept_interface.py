@@ -1,4 +1,4 @@
-"""What people, scripts and files know the extension by: names of operators, properties and panels, as plain values."""
+"""The names that people, scripts and files use: of operators, properties and panels, as plain values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def operators() -> dict[str, Any]:
 
 
 def groups() -> dict[str, Struct]:
-    """The groups of properties, by where they are found."""
+    """The groups of properties, by their place."""
     strip = bpy.types.Strip.bl_rna.properties["latent_lantern"].fixed_type
     form = bpy.types.Scene.bl_rna.properties["latent_lantern_training"].fixed_type
     window_manager = bpy.types.WindowManager.bl_rna.properties
@@ -57,12 +57,12 @@ def groups() -> dict[str, Struct]:
 
 
 def properties_of(rna: Struct) -> dict[str, Any]:
-    """The properties of a group or operator by identifier, but for Blender's own."""
+    """The properties of a group or operator by identifier, except Blender's own."""
     return {name: property_of(prop) for name, prop in rna.properties.items() if name != "rna_type"}
 
 
 def property_of(prop: Property) -> dict[str, Any]:
-    """Type, label, default and limits. What a file leaves out is the default: another one would change old files."""
+    """Type, label, default and limits. Files do not store default values: a new default would change old files."""
     about: dict[str, Any] = {"type": prop.type, "label": prop.name}
     items = {item.identifier: item.value for item in prop.enum_items} if prop.type == "ENUM" else {}
     if prop.type in ("POINTER", "COLLECTION") or prop.identifier in OF_THIS_MACHINE:
@@ -74,7 +74,7 @@ def property_of(prop: Property) -> dict[str, Any]:
     if prop.type in ("INT", "FLOAT"):
         about["limits"] = [prop.hard_min, prop.hard_max]
     if items:
-        about["items"] = items  # files hold the numbers
+        about["items"] = items  # files store the numbers
     return about
 
 
@@ -95,7 +95,7 @@ def panels() -> list[dict[str, str]]:
 
 
 def other_classes() -> dict[str, str]:
-    """Whatever else is registered under a name: lists, and what takes files that are dropped."""
+    """Everything else that is registered under a name: lists, and handlers for dropped files."""
     known = (Operator, Panel, PropertyGroup, bpy.types.AddonPreferences)
     others = [cls for cls in BLENDER_CLASSES if not issubclass(cls, known)]
     return {getattr(cls, "bl_idname", cls.__name__): cls.__mro__[1].__name__ for cls in others}

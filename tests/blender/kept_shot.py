@@ -1,4 +1,4 @@
-"""What an open file with latent strips says, as plain values: everything that must stay as long as the file does."""
+"""Describe an open file with latent strips as plain values: everything that later versions must not change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN = ("BOOLEAN", "INT", "FLOAT", "STRING", "ENUM")
 
 
 def describe(scene: Scene) -> dict[str, Any]:
-    """The scene, its strips by name, its drawing and its Output scene. What is planned must be planned already."""
+    """The scene, its strips by name, its drawing and its Output scene. Its plans must be ready."""
     strips = [strip for strip in scene.sequence_editor.strips if strip.type == "IMAGE"]
     return {
         "frames": [scene.frame_start, scene.frame_end],
@@ -32,7 +32,7 @@ def describe(scene: Scene) -> dict[str, Any]:
 
 
 def describe_strip(scene: Scene, strip: ImageStrip) -> dict[str, Any]:
-    """Where the strip lies, its latent, keys and settings, and which files it wants and shows."""
+    """The strip's place, latent, keys and settings, and the files that it plans and shows."""
     start, end = versions.strip_start(strip), versions.strip_end(strip)
     return {
         "extent": [start, end, versions.content_start(strip), strip.channel],
@@ -49,7 +49,7 @@ def describe_strip(scene: Scene, strip: ImageStrip) -> dict[str, Any]:
 
 
 def plain_values(group: PropertyGroup) -> dict[str, Any]:
-    """All of a group's values that can be written, but for groups in it."""
+    """All writable values of a group, except groups in it."""
     values = {}
     for name, prop in group.bl_rna.properties.items():
         if prop.type in PLAIN and not prop.is_readonly:
@@ -67,7 +67,7 @@ def curves_of(scene: Scene, prefix: str) -> dict[str, list[Any]]:
 
 
 def keys_of(curve: FCurve) -> list[list[Any]]:
-    """Key, handles and interpolation of each key."""
+    """Place, handles and interpolation of each key."""
     return [[*key.co, *key.handle_left, *key.handle_right, key.interpolation] for key in curve.keyframe_points]
 
 
@@ -100,7 +100,7 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 
 def open_shot(folder: Path) -> Scene:
-    """Open the kept shot, a copy of which lies in `folder`, and plan it; nothing else is asked for."""
+    """Open the copy of the kept shot in `folder`, and plan it. Nothing else is asked for."""
     bpy.ops.wm.open_mainfile(filepath=str(folder / "shot.blend"))
     session.replan()
     return bpy.context.scene

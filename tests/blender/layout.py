@@ -1,4 +1,4 @@
-"""A layout that draws nothing and checks everything: panels can be drawn in background Blender."""
+"""A layout that draws nothing and checks everything, so that panels can be drawn in background Blender."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def icons() -> set[str]:
 
 
 class OperatorProperties:
-    """What a button sets of its operator; only properties that it has."""
+    """The properties that a button sets for its operator; only properties that the operator has."""
 
     def __init__(self, idname: str):
         group, _, name = idname.partition(".")
@@ -30,7 +30,7 @@ class OperatorProperties:
 
 
 class Layout:
-    """Stands for a UILayout. texts: what labels and buttons say. props, operators: what is shown of Blender's data."""
+    """Imitates a UILayout. texts: of labels and buttons. props, operators: the properties and operators shown."""
 
     def __init__(self, parent: Layout | None = None):
         self.texts: list[str] = parent.texts if parent else []
@@ -101,14 +101,14 @@ def window_context() -> SimpleNamespace:
 
 
 def drawn_preferences(preferences: bpy.types.AddonPreferences) -> Layout:
-    """What the extension's preferences draw now."""
+    """The layout that the extension's preferences draw now."""
     shown = SimpleNamespace(layout=Layout(), bl_rna=preferences.bl_rna, library_folders=preferences.library_folders)
     type(preferences).draw(shown, window_context())
     return shown.layout
 
 
 def drawn(content: type) -> Layout | None:
-    """What a panel's content draws now, None where its poll says that it is not shown."""
+    """The layout that a panel's content draws now; None if its poll hides it."""
     context = window_context()
     if hasattr(content, "poll") and not content.poll(context):
         return None

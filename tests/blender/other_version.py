@@ -1,6 +1,6 @@
-"""Another Blender upgrades the extension under this one: the server is of another version, and Repair loads it again.
+"""A second Blender upgrades the extension while this one runs: the server's version differs, Repair loads it again.
 
-Run by test_inference_setup.py in a Blender of its own, which nobody uses afterwards: every module is loaded twice.
+test_inference_setup.py runs this in a separate Blender, which is not used afterwards: every module is loaded twice.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def preferences() -> Any:
 
 
 def state_after_starting() -> str:
-    """How the server's state is called when it no longer starts."""
+    """The label of the server's state when it no longer starts."""
     session = module("latent_addon.session.session").session
     session.arm()
     session.start_server()
@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
     assert newer != text
     installed.write_text(newer, "utf-8")
     later = time.time() + 10
-    os.utime(installed, (later, later))  # compiled modules are told apart by size and second
+    os.utime(installed, (later, later))  # compiled modules are recognised by size and time in seconds
     assert state_after_starting() == "FAILED"
     assert "lantern.reload_extension" in buttons()
 

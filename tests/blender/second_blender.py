@@ -1,10 +1,10 @@
-"""A second Blender, for tests that end one, or have two on the same folder: SCRIPT DEED BLEND SERVER_PYTHON SLOW.
+"""A second Blender, for tests that end one or use two with the same folder: SCRIPT DEED BLEND SERVER_PYTHON SLOW.
 
-It makes or opens the file, sets frames going and says so, line by line; then it goes on until it is ended.
+It makes or opens the file, starts making frames and prints what it does, line by line; then it works until it is ended.
 
 DEED
     work    changes the strip, makes frames and saves, again and again
-    fill    makes all frames of three settings, says whether that went well, and quits
+    fill    makes all frames of three settings, prints whether this succeeded, and quits
     exit    quits in the middle of a job, as Blender's own Quit does
     disable disables the add-on in the middle of a job, and stays
     wait    stays in the middle of a job
@@ -28,9 +28,9 @@ TRUNCATIONS = (0.25, 0.5, 0.75)
 
 
 def main(deed: str, blend: str, python: str) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests under nohup passes his own on
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # if the tests run under nohup, its setting is inherited
     if os.isatty(0):
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # whose end is the end of this process, as of one in a terminal
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that closing the terminal ends this process
     bpy.ops.preferences.addon_enable(module=MODULE)
     bpy.context.preferences.addons[MODULE].preferences.server_python = python
     session = sys.modules[f"{MODULE}.latent_addon.session.session"].session
@@ -52,7 +52,7 @@ def main(deed: str, blend: str, python: str) -> None:
         return
     for i in range(1000000):
         strip.latent_lantern.psi = 0.001 * (i % 1000)
-        for frame in (1, LENGTH // 2, LENGTH):  # every picture another
+        for frame in (1, LENGTH // 2, LENGTH):  # every picture is different
             bpy.context.scene.frame_set(frame)
             strip["latent"][0] = float(i + frame)
             bpy.ops.lantern.insert_latent_key()
@@ -71,7 +71,7 @@ def main(deed: str, blend: str, python: str) -> None:
 
 
 def say(line: str) -> None:
-    """Tell whoever has started this."""
+    """Print a line for the test that has started this."""
     print(f"> {line}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A strip, a server and a session to play with, in the open file."""
+"""A strip, a server and a session for tests, in the open file."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Z_DIM = 8
 
 
 class Stage:
-    """What tests do to the add-on, in few words."""
+    """Short methods for the things that tests do to the add-on."""
 
     def __init__(self, folder: Path, preferences: bpy.types.AddonPreferences):
         self.folder = folder
         self.preferences = preferences
         self.journal_path = folder / "journal.jsonl"
-        # Frames of an unsaved file outlive the file; to a test they would be frames that need not be made.
+        # Frames of an unsaved file outlive the file; a later test would find them and not make them.
         shutil.rmtree(Path(bpy.app.tempdir, "latent_lantern"), ignore_errors=True)
         library.forget()
-        session.turn = 60.0  # one tick is enough for all plans, however busy the machine
+        session.turn = 60.0  # one tick is enough for all plans, even on a busy machine
         self.use_fake_server()
 
     @property
@@ -44,7 +44,7 @@ class Stage:
         return bpy.context.scene
 
     def use_fake_server(self, *options: object) -> None:
-        """Let the next server be a fake one, with these faults."""
+        """Use a fake server with these faults from the next start on."""
         session.client.stop()
         command = [sys.executable, str(FAKE_SERVER), "--journal", str(self.journal_path), *map(str, options)]
         python = self.folder / "python"
@@ -73,16 +73,16 @@ class Stage:
         return strip
 
     def fill(self) -> None:
-        """Let every missing frame be made."""
+        """Make every missing frame."""
         assert session.fill(timeout=60), session.halted
         assert not self.missing()
 
     def missing(self) -> list[int]:
-        """Frames that any strip lacks."""
+        """The missing frames of all strips."""
         return [frame for scene in bpy.data.scenes for _, frames in session.plans.missing(scene) for frame in frames]
 
     def ordered(self) -> list[str]:
-        """Names of the files ordered since this was last asked."""
+        """Names of the files ordered since the last call."""
         ordered = []
         if self.journal_path.exists():
             for line in self.journal_path.read_text().splitlines():
@@ -98,7 +98,7 @@ class Stage:
         return [json.loads(line)["method"] for line in lines]
 
     def settle(self) -> None:
-        """Take notice of edits, without waiting for frames."""
+        """Let the session notice edits, without waiting for frames."""
         bpy.context.view_layer.update()
         session.tick()
 
@@ -115,7 +115,7 @@ def own_curves(strip: ImageStrip) -> curves.StripCurves:
 
 
 def latents_by_playhead(strip: ImageStrip, first: int, count: int) -> np.ndarray:
-    """What Blender itself makes of the latent at each frame, by going there."""
+    """The latent at each frame as Blender itself evaluates it, by going to the frame."""
     scene = strip.id_data
     rows = []
     for frame in range(first, first + count):
@@ -138,7 +138,7 @@ def planned(strip: ImageStrip) -> list[str]:
 
 
 def kill_server() -> None:
-    """End the server as an impatient person does."""
+    """Kill the server, as an impatient person does."""
     os.kill(session.client.pid, signal.SIGKILL)
 
 

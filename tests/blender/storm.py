@@ -1,8 +1,8 @@
-"""A storm of faults on the add-on in Blender, and what must hold in it. Deeds are drawn by a seed: `storm_deeds.py`.
+"""A storm of faults for the add-on in Blender, and what must stay true. A seed draws deeds from `storm_deeds.py`.
 
-What must hold, at any time: a frame that is shown as current is the planned one, and its file holds what the request
-says; a frame that was once whole stays, unless the storm itself took it; no tick waits. Once the storm is over, one
-click makes what is missing, and no process and no temporary file is left.
+What must be true at any time: a frame that is shown as current is the planned one, and its file holds the picture of
+the request; a frame that was once whole stays, unless the storm itself removed it; no tick waits. When the storm is
+over, one click makes the missing frames, and no process and no temporary file is left.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from storm_places import Clocks, SmallDisk
 
 SIZE = 16
 SETTLED = 4
-"""Ticks without anything under way after which nothing more is to be expected."""
+"""After this many ticks in which nothing was being made, nothing more will happen."""
 
 
 class Storm:
-    """One run: a stage, a seed, and what is known of the files.
+    """One run: a stage, a seed, and what is known about the files.
 
-    whole: contents of the frames that were seen whole and right, by name, in the folder of the open file. journal:
-    what was done, for the person who has to find out. ticks: seconds that each tick took, seconds that it worked, and
-    what it followed. lifts: what ends the faults that do not end by themselves. steps, undone: how often undo and redo
-    lead somewhere.
+    whole: contents of the frames that were seen whole and correct, by name, in the folder of the open file. journal:
+    what was done, for a person who looks for a cause. ticks: for each tick, the seconds that it took, the seconds that
+    it worked, and what happened before it. lifts: functions that end the faults that do not end on their own. steps,
+    undone: how many steps undo and redo can go.
     """
 
     def __init__(self, stage: Stage, seed: int):
@@ -59,7 +59,7 @@ class Storm:
         self._pixels: dict[str, bytes] = {}
 
     def set_up(self) -> None:
-        """One or two strips with keys, and their frames somewhere."""
+        """Make one or two strips with keys, with their frames in one of several places."""
         draw = self.random
         place = draw.choice(("temporary", "beside", "folder", "disk", "disk"))
         if place == "disk":
@@ -86,7 +86,7 @@ class Storm:
         self.check()
 
     def lift(self) -> None:
-        """Let every fault be over."""
+        """End every fault."""
         if self.disk:
             self.disk.set_read_only(False)
             self.disk.free()
@@ -96,21 +96,19 @@ class Storm:
         self.journal.append("over")
 
     def close(self) -> None:
-        """Leave nothing behind, however it went."""
+        """Leave nothing behind, even after an error."""
         session.client.stop()
         if self.disk:
             self.disk.unmount()
 
-    # --- looking ------------------------------------------------------------------------------------------------------
-
     @property
     def locked(self) -> bool:
-        """Whether the storm itself cannot change files."""
+        """Return whether the storm itself cannot change files."""
         return self.disk is not None and self.disk.read_only
 
     @property
     def folder(self) -> Path:
-        """Where frames lie."""
+        """The folder of the frames."""
         return session.plans.folder.path
 
     def strips(self) -> list[ImageStrip]:
@@ -118,17 +116,15 @@ class Storm:
         return latent_strips(bpy.context.scene)
 
     def strip(self) -> ImageStrip:
-        """One of them."""
+        """One of them, at random."""
         return self.random.choice(self.strips())
 
     def frames(self) -> list[Path]:
-        """The frames' files that are whole, in a fixed order."""
+        """The whole files of frames, in a fixed order."""
         return [self.folder / name for name in sorted(self.whole)]
 
-    # --- time ---------------------------------------------------------------------------------------------------------
-
     def tick(self, after: str = "") -> None:
-        """Let the session work as its timer does."""
+        """Let the session work, as its timer does."""
         start, worked = time.perf_counter(), time.thread_time()
         session.tick()
         took = time.perf_counter() - start, time.thread_time() - worked
@@ -140,7 +136,7 @@ class Storm:
             self.servers.add(session.client.pid)
 
     def run(self, seconds: float, ticks: int = 1) -> None:
-        """Tick for a while, and at least so often."""
+        """Tick for some time, and at least this often."""
         end = time.perf_counter() + seconds
         while ticks > 0 or time.perf_counter() < end:
             self.tick()
@@ -148,7 +144,7 @@ class Storm:
             time.sleep(0.005)
 
     def settle(self, seconds: float) -> bool:
-        """Tick until nothing is under way any more, at most so long; return whether that came."""
+        """Tick until nothing is being made any more, but not longer than this; return whether it ended."""
         end = time.perf_counter() + seconds
         quiet = 0
         while quiet < SETTLED:
@@ -159,10 +155,8 @@ class Storm:
             time.sleep(0.03 if quiet else 0.005)
         return True
 
-    # --- what must hold -----------------------------------------------------------------------------------------------
-
     def check(self) -> None:
-        """Everything that must hold at any time, once the folder has been looked at."""
+        """Check everything that must be true at any time, after the folder has been examined."""
         self._keep_plans_in_mind()
         for strip in self.strips():
             self._check_shown(strip)
@@ -172,7 +166,7 @@ class Storm:
         self._keep_frames_in_mind()
 
     def check_quiet(self) -> None:
-        """What must hold when nothing is under way: a sentence says why frames are missing."""
+        """Check what must be true when nothing is being made: a sentence says why frames are missing."""
         if not session.armed or not self.stage.preferences.make_automatically:
             return
         for strip in self.strips():
@@ -181,7 +175,7 @@ class Storm:
             assert not lacks or session.problem(strip), f"{strip.name} lacks frames, and nobody says why"
 
     def check_after(self) -> None:
-        """The storm is over: one click, and everything is there."""
+        """The storm is over: check that everything exists after one click."""
         for strip in self.strips():
             bpy.context.scene.sequence_editor.active_strip = strip
         assert session.fill(bpy.context.scene, timeout=30.0), f"not filled: {session.halted!r}, {self.stage.missing()}"
@@ -190,7 +184,7 @@ class Storm:
         for strip in self.strips():
             assert session.problem(strip) == ""
             assert staging.shown(strip) == staging.planned(strip)
-        # What killed servers have left is tidied away by the next one that has something to do in the folder.
+        # The files that killed servers left are removed by the next server that works in the folder.
         settings_of(self.strip()).psi = 0.55
         self.stage.fill()
         session.client.stop()
@@ -241,7 +235,7 @@ class Storm:
 
 
 def weights_of(request: FrameRequest) -> tuple[str, ...]:
-    """What the fake server draws into a picture to tell generators apart."""
+    """The value by which the fake server makes the pictures of different generators different."""
     return () if request.checkpoint == BUILT_IN_SHA256 else (request.checkpoint,)
 
 

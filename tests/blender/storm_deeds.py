@@ -1,4 +1,4 @@
-"""What the storm does: to the server, to the disk, to files and clocks, and what a person does meanwhile."""
+"""What the storm does to the server, the disk, files and clocks, and what a person does meanwhile."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from latent_lantern.latent_addon.session.session import session
 from storm import SIZE, Storm, weights_of
 
 Deed = Callable[[Storm], str | None]
-"""Does something and returns a word on what exactly, or None where there was nothing to do it to."""
-
-# --- the server ------------------------------------------------------------------------------------------------------
+"""Does something and returns a few words about it, or None if there was nothing to do it to."""
 
 _COUNTED = ("crash", "hang", "stop-self", "garble", "close-stdout", "close-stdin")
 _PLAIN = ("dribble", "noise", "fork-noise", "lie", "fail-writes")
@@ -74,11 +72,8 @@ def repair_server(storm: Storm) -> str:
     return "good"
 
 
-# --- the disk --------------------------------------------------------------------------------------------------------
-
-
 def fill_disk(storm: Storm) -> str | None:
-    """Leave so many bytes, to the page, on the small disk."""
+    """Leave this many bytes on the small disk, rounded to a page."""
     if storm.disk is None or storm.disk.read_only:
         return None
     left = storm.random.choice((0, 0, 4096, 8192, 20480))
@@ -109,7 +104,7 @@ def remove_folder(storm: Storm) -> str | None:
         shutil.rmtree(storm.folder.resolve(), ignore_errors=True)
     if not storm.folder.is_symlink():
         return "gone"
-    link = storm.folder  # which leads nowhere now
+    link = storm.folder  # now it leads nowhere
     storm.lifts.append(lambda: link.unlink() if link.is_symlink() and not link.exists() else None)
     return "gone, behind its link"
 
@@ -152,9 +147,6 @@ def move_folder_behind_a_link(storm: Storm) -> str | None:
     return "link"
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
 def harm_frames(storm: Storm) -> str | None:
     files = storm.frames()
     if not files or storm.locked:
@@ -184,7 +176,7 @@ def _harm(storm: Storm, path: Path) -> str:
             place = len(data) - 20
             path.write_bytes(data[:place] + bytes([data[place] ^ 255]) + data[place + 1 :])
             storm.flipped.append(path)
-            os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**7))  # later than the file system's clock can tell
+            os.utime(path, ns=(1, path.stat().st_mtime_ns + 10**7))  # late enough for the file system's clock
         elif how == "other" and others:
             shutil.copyfile(draw.choice(others), path)
         elif how == "link":
@@ -218,7 +210,7 @@ def put_folder_in_place_of_frame(storm: Storm) -> str | None:
 
 
 def another_blender_makes_frames(storm: Storm) -> str | None:
-    """Frames that are planned here appear, made by the server of another Blender on the same folder."""
+    """Planned frames appear: the server of a second Blender with the same folder has made them."""
     frames = [frame for plan in session.plans.all() for frame in plan.frames if not frame.request.shadow]
     if not frames or not storm.folder.is_dir() or storm.locked:
         return None
@@ -229,7 +221,7 @@ def another_blender_makes_frames(storm: Storm) -> str | None:
         try:
             fake_pictures.write_frame(storm.folder, order, row, SIZE, SIZE, weights_of(frame.request))
             made += 1
-        except Exception:  # a full disk, a folder in the frame's place: theirs to tell
+        except Exception:  # a full disk, a folder with the frame's name: the second Blender reports it
             return f"{made}, then no more"
     return str(made)
 
@@ -249,18 +241,12 @@ def restore_checkpoint(storm: Storm) -> str | None:
     return "restored"
 
 
-# --- time ------------------------------------------------------------------------------------------------------------
-
-
 def jump_clocks(storm: Storm) -> str:
-    """The time of day goes either way; the other clock, as after a sleep, only forward."""
+    """The time of day goes forward or back; the other clock, as after a sleep, only forward."""
     day, sleep = storm.random.choice((-86400.0, -1.0, 3600.0, 1e6)), storm.random.choice((0.0, 15.0, 30000.0))
     storm.clocks.day += day
     storm.clocks.sleep += sleep
     return f"{day:+} s by day, {sleep} s asleep"
-
-
-# --- a person --------------------------------------------------------------------------------------------------------
 
 
 def change_truncation(storm: Storm) -> str:
@@ -346,7 +332,7 @@ def save(storm: Storm) -> str:
 
 
 def save_on_the_small_disk(storm: Storm) -> str | None:
-    """Which may be full, or locked: then the file is not saved, and the frames stay."""
+    """The disk may be full or locked: then the file is not saved, and the frames stay."""
     if storm.disk is None:
         return None
     target = storm.disk.path / "project" / "shot.blend"
@@ -368,7 +354,7 @@ def save_on_the_small_disk(storm: Storm) -> str | None:
 def open_again(storm: Storm) -> str | None:
     if not bpy.data.filepath or not Path(bpy.data.filepath).is_file():
         return None
-    while storm.flipped:  # what changed in the middle is noticed only by a Blender that knew the file before
+    while storm.flipped:  # only a Blender that knew the file before notices a change in the middle
         path = storm.flipped.pop()
         if path.name not in storm.whole and not storm.locked and not path.is_dir():
             path.unlink(missing_ok=True)

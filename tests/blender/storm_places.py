@@ -1,4 +1,4 @@
-"""A disk that is soon full, and clocks that can be put forward and back."""
+"""A disk that is soon full, and clocks that can be moved forward and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BYTES = 4 << 20
 
 
 class SmallDisk:
-    """A file system of 4 MB in memory, whose pages of 4096 bytes give out one after the other."""
+    """A file system of 4 MB in memory. Its space is used up page by page, in pages of 4096 bytes."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -20,23 +20,23 @@ class SmallDisk:
 
     @classmethod
     def mounted(cls, path: Path) -> SmallDisk | None:
-        """Mount one; None where that is not allowed, for it takes a system administrator's rights."""
+        """Mount one; return None if that is not allowed, because it needs the rights of root."""
         path.mkdir()
         return cls(path) if _run("mount", "-t", "tmpfs", "-o", f"size={BYTES}", "tmpfs", str(path)) else None
 
     def fill(self, left: int) -> None:
-        """Leave room for so many bytes."""
+        """Leave space for this many bytes."""
         self.free()
         with contextlib.suppress(OSError), (self.path / "ballast").open("wb") as file:  # a server may be quicker
             found = os.statvfs(self.path)
             file.write(bytes(max(0, found.f_bavail * found.f_frsize - left)))
 
     def free(self) -> None:
-        """Take the ballast away."""
+        """Remove the file that fills the disk."""
         (self.path / "ballast").unlink(missing_ok=True)
 
     def set_read_only(self, read_only: bool) -> None:
-        """Let nothing be written, or let it be again. While a file is being written the system refuses for a moment."""
+        """Forbid writing, or allow it again. While a file is being written, the system refuses for a moment."""
         for _ in range(200):
             if _run("mount", "-o", f"remount,{'ro' if read_only else 'rw'}", str(self.path)):
                 self.read_only = read_only
@@ -45,12 +45,12 @@ class SmallDisk:
         raise RuntimeError(f"{self.path} could not be made {'read-only' if read_only else 'writable'}")
 
     def unmount(self) -> None:
-        """Take it away, even while someone is looking at it."""
+        """Unmount it, even while a process uses it."""
         _run("umount", "-l", str(self.path))
 
 
 class Clocks:
-    """How far the time of day and the clock that only runs forward are off, in seconds."""
+    """By how many seconds the time of day and the monotonic clock are wrong."""
 
     def __init__(self) -> None:
         self.day = 0.0
@@ -58,7 +58,7 @@ class Clocks:
         self._time, self._time_ns, self._monotonic = time.time, time.time_ns, time.monotonic
 
     def time(self) -> float:
-        """Seconds since 1970, or so it says."""
+        """Seconds since 1970, by the wrong clock."""
         return self._time() + self.day
 
     def time_ns(self) -> int:
@@ -66,7 +66,7 @@ class Clocks:
         return self._time_ns() + round(self.day * 1e9)
 
     def monotonic(self) -> float:
-        """Seconds, those of the sleep included."""
+        """Seconds, including those of the sleep."""
         return self._monotonic() + self.sleep
 
 

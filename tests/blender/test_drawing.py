@@ -86,7 +86,7 @@ def test_setting_up_again_repairs_without_doubling_or_touching_strokes(drawing: 
     again = set_up_drawing(scene, 32, 24, factor=4)
 
     assert again == drawing
-    assert counts() == (*before[:3], before[3] + 1, before[4])  # the picture that was taken off the camera, once more
+    assert counts() == (*before[:3], before[3] + 1, before[4])  # the picture that was removed from the camera, again
     assert set_up_drawing(scene, 32, 24, factor=4) == drawing
     assert counts() == (*before[:3], before[3] + 1, before[4])
     assert scene.camera == again.camera and again.camera.location.x == 0

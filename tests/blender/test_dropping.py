@@ -13,9 +13,9 @@ from latent_lantern.latent_addon.shot.generators import SUFFIXES
 
 
 def drop(path, editor):
-    """Drop a file onto an editor; what the operator returns that takes it, CANCELLED where nothing does.
+    """Drop a file onto an editor; return what the operator that takes it returns; CANCELLED if none takes it.
 
-    Blender's own operator for drops is for windows: called in the bpy module it may crash Blender 5.0.
+    Blender's own operator for drops needs a window: called in the bpy module, it may crash Blender 5.0.
     """
     area = bpy.context.window.screen.areas[0]
     area.type = editor

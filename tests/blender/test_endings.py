@@ -1,6 +1,6 @@
-"""Blender ends in the middle of its work, in every way there is: nothing is left running, nothing is lost.
+"""Blender ends in the middle of its work, in every possible way: nothing is left running, nothing is lost.
 
-LANTERN_KILLS=50 in the environment kills it at so many moments.
+LANTERN_KILLS=50 in the environment kills it at 50 different moments.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Second:
         )
 
     def hear(self) -> str:
-        """Its next word; "" when it has ended, or says none for too long."""
+        """Return its next line; "" if it has ended, or prints nothing for too long."""
         end = time.monotonic() + PATIENCE
         stdout = self.processes[-1].stdout
         while select.select([stdout], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -73,7 +73,7 @@ class Second:
         self.processes[-1].wait(PATIENCE)
 
     def close(self) -> None:
-        """Leave none running."""
+        """End all of them."""
         for process in self.processes:
             process.kill()
             process.communicate()
@@ -103,8 +103,8 @@ def is_running(pid: int) -> bool:
 
 
 def check_file(stage: staging.Stage, blend: Path) -> None:
-    """Open what another Blender has left: it holds what it says, and goes on."""
-    if not blend.exists():  # Blender renames the old file, then the new one: ended in between, one opens the old
+    """Open the file that a different Blender has left: its frames have the right contents, and work continues."""
+    if not blend.exists():  # Blender renames the old file, then the new one: it ended in between
         blend.with_suffix(".blend1").rename(blend)
     bpy.ops.wm.open_mainfile(filepath=str(blend))
     session.tick()
@@ -159,7 +159,7 @@ def test_disabling_in_the_middle_of_a_job_leaves_blender_alone(second: Second) -
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("LANTERN_KILLS", 6 if NEWEST else 1))))
 def test_blender_killed_while_it_makes_frames_and_saves(stage: staging.Stage, second: Second, seed: int) -> None:
-    """At any moment: what is opened after it is whole, and what is there is not made again."""
+    """A kill at any moment: the file that is opened afterwards is whole, and existing frames are not made again."""
     second.start("work", slow=0.002)
     pid = int(second.hear().removeprefix("server "))
     time.sleep(random.Random(seed).uniform(0.0, 1.0))

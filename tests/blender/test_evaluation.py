@@ -1,4 +1,4 @@
-"""Evaluated latents against what Blender itself makes of the strip at each frame."""
+"""Compare evaluated latents with what Blender itself evaluates for the strip at each frame."""
 
 import bpy
 import numpy as np
@@ -12,7 +12,7 @@ from stage import latents_by_playhead, latents_of, own_curves, planned, shown
 
 LENGTH = 24
 BLENDERS_OWN_ERROR = 2e-5
-"""Blender evaluates in float32; the grid adds half of 2**-16."""
+"""Blender evaluates in float32; rounding to the grid adds up to half of 2**-16."""
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def keys_of(*seeds):
 
 
 def slerp(a, b, t):
-    """Written out once more, by the textbook."""
+    """The same formula again, as in a textbook."""
     angle = np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
     unit = np.sin((1 - t) * angle) * a / np.linalg.norm(a) + np.sin(t * angle) * b / np.linalg.norm(b)
     return unit / np.sin(angle) * ((1 - t) * np.linalg.norm(a) + t * np.linalg.norm(b))

@@ -1,4 +1,4 @@
-"""What goes wrong outside: one clear message, nothing lost, and it goes on when the cause is gone."""
+"""Faults outside the add-on: one clear message, nothing is lost, and work continues when the cause is gone."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ save_generator(StyleGAN2(config, name="small"), sys.argv[1], {}, torch.float32)
 
 @pytest.fixture
 def checkpoint(stage, server_python, root, tmp_path):
-    """A small generator of the project's own kind, and the real server to run it."""
+    """A small generator in the native format, and the real server to run it."""
     session.client.stop()
     stage.preferences.server_python = server_python
     path = tmp_path / "small.safetensors"
@@ -43,7 +43,7 @@ def write_checkpoint(python, root, path, seed):
 
 
 def refused(stage, **properties):
-    """The words with which adding a strip is refused; the panel shows the same."""
+    """The message with which adding a strip is refused; the panel shows the same one."""
     with pytest.raises(RuntimeError) as caught:
         stage.add_strip(**properties)
     assert session.halted in str(caught.value) and session.halted
@@ -51,16 +51,13 @@ def refused(stage, **properties):
 
 
 def works_again(stage):
-    """Change something, and see that frames come."""
+    """Change something, and check that frames are made."""
     strips = latent_strips(stage.scene)
     strip = strips[0] if strips else stage.add_strip()
     settings_of(strip).psi += 0.0625
     stage.fill()
     assert shown(strip) == planned(strip)
     assert session.problem(strip) == ""
-
-
-# --- the server's Python ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -101,9 +98,6 @@ def test_a_server_of_another_version(stage, what):
     works_again(stage)
 
 
-# --- the checkpoint --------------------------------------------------------------------------------------------------
-
-
 def test_a_checkpoint_that_is_gone_and_comes_back(stage, checkpoint):
     strip = stage.add_strip(6, generator=str(checkpoint))
     stage.fill()
@@ -113,7 +107,7 @@ def test_a_checkpoint_that_is_gone_and_comes_back(stage, checkpoint):
     settings_of(strip).psi = 0.25
     assert not session.fill(timeout=60)
     assert checkpoint.name in session.problem(strip)
-    settings_of(strip).psi = 0.7  # what was made is still there
+    settings_of(strip).psi = 0.7  # the frames that were made still exist
     session.replan()
     assert shown(strip) == pictures
     checkpoint.with_suffix(".away").rename(checkpoint)
@@ -188,9 +182,6 @@ def test_a_latent_that_is_no_vector(stage):
     assert "1 numbers" in session.problem(strip)
 
 
-# --- the disk --------------------------------------------------------------------------------------------------------
-
-
 def test_a_folder_that_cannot_be_written(stage, tmp_path):
     strip = stage.keyed_strip()
     (tmp_path / "file").write_text("in the way")
@@ -211,15 +202,12 @@ def test_a_full_disk(stage, tmp_path):
     assert not session.fill(timeout=20)
     assert session.problem(strip)
     session.wait(lambda: False, 0.3)
-    assert not session.feeder.busy  # it does not try again and again by itself
+    assert not session.feeder.busy  # it does not try again and again on its own
     settings_of(strip).psi = 0.7
     session.replan()
     assert shown(strip) == pictures
     stage.use_fake_server()
     works_again(stage)
-
-
-# --- the process -----------------------------------------------------------------------------------------------------
 
 
 def test_a_server_killed_in_the_middle_of_a_job(stage):

@@ -1,4 +1,4 @@
-"""What only some generators have: W+, canvases, transforms, classes, no truncation, latents from files."""
+"""Features of some generators only: W+, canvases, transforms, classes, no truncation, latents from files."""
 
 import json
 import math
@@ -33,9 +33,6 @@ def use_facts(stage, **facts):
     stage.use_fake_server("--facts", json.dumps(facts))
 
 
-# --- W+ --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("way", [("W+",), ("W", "W+")])
 def test_keys_are_repeated_for_every_layer(stage, way):
     strip = stage.keyed_strip({1: 1, 12: 2})
@@ -53,13 +50,10 @@ def test_keys_are_repeated_for_every_layer(stage, way):
 def test_a_seed_is_drawn_in_the_strip_s_space(stage):
     strip = stage.add_strip(3)
     for space, repeats, scale in (("W+", 4, 2), ("W", 1, 2), ("Z", 1, 1)):
-        assert bpy.ops.lantern.set_space(space=space) == {"FINISHED"}  # without keys there is a way back
+        assert bpy.ops.lantern.set_space(space=space) == {"FINISHED"}  # without keys it is possible to go back
         bpy.ops.lantern.randomise(seed=7)
         assert np.allclose(strip["latent"][:], np.tile(np.random.RandomState(7).randn(8) / scale, repeats), atol=1e-6)
         stage.fill()
-
-
-# --- latents from files ----------------------------------------------------------------------------------------------
 
 
 def test_a_projection_is_imported(stage, tmp_path):
@@ -106,9 +100,6 @@ def test_latents_of_another_generator_are_refused(stage, tmp_path):
     with pytest.raises(RuntimeError, match=r"nowhere\.npy"):
         bpy.ops.lantern.import_latents(filepath=str(tmp_path / "nowhere.npy"))
     assert strip["latent"][:] == latent and key_frames_of(strip) == [1, 12, 24]
-
-
-# --- a canvas --------------------------------------------------------------------------------------------------------
 
 
 def test_a_canvas_makes_a_larger_picture(stage):
@@ -186,9 +177,6 @@ def test_going_to_a_generator_without_w(stage, tmp_path):
     assert settings_of(strip).space == "Z"
 
 
-# --- the transform ---------------------------------------------------------------------------------------------------
-
-
 def test_moving_and_turning_are_keyed(stage):
     use_facts(stage, has_transform=True)
     strip = stage.add_strip(5)
@@ -215,9 +203,6 @@ def test_other_generators_know_no_transform(stage):
     settings_of(strip).move_x = 0.5
     stage.fill()
     assert shown(strip) == pictures
-
-
-# --- classes ---------------------------------------------------------------------------------------------------------
 
 
 def test_classes_are_chosen_and_blended_by_keys(stage):
@@ -262,9 +247,6 @@ def test_generators_without_classes_have_none_to_choose(stage):
     stage.add_strip(3)
     with pytest.raises(RuntimeError, match="no classes"):
         bpy.ops.lantern.set_class(number=1)
-
-
-# --- what a new strip starts with ------------------------------------------------------------------------------------
 
 
 def test_a_new_strip_starts_as_the_generator_s_authors_would(stage):

@@ -1,4 +1,4 @@
-"""A .blend from a stranger starts, reads and writes nothing before the user acts, and then no more than is told."""
+"""A hostile .blend starts, reads and writes nothing before the user acts, and then only what docs/security.md says."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from layout import Layout, drawn
 from sockets import family_of, sockets_of
 
 LOOKING = ("os.stat", "os.listdir", "os.scandir")
-"""Frames are looked for in the folder that the preferences name, and, while its panel is drawn, trainings in theirs."""
+"""Frames are looked for in the folder in the preferences; trainings in their folder, while the panel is drawn."""
 
 TOO_LONG = 30.0
-"""Seconds for what takes less than one: only what would take minutes, or for ever, is found by it."""
+"""Seconds. Everything here takes less than one second, so only work that takes minutes, or never ends, is found."""
 
 
 @pytest.fixture
 def bait(stage, tmp_path, monkeypatch):
-    """A folder with what hostile files point to, and panels that may show any text."""
+    """A folder with the files that hostile files refer to, and panels that may show any text."""
     folder = tmp_path / "bait"
     folder.mkdir()
     make_bait(folder)
@@ -44,12 +44,12 @@ def bait(stage, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def sound_project(tmp_path_factory) -> Path:
-    """Where a sound file and its frames lie, once the first test has made them."""
+    """The folder of a valid file and its frames, after the first test has made them."""
     return tmp_path_factory.mktemp("sound") / "project"
 
 
 def spoilt(stage, bait, kind, sound_project) -> Path:
-    """A copy of a sound file, spoilt and saved by a Blender without the add-on; another file is open thereafter."""
+    """A copy of a valid file, spoilt and saved by a Blender without the add-on; then a different file is open."""
     if not sound_project.exists():
         stage.keyed_strip({1: 1, 6: 2}, length=6)
         sound_project.mkdir()
@@ -76,7 +76,7 @@ def draw_all() -> None:
 
 
 def look_round(blend: Path) -> None:
-    """Open a file and do all that Blender does by itself: nothing here is a wish of the user's."""
+    """Open a file and do everything that Blender does on its own: the user has asked for nothing here."""
     bpy.ops.wm.open_mainfile(filepath=str(blend), use_scripts=False)
     for _ in range(3):
         handlers.timer()
@@ -96,7 +96,7 @@ def look_round(blend: Path) -> None:
 
 
 def tree(folder: Path) -> dict[str, int]:
-    """Everything in a folder, and when it was last changed."""
+    """Everything in a folder, with the time of its last change."""
     return {
         str(Path(where, name)): os.lstat(Path(where, name)).st_mtime_ns
         for where, folders, files in os.walk(folder)
@@ -133,7 +133,7 @@ def _shown(frames: Path) -> list[Path]:
 
 
 def what_is_asked_for_ends(stage, bait, blend, tmp_path):
-    """Whatever the user asks for ends with frames or a sentence, and writes nothing but frames to their folder."""
+    """Everything that the user asks for ends with frames or a sentence, and writes only frames to their folder."""
     frames = blend.parent / "latent_lantern" / "frames"
     before = tree(tmp_path)
     started = time.monotonic()
@@ -147,7 +147,7 @@ def what_is_asked_for_ends(stage, bait, blend, tmp_path):
     draw_all()
     bpy.ops.wm.save_as_mainfile(filepath=str(blend.with_name("copy.blend")))
     assert time.monotonic() - started < 2 * TOO_LONG
-    # Every strip is done, or says what is wrong with it.
+    # Every strip is done, or shows what is wrong with it.
     for strip in latent_strips(bpy.context.scene):
         done, total = session.plans.progress(strip)
         assert done == total or len(session.problem(strip)) > 20
@@ -163,7 +163,7 @@ def what_is_asked_for_ends(stage, bait, blend, tmp_path):
 
 
 def test_no_word_of_a_file_is_an_option_of_a_command(stage, bait, monkeypatch):
-    """The form's words go to a process as paths and a name; a folder called --resume=/ must not resume anything."""
+    """The form's texts go to a process as paths and a name; a folder called --resume=/ must not resume anything."""
     orders = []
     monkeypatch.setattr(training, "train", lambda order: orders.append(order) or True)
     monkeypatch.setattr(training, "make_data_set", lambda order: orders.append(order) or True)
@@ -197,7 +197,7 @@ def test_no_word_of_a_file_is_an_option_of_a_command(stage, bait, monkeypatch):
     ids=str,
 )
 def test_a_description_that_is_none_ends_with_a_sentence(stage, facts):
-    """Whoever asked is told at once, and does not wait for what never comes."""
+    """The user who asked gets a message at once, and does not wait for something that never comes."""
     stage.use_fake_server("--facts", json.dumps(facts))
     with pytest.raises(RuntimeError, match="answer is of no use"):
         stage.add_strip()
@@ -207,7 +207,7 @@ def test_a_description_that_is_none_ends_with_a_sentence(stage, facts):
 
 def test_a_name_that_no_interface_takes_is_made_fit(stage):
     stage.use_fake_server("--size", "16x16", "--facts", '{"licence": "\\ud800", "origin": "\\ud800"}')
-    (stage.folder / "\udcff.pkl").write_bytes(b"weights")  # a file's name in no encoding
+    (stage.folder / "\udcff.pkl").write_bytes(b"weights")  # a file name that is not valid in any encoding
     stage.preferences.library_folders.add().path = str(stage.folder)
     bpy.ops.lantern.refresh_library()
     assert session.wait(lambda: not library.looking, 30)
@@ -220,7 +220,7 @@ def test_a_name_that_no_interface_takes_is_made_fit(stage):
 
 
 def test_what_is_done_is_noted(tmp_path):
-    """The eyes of the tests above are open."""
+    """Check that the tests above would notice something."""
     file = tmp_path / "file"
     deeds = {
         "open": lambda: file.write_text("x"),
@@ -239,7 +239,7 @@ def test_what_is_done_is_noted(tmp_path):
 
 
 def test_blender_and_its_server_open_no_port(stage, server_python):
-    """With the real server serving, frames arriving and the panels drawn."""
+    """While the real server works, frames arrive and the panels are drawn."""
     session.client.stop()
     stage.preferences.server_python = server_python
     known = set(sockets_of(os.getpid()))

@@ -1,4 +1,4 @@
-"""Set Up Inference with the real engine: tiny wheels from a folder, into the extension's own user folder."""
+"""Set Up Inference with the real engine: tiny wheels from a folder, installed into the extension's user folder."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ USER_FOLDER = Path(bpy.utils.extension_path_user(ROOT_PACKAGE, path="inference")
 
 
 def use_tiny_server(tmp_path: Path) -> Setup:
-    """Let the engine install for a server that needs little."""
+    """Let the engine install for a server that needs only tiny packages."""
     runtime._setup = Setup(USER_FOLDER, write_server(tmp_path / "server"), Path(sys.executable))
     runtime.look()
     return runtime._setup
 
 
 def own_preferences() -> bpy.types.AddonPreferences:
-    """The extension's preferences, which are others after it was disabled and enabled."""
+    """The extension's preferences: a new object after it was disabled and enabled."""
     return bpy.context.preferences.addons[blender_session.EXTENSION].preferences
 
 
 def choose(wheels: Path) -> None:
-    """Choose what to install from, and this Python to make it from: looking at all of a machine takes its time."""
+    """Choose the wheels to install, and this Python as the base: searching the whole machine takes time."""
     own_preferences().server_python = ""
     own_preferences().setup_python = sys.executable
     own_preferences().wheels_folder = str(wheels)
@@ -59,7 +59,7 @@ def setup(tmp_path) -> Iterator[Setup]:
 
 
 def packages_of_blender() -> list[str]:
-    """What is installed for Blender's own Python."""
+    """The packages that are installed for Blender's own Python."""
     return sorted(os.listdir(sysconfig.get_path("purelib")))
 
 
@@ -101,7 +101,7 @@ def test_what_lacks_is_named_before_anything_is_made(setup, tmp_path):
 
 
 def test_interrupted_set_up_kept_and_removed(setup, tmp_path, capfd):
-    """One story, because each set-up takes seconds."""
+    """One long test, because each set-up takes seconds."""
     packages = packages_of_blender()
     root = tmp_path / "server"
     _begin_and_disable(setup, root / "inference_server")

@@ -1,6 +1,6 @@
-"""Set Up Inference as a person meets it: states, questions, buttons and their reasons; nothing happens without a click.
+"""Set Up Inference as a person sees it: states, questions, buttons and their reasons; nothing starts without a click.
 
-What installs is tested in tests/core/test_environments*.py; here it is a fake, but for the last tests.
+The installation is tested in tests/core/test_environments*.py. Here it is a fake, except in the last tests.
 """
 
 from __future__ import annotations
@@ -77,12 +77,9 @@ def refusal(name: str) -> str:
 
 
 def answer(setup: FakeSetup) -> None:
-    """Let what was begun end, and Blender's clock tick."""
+    """Let the tasks that were begun end, and let Blender's timer run."""
     setup.wait()
     handlers.timer()
-
-
-# --- what is shown ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,9 +173,6 @@ def test_the_tab_shows_it_only_where_it_stands_in_the_way(setup, stage):
     assert "lantern.set_up_inference" not in buttons(drawn(strip_ui.StripPanel))
 
 
-# --- setting up -------------------------------------------------------------------------------------------------------
-
-
 def test_before_anything_is_downloaded_it_is_said_what_and_how_much(setup, preferences):
     click("set_up_inference")
     assert setup.asked[-1] == "plan" and runtime.planning
@@ -244,7 +238,7 @@ def test_another_choice_is_another_question(setup, preferences, tmp_path):
     handlers.timer()
     preferences.setup_build = "cpu"
     handlers.timer()
-    assert "plan" not in setup.asked  # nobody has asked yet
+    assert "plan" not in setup.asked  # nobody has asked for it yet
     click("set_up_inference")
     assert setup.choices == ("cpu", None, None)
     answer(setup)
@@ -307,9 +301,6 @@ def test_a_training_keeps_what_it_runs_on(setup, preferences, tmp_path, monkeypa
     assert "remove" not in setup.asked
 
 
-# --- frames wait for it -----------------------------------------------------------------------------------------------
-
-
 def test_frames_that_wait_begin_by_themselves(setup, stage):
     stage.preferences.server_python = stage.good_python
     strip = stage.keyed_strip(length=6)
@@ -368,7 +359,7 @@ def test_what_another_blender_has_set_up_is_noticed(setup, stage, monkeypatch):
     setup.stands(SetupState.INSTALLING, message="Another Blender is setting up inference.", elsewhere=True)
     with pytest.raises(RuntimeError, match="Another Blender is setting up"):
         stage.add_strip(3)
-    runtime._seen = float("-inf")  # nobody looks any more
+    runtime._seen = float("-inf")  # the panel is no longer drawn
     setup.found = SetupStatus(SetupState.READY, **{**READY, "python": stage.good_python})
     handlers.timer()
     assert runtime.python == stage.good_python and not session.halted
@@ -399,9 +390,6 @@ def test_a_training_says_the_same_until_it_is_set_up(setup, stage, tmp_path):
     setup.stands(SetupState.READY, **{**READY, "python": stage.good_python})
     handlers.timer()
     assert training.problem == "" and drawn(training_ui.TrainingPanel).texts == []
-
-
-# --- a Python of one's own --------------------------------------------------------------------------------------------
 
 
 def test_an_own_python_is_tried_and_shown(setup, stage, preferences):
@@ -436,7 +424,7 @@ def test_an_own_python_that_cannot_be_used_says_why(setup, stage, preferences, t
     with pytest.raises(RuntimeError, match="It has no torch"):
         bpy.ops.lantern.use_own_python(filepath=stage.good_python)
     assert "cannot be used It has no torch." in said(drawn_preferences(preferences))
-    preferences.server_python = str(tmp_path)  # what was found out is of another
+    preferences.server_python = str(tmp_path)  # the result belongs to a different Python
     assert "is a folder" in said(drawn_preferences(preferences)).replace("  ", " ")
     preferences.server_python = __file__.replace("test_inference_setup", "gone")
     assert "It has no torch" not in said(drawn_preferences(preferences))

@@ -1,4 +1,4 @@
-"""A file that an earlier version has saved opens as it was: the same keys, the same frames, and nothing is made."""
+"""A file that an earlier version has saved opens without a change: same keys, same frames, and nothing is made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STRIPS = list(SHOT["strips"])
 
 @pytest.fixture
 def folder(stage: Stage, tmp_path: Path) -> Path:
-    """A copy of the kept shot's folder, with a fake server to be started if anyone asks for it."""
+    """A copy of the kept shot's folder, with a fake server that starts only if it is needed."""
     return Path(shutil.copytree(KEPT / "shot", tmp_path / "shot"))
 
 
@@ -30,7 +30,7 @@ def strips() -> dict[str, Any]:
 
 
 def same(found: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    """What was found, without what newer versions have besides."""
+    """The description that was found, without the parts that only newer versions have."""
     return {name: value for name, value in found.items() if name in kept}
 
 

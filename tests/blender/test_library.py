@@ -1,4 +1,4 @@
-"""The library of generators: filled one card at a time, when asked, and never by a file that is opened."""
+"""The library of generators: filled card by card, when the user asks, and never because a file is opened."""
 
 import bpy
 import pytest
@@ -75,7 +75,7 @@ def test_refreshing_finds_what_is_new_and_a_folder_that_is_gone_is_named(stage, 
     (nets / "zebras.pkl").write_bytes(b"zebras")
     stage.preferences.library_folders.add().path = str(nets.parent / "nowhere")
     bpy.ops.lantern.refresh_library()
-    look()  # the answers to the first search are not heeded
+    look()  # the answers to the first search are ignored
     assert [card.name for card in library.cards] == ["Fake", "horses", "run (3 snapshots)", "torn.pt", "zebras"]
     assert len(library.problems) == 1 and "nowhere" in library.problems[0]
 

@@ -1,4 +1,4 @@
-"""The main job through the operators, on the real server and the built-in generator: keys, shadows, drawing, film."""
+"""The main task with operators, the real server and the built-in generator: keys, shadows, drawing, film."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_from_keys_to_the_composite(real, tmp_path, root, server_python):
         theirs = read_picture(tmp_path / "frames" / f"frame_{i:04}.png")
         assert np.array_equal(read_picture(session.plans.store.folder / name), theirs)
     figures = read_picture(session.plans.store.folder / shown(strip)[0])[..., 0] < 128
-    assert 0.1 < figures.mean() < 0.6  # shadows of people, neither a blot nor nothing
+    assert 0.1 < figures.mean() < 0.6  # shadows of people: neither one blot nor empty
 
 
 def test_training_time_of_the_built_in_generator_can_be_scrubbed(real, tmp_path):

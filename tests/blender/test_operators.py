@@ -1,4 +1,4 @@
-"""Every button says what it does, and why, where it cannot be pressed."""
+"""Every button says what it does, and, if it cannot be pressed, why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHOOSY = [cls for cls in OPERATORS if any("poll" in vars(base) for base in cls._
 
 
 def reasons(operator: type[bpy.types.Operator], monkeypatch: pytest.MonkeyPatch) -> list[str] | None:
-    """Why an operator cannot run now, as its tooltip says; None where it can."""
+    """The reason in its tooltip why an operator cannot run now; None if it can."""
     said: list[str] = []
     monkeypatch.setattr(operator, "poll_message_set", staticmethod(said.append), raising=False)
     return None if operator.poll(bpy.context) else said
@@ -32,7 +32,7 @@ def check_all(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         if said is not None:
             refused.add(operator.bl_idname)
             assert len(said) == 1, f"{operator.bl_idname} gives {len(said)} reasons"
-            # Blender puts the full stop.
+            # Blender adds the full stop.
             assert said[0][:1].isupper() and not said[0].endswith("."), said[0]
     return refused
 

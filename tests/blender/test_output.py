@@ -46,7 +46,7 @@ def boxed(pixels: np.ndarray, box: tuple[int, int, int, int], margin: int = 0) -
 
 
 def outside(shape: tuple[int, int], box: tuple[int, int, int, int], factor: int) -> np.ndarray:
-    """Where the drawing is not: everything but the box and the two pixels round it."""
+    """A mask of the area without drawing: everything except the box and the two pixels around it."""
     mask = np.ones(shape, bool)
     left, top, right, bottom = (side * factor for side in box)
     mask[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False

@@ -1,4 +1,4 @@
-"""What the panels show, of which generator; every property and operator that they name is there."""
+"""What the panels show for which generator; every property and operator that they name exists."""
 
 import json
 

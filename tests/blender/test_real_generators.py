@@ -1,4 +1,4 @@
-"""Foreign checkpoints, snapshots and projections on the real server: what the add-on orders is what it makes."""
+"""Foreign checkpoints, snapshots and projections with the real server: it makes what the add-on orders."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Enabling and disabling the extension: nothing of it stays behind, and enabling it again gives the same."""
+"""Enabling and disabling the extension: nothing of it is left, and enabling it again gives the same."""
 
 from __future__ import annotations
 

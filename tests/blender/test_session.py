@@ -89,7 +89,7 @@ def test_the_newest_edit_wins(stage):
     assert shown(strip) == planned(strip)
     assert not old & set(stage.ordered())
     present = session.plans.store.names()
-    assert len(old - present) > 5  # what nobody wanted any more was not made
+    assert len(old - present) > 5  # frames that nobody needed any more were not made
 
 
 def test_the_playhead_is_followed_while_frames_are_made(stage):
@@ -127,7 +127,7 @@ def test_cancelling_keeps_what_is_made_and_can_go_on(stage):
     assert "Make Frames" in session.problem(strip)
     done = session.plans.progress(strip)[0]
     session.wait(lambda: False, 0.2)
-    assert session.plans.progress(strip)[0] <= done + 2  # the batch under way
+    assert session.plans.progress(strip)[0] <= done + 2  # the batch that is being made
     stage.fill()
     assert session.problem(strip) == ""
 
@@ -159,12 +159,12 @@ def test_missing_frames_show_the_placeholder_but_for_the_one_that_is_looked_at(s
     assert shown(strip)[4] == before[4]
     assert {name for i, name in enumerate(shown(strip)) if i != 4} == {"placeholder_16x16.png"}
     assert (session.plans.store.folder / "placeholder_16x16.png").exists()
-    bpy.ops.lantern.cancel()  # nothing is under way any more: no old picture passes for a new one
+    bpy.ops.lantern.cancel()  # nothing is being made any more: no old picture is shown as a new one
     assert set(shown(strip)) == {"placeholder_16x16.png"}
 
 
 def test_a_dragged_slider_is_seen_to_move(stage):
-    """Every step of a drag overtakes the one before; the picture of an overtaken step is shown where one looks."""
+    """Every step of a drag replaces the previous one; at the playhead, the pictures of replaced steps are shown too."""
     strip = stage.keyed_strip()
     stage.scene.frame_set(5)
     stage.use_fake_server("--slow", 0.02)
@@ -193,9 +193,6 @@ def test_a_strip_deleted_while_its_frames_are_made(stage):
     session.tick()
     stage.fill()
     assert shown(other) == planned(other)
-
-
-# --- files -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_save_moves_frames_beside_the_file(stage, tmp_path):
@@ -234,7 +231,7 @@ def test_frames_stay_where_they_are_until_the_file_is_saved(stage, tmp_path, mon
 
             monkeypatch.setattr("os.link", link)
             monkeypatch.setattr("shutil.copyfile", link)
-        target.mkdir()  # which no file can replace
+        target.mkdir()  # no file can replace it
         with pytest.raises(RuntimeError):
             bpy.ops.wm.save_as_mainfile(filepath=str(target))
         assert bool(session.halted) == (how == "full")
@@ -394,7 +391,7 @@ def test_strips_are_pointed_at_new_frames_a_few_times_a_second_but_at_once_where
     assert session.wait(lambda: not session.feeder.busy and not session.plans.behind, 60)
     session.tick()
     looked_at = session.plans.state_of(strip).plan.name_at(stage.scene.frame_current)
-    assert looked_at in given[0] and len(given) == 2  # the frame at the playhead, and the others when all were there
+    assert looked_at in given[0] and len(given) == 2  # the frame at the playhead, and the others when all existed
     assert sorted([name for names in given for name in names]) == sorted(set(planned(strip)))
     assert shown(strip) == planned(strip)
 
@@ -410,7 +407,7 @@ def test_a_strip_waits_longer_for_its_new_frames_while_the_animation_plays(stage
     assert session.wait(lambda: plan.done > 3, 60)  # counted at once
     assert not any(name in shown(strip) for name in session._arrived)
     path = stage.folder / "shot.blend"
-    save(path)  # what is saved shows all that is there
+    save(path)  # the saved file shows all existing frames
     assert (
         session._arrived == []
         and sum(name == want for name, want in zip(shown(strip), planned(strip), strict=True)) > 3

@@ -1,4 +1,4 @@
-"""Plans made a little at a time: the same as in one go, the playhead first, and begun again after an edit."""
+"""Plans made in small pieces: the same as in one piece, the playhead first, and begun again after an edit."""
 
 import bpy
 import numpy as np
@@ -29,7 +29,7 @@ def state_of(strip):
 
 
 def begin(strip):
-    """Tick until the strip's new plan knows its first frames; return the ticks that took."""
+    """Tick until the strip's new plan knows its first frames; return how many ticks this took."""
     before = state_of(strip).plan
     session.turn = 0.0
     for ticks in range(1000):
@@ -122,7 +122,7 @@ def test_what_is_not_planned_again_yet_is_a_placeholder_and_never_the_old_pictur
         covering += 1
         assert len(plan.unknown) == 20, "pieces are planned although older ones still show"
     assert covering <= 6
-    assert shown(strip)[14] == old[14]  # the one that is looked at waits for its successor
+    assert shown(strip)[14] == old[14]  # the frame at the playhead waits for its replacement
 
 
 def test_an_edit_at_one_place_names_only_what_it_reaches_and_leaves_the_rest_shown(stage, monkeypatch):
@@ -289,7 +289,7 @@ def test_making_frames_and_cancelling_hold_for_what_a_pass_finds_later(stage):
 
 def test_the_timer_comes_back_soon_while_plans_are_made(stage):
     strip = stage.keyed_strip()
-    assert session.wait(lambda: not session.working, 30)  # frames may be seen before the server's word of them arrives
+    assert session.wait(lambda: not session.working, 30)  # frames may be seen before the server reports them
     assert handlers.timer() == handlers._LATER
     settings_of(strip).psi = 0.33
     session.turn = 0.0

@@ -103,7 +103,7 @@ def test_stepping_keeps_everything_else(stage, run):
 
 
 def test_training_time_is_a_channel(stage, run):
-    """1 to 3 over five frames is two snapshots and the halves between them, and nothing else is ordered."""
+    """From 1 to 3 over five frames: the snapshots and the blends half way between them; nothing else is ordered."""
     strip = stage.add_strip(5, generator=str(run))
     stage.fill()
     stage.ordered()
@@ -232,7 +232,7 @@ def test_stepping_is_refused_where_there_is_no_run(stage):
 
 
 def test_what_a_file_says_of_snapshots_is_not_believed(stage, run):
-    """Lists without a folder, places that are no numbers: nothing crashes, and nothing but the built-in is opened."""
+    """Lists without a folder, places that are not numbers: nothing crashes; only the built-in generator is opened."""
     strip = stage.add_strip(3)
     stage.fill()
     pictures = shown(strip)

@@ -1,6 +1,6 @@
-"""Faults by the dozen, drawn by seeds: no wrong picture, nothing lost, and the next click works. See `storm.py`.
+"""Many random faults, decided by seeds: no wrong picture, nothing lost, and the next click works. See `storm.py`.
 
-LANTERN_STORM=1-500 in the environment makes the run a long one; with -rP it tells the longest tick of each seed.
+LANTERN_STORM=1-500 in the environment makes the run long; with -rP, the longest tick of each seed is printed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from storm_deeds import do_one
 
 DEEDS = 8
 ENOUGH = 20
-"""Ticks in which every file of a small folder has been looked at, and what came of that is shown."""
+"""After this many ticks, every file of a small folder has been examined, and the result is shown."""
 
 LONGEST_TICK = 1.0
-"""Seconds; a machine that is busy with other things may hold up any of them."""
+"""Seconds. A machine that is busy with other work may delay any tick."""
 
 
 def seeds() -> list[int]:
@@ -41,14 +41,14 @@ def storm(stage, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     monkeypatch.setattr(session_module, "_LOOK_AGAIN", 0.05)
     yield storm
     storm.close()
-    session._looked = session._planned = 0.0  # by a clock that is put back now, as no clock of this kind ever is
+    session._looked = session._planned = 0.0  # the clock now goes back, as no real one does
 
 
 @pytest.mark.parametrize("storm", seeds(), indirect=True)
 def test_after_the_storm(storm: Storm) -> None:
     try:
         storm.set_up()
-        session.turn = 0.0 if storm.seed % 2 else session.turn  # plans are made in the smallest pieces
+        session.turn = 0.0 if storm.seed % 2 else session.turn  # make plans in the smallest pieces
         for _ in range(DEEDS):
             do_one(storm)
             storm.run(0.25, ENOUGH)

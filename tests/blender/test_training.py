@@ -1,4 +1,4 @@
-"""Training from Blender: started as a process of its own, watched in its folder, found again."""
+"""Training from Blender: started as a separate process, watched through its folder, found again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FAKE_TRAINER = FAKE_SERVER.with_name("fake_trainer.py")
 
 
 def wait(until: Callable[[], bool]) -> bool:
-    """Tick, as the timer does while the panel is open, until `until()`; False after too long."""
+    """Tick, as the timer does while the panel is open, until `until()` is true; return False after too long."""
     for _ in range(4000):
         if until():
             return True
@@ -45,7 +45,7 @@ def wait(until: Callable[[], bool]) -> bool:
 
 
 def look() -> None:
-    """Look at the training folder once, to the end."""
+    """Look at the whole training folder once."""
     training._looked = float("-inf")
     training.seen()
     training.tick()
@@ -64,7 +64,7 @@ class Studio:
         self.film = folder / "dinner.mp4"
         self.film.write_bytes(b"film")
         self.gate = folder / "gate"
-        """The last step goes on until this file is there."""
+        """The last step continues until this file exists."""
         stage.preferences.training_folder = str(self.folder)
         self.use_trainer()
         training_form(stage.scene).film = str(self.film)
@@ -74,11 +74,11 @@ class Studio:
         return training_form(bpy.context.scene)
 
     def use_trainer(self, *options: object) -> None:
-        """Let the next process be a fake one, with these faults. Frames are made by the fake server, as ever."""
+        """Use a fake process with these faults from the next start on. The fake server makes frames, as always."""
         trainer = [sys.executable, str(FAKE_TRAINER), "--journal", str(self.journal_path), *map(str, options), "--"]
         server = [sys.executable, str(FAKE_SERVER)]
         python = self.stage.folder / "python"
-        # The old script may still be read by a shell that has just been started from it.
+        # A shell that was just started with the old script may still be reading it.
         python.unlink(missing_ok=True)
         python.write_text(
             f'#!/bin/sh\nfor last; do :; done\n[ "$last" = serve ] && exec {shlex.join(server)}\n'
@@ -88,17 +88,17 @@ class Studio:
         self.stage.preferences.server_python = str(python)
 
     def commands(self) -> list[list[str]]:
-        """The command lines since this was last asked."""
+        """The command lines since the last call."""
         lines = self.journal_path.read_text().splitlines() if self.journal_path.exists() else []
         self.journal_path.unlink(missing_ok=True)
         return [json.loads(line) for line in lines]
 
     def started(self) -> Path:
-        """The folder of what was started last."""
+        """The folder of the job that was started last."""
         return max(training._processes.values(), key=lambda process: process.launch().since).folder
 
     def until(self, state: JobState, folder: Path | None = None) -> TrainingJob:
-        """Wait until what was started last, or what is in this folder, is in a state."""
+        """Wait until the job that was started last, or the job in this folder, is in a state."""
         folder = folder or self.started()
 
         def there() -> bool:
@@ -109,7 +109,7 @@ class Studio:
         return training.job(folder)
 
     def until_done(self, done: int) -> TrainingJob:
-        """Wait until what was started last has done so much."""
+        """Wait until the job that was started last has done this much."""
         folder = self.started()
         assert wait(lambda: getattr(training.job(folder), "status", Status("", "")).done == done)
         return training.job(folder)
@@ -142,7 +142,7 @@ def studio(stage, tmp_path):
 
 
 def said(content: type) -> str:
-    """What a panel says, in one line."""
+    """The text of a panel, in one line."""
     return " ".join(drawn(content).texts)
 
 
@@ -192,8 +192,8 @@ def test_progress_is_shown_and_stop_keeps_what_is_there(studio):
     studio.use_trainer()
     assert bpy.ops.lantern.make_data_set() == {"FINISHED"}
     studio.until(JobState.FINISHED)
-    assert studio.commands()[0][2] == str(job.folder)  # goes on in the same folder
-    assert studio.make_data_set().folder.name == "dinner 256 2"  # nothing that is finished is written over
+    assert studio.commands()[0][2] == str(job.folder)  # continues in the same folder
+    assert studio.make_data_set().folder.name == "dinner 256 2"  # nothing that is finished is overwritten
 
 
 def test_a_folder_and_an_odd_size(studio, tmp_path):

@@ -1,4 +1,4 @@
-"""Blender's differences: what is deprecated is an error here, and `versions` asks for nothing that is."""
+"""Differences between Blenders: deprecated names are errors here, and `versions` uses none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_this_blender_is_of_a_tested_version():
 def test_a_deprecated_name_is_an_error_where_blender_has_a_new_one(stage):
     strip = stage.add_strip(6, start=3)
     if RENAMED:
-        # Blender does not look whether its warning was raised: the next function of Python's own finds the error.
+        # Blender does not check whether its warning was raised: the next function of Python finds the error.
         with pytest.raises((DeprecationWarning, SystemError)):
             len([strip.frame_final_start])
     else:
@@ -31,7 +31,7 @@ def test_a_deprecated_name_is_an_error_where_blender_has_a_new_one(stage):
 
 
 def test_what_is_only_printed_is_seen(capfd):
-    """A callback's error does not come out of Blender; what is read here is not in the report, which would fail."""
+    """Blender does not raise a callback's error. Output that is read here is not in the report, so the test passes."""
 
     def handler(*_arguments):
         raise DeprecationWarning("a name of yesterday")

@@ -1,4 +1,4 @@
-"""Bytes of frames as the server writes them, for tests of what looks at files and not at pictures."""
+"""Bytes of frames as the server writes them, for tests that need files but not pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from latent_lantern.lantern_protocol.frame_files import sign
 
 
 def frame(name: str, size: int = 200) -> bytes:
-    """A whole frame of that name, of exactly so many bytes; its pixels are noise."""
+    """A whole frame with that name and exactly this many bytes; its pixels are noise."""
     empty = len(sign(_png(b""), name))
     return sign(_png(bytes(i * 37 % 256 for i in range(size - empty))), name)
 

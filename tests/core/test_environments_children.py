@@ -1,4 +1,4 @@
-"""Children end with whoever started them, are not led astray, and locks keep two apart."""
+"""Child processes end with their parent, ignore the parent's Python settings, and locks keep two set-ups apart."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PYTHON = Path(sys.executable)
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
-    """A folder for modules that a child is to run."""
+    """A folder for modules that a child runs."""
     folder = tmp_path / "Mödule here"
     folder.mkdir()
     return folder

@@ -1,4 +1,4 @@
-"""Which build of PyTorch, which Python and which index: decided by what the machine and the user say."""
+"""The choice of PyTorch's build, of a Python and of a package index: the machine and the user decide."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_wheel_fits_by_its_name(tmp_path: Path, name: str, fits: bool) -> None
 
 @pytest.fixture
 def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """No settings for pip but what is written by calling this."""
+    """No settings for pip, except those that a call of this writes."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     path = tmp_path / "pip.conf"
@@ -243,7 +243,7 @@ def test_a_plan_says_where_from_how_large_and_what_hinders(
 
 
 class _Survey:
-    """`pythons.survey` that has found these."""
+    """A `pythons.survey` that has found these Pythons."""
 
     def __init__(self, found: list[Python]):
         self.found = found

@@ -1,4 +1,4 @@
-"""How pip is called: from where it takes packages, where it keeps them, and what it may not do."""
+"""How pip is called: where it gets packages, where it keeps them, and what it may not do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PYTHON = Python(Path("/usr/bin/python3.12"), "3.12", True, "3.12.4")
 
 
 class Recording(Children):
-    """Runs nothing; keeps what was to be run."""
+    """Runs nothing; keeps the commands."""
 
     def __init__(self, status: int = 0):
         super().__init__()

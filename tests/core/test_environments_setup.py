@@ -25,7 +25,7 @@ PATIENCE = 120.0
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """A server, wheels, and a place for the environment whose path has what makes programs stumble."""
+    """A server, wheels, and a place for the environment. Its path has characters that often cause errors."""
     monkeypatch.setenv("PYTHONPATH", str(_poison(tmp_path / "poison")))
     monkeypatch.setenv("PYTHONHOME", str(tmp_path / "nowhere"))
     monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
@@ -48,14 +48,14 @@ class Scene:
 
     def plan(self, setup: Setup) -> SetupPlan:
         plan = setup.plan(wheels=self.wheels, python=Path(sys.executable))
-        return replace(plan, disk=10**6)  # as large as these wheels are
+        return replace(plan, disk=10**6)  # as little as these wheels need
 
     def left(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()} - {"setup.log", "setup.lock"}
 
 
 def _poison(folder: Path) -> Path:
-    """A folder that breaks every Python that has it on its path."""
+    """A folder that breaks every Python that has this folder on its path."""
     folder.mkdir()
     for module in ("sitecustomize", "torch", "numpy", "pip", "venv", "json"):
         (folder / f"{module}.py").write_text("raise SystemExit('poisoned')\n")
@@ -180,7 +180,7 @@ def test_a_killed_set_up_leaves_no_process_and_the_next_one_cleans_up(scene: Sce
     status = setup.status
     assert (status.state, status.message, status.leftovers) == (SetupState.NOT_SET_UP, INTERRUPTED, True)
 
-    # The next one takes its place. Blender closes in the middle of that: what is half made is left again.
+    # The next set-up replaces it. Blender closes in the middle of that: the half-made environment is left again.
     (scene.control / "waiting").unlink()
     setup.start(scene.plan(setup))
     _until((scene.control / "waiting").exists)
@@ -219,7 +219,7 @@ def test_own_python_is_tried_and_what_is_no_python_is_said_to_be_none(scene: Sce
     setup = scene.setup()
     setup.check(Path(sys.executable))
     assert setup.wait(PATIENCE)
-    # The fake server needs torch and numpy of whatever version: the tests' own Python has both.
+    # The fake server needs any version of torch and numpy: the tests' own Python has both.
     assert setup.checked is not None
     assert (setup.checked.problem, setup.checked.device_name) == ("", "a pocket calculator")
     nonsense = tmp_path / "python"

@@ -1,4 +1,4 @@
-"""What is read from the disk about an environment: whole, outdated, broken, interrupted; and where it may lie."""
+"""The state of an environment on the disk: whole, outdated, broken, interrupted; and where it may be."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_environment_of_other_pins_is_outdated_and_one_of_other_comments_is_n
     status = place.setup.look()
     assert status.state is SetupState.OUTDATED
     assert status.python is not None
-    # Another build's pins are no concern of this one's.
+    # The pins of another build do not matter to this one.
     pins.write_text("numpy==2.4.6\n")
     (pins.parent / "torch-cu126.txt").write_text("torch==2.14.0\n")
     assert place.setup.look().state is SetupState.READY

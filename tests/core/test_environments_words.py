@@ -1,4 +1,4 @@
-"""What pip and venv say is put into words for a person, and into how far a set-up is."""
+"""The output of pip and venv becomes sentences for a person, and the progress of a set-up."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ Installing collected packages: filelock, torch"""
 
 @pytest.fixture
 def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Progress, PipProgress, list[int]]:
-    """A step of 0.5 of a whole, what follows pip in it, and how many bytes the disk has left, to be changed."""
+    """A step that is 0.5 of the whole, the object that follows pip's output in it, and the free bytes on the disk."""
     free = [10**9]
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(progress.shutil, "disk_usage", lambda path: usage._replace(free=free[0]))
@@ -164,7 +164,7 @@ def test_a_pip_that_tells_its_progress_is_followed(following: tuple[Progress, Pi
     free[0] -= 250_000_000
     pip.idle()
     assert whole.fraction == pytest.approx(0.1 + 0.5 * (0.65 + 0.35 / 2))
-    free[0] += 400_000_000  # somebody has emptied the bin
+    free[0] += 400_000_000  # the recycle bin was emptied
     pip.idle()
     assert whole.fraction == pytest.approx(0.1 + 0.5 * (0.65 + 0.35 / 2))
     whole.begin()

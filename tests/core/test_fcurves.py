@@ -1,6 +1,6 @@
-"""The evaluation of F-curves against roots found by numpy, and its indifference to where a strip lies.
+"""Compare the evaluation of F-curves with roots found by numpy. The place of a strip must make no difference.
 
-tests/blender/test_evaluation.py holds it against Blender itself.
+tests/blender/test_evaluation.py compares it with Blender itself.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from latent_lantern.latent_addon.core.fcurves import BEZIER, CONSTANT, LINEAR, C
 
 
 def curve(times, values, kinds=None, out=None, back=None, slopes=None, extrapolates=False):
-    """A curve with handles that reach `out` and `back` frames, along `slopes`."""
+    """A curve whose handles are `out` and `back` frames long, with these `slopes`."""
     times, values = np.array(times, np.float64), np.array(values, np.float64)
     spans = np.diff(times)
     out = np.append(spans / 3, 1.0) if out is None else np.full(len(times), out)
@@ -33,7 +33,7 @@ def evaluate(curves, frames, origin):
 
 
 def moved(keys, by):
-    """The curve as Blender stores it after its strip was moved: every time added to in float32."""
+    """The curve as Blender stores it after its strip was moved: the shift is added to every time in float32."""
 
     return replace(keys, places=keys.places + np.float32([by, 0]))
 
@@ -125,7 +125,7 @@ def test_a_few_frames_give_the_bits_that_all_of_them_give():
         kinds = random.choice([CONSTANT, LINEAR, BEZIER], count).tolist()
         keys = [curve(times, random.randn(count), kinds, 9.0, 4.0, random.randn(count), turn % 2) for _ in range(3)]
         frames = np.arange(-20, 220)
-        with np.errstate(all="ignore"):  # of two keys at one time the second counts; nothing lies between them
+        with np.errstate(all="ignore"):  # of two keys at the same time the second counts; there is nothing between them
             together = evaluate(keys, frames, 3)
             apart = np.concatenate([evaluate(keys, part, 3) for part in np.array_split(frames, 11)])
         np.testing.assert_array_equal(apart, together)

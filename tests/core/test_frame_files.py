@@ -1,4 +1,4 @@
-"""A frame's file says its own name, and that it is whole; nothing else is taken for a frame."""
+"""A frame's file holds its own name and shows that it is whole; no other file is taken for a frame."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> FrameStore:
 
 
 def look_until_settled(store: FrameStore) -> bool:
-    """Look into every file, one a call; return whether any name came or went."""
+    """Look into every file, one file per call; return whether any name appeared or disappeared."""
     store.refresh()
     changed = [store.look_closer(0.0) for _ in range(2 * len(os.listdir(store.folder)) + 4)]
     return any(changed)
@@ -54,7 +54,7 @@ def test_every_changed_byte_is_found_by_a_thorough_look(tmp_path: Path) -> None:
     path, whole = tmp_path / NAME, frame(NAME)
     for place in range(len(whole)):
         if 16 <= place < 33:
-            continue  # the header's size and colours: the pixels' length says the same
+            continue  # the size and colours in the header: the length of the pixels shows the same
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         assert not is_frame(path, NAME, thoroughly=True), place
 
@@ -87,9 +87,6 @@ def test_nothing_but_plain_files_is_opened(tmp_path: Path) -> None:
     assert is_frame(tmp_path / NAME, NAME)
 
 
-# --- the store -------------------------------------------------------------------------------------------------------
-
-
 def test_a_damaged_file_in_the_folder_is_soon_no_frame(store: FrameStore) -> None:
     for name in (NAME, OTHER):
         store.write(name, frame(name))
@@ -102,7 +99,7 @@ def test_a_damaged_file_in_the_folder_is_soon_no_frame(store: FrameStore) -> Non
 
 
 def damage_in_place(path: Path) -> None:
-    """Other pixels, and nothing else: neither the size nor the folder's time tells of it."""
+    """Different pixels and nothing else: neither the size nor the folder's time shows the change."""
     with path.open("r+b") as file:
         file.seek(-30, os.SEEK_END)
         file.write(b"damage")
@@ -134,7 +131,7 @@ def test_doubt_looks_at_every_file_again(store: FrameStore) -> None:
     assert store.unchecked
     for _ in names:
         assert store.unchecked
-        store.look_closer(0.0)  # one file a call, however short the time
+        store.look_closer(0.0)  # one file per call, however short the time
     assert not store.unchecked
 
 
@@ -154,7 +151,7 @@ def test_a_damaged_placeholder_is_written_again(store: FrameStore) -> None:
 
 
 def test_a_change_within_a_tick_of_the_clock_is_seen(store: FrameStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system whose clock stands still for a while, and is another than ours."""
+    """On a file system whose clock stands still for a while, and differs from this computer's clock."""
     monkeypatch.setattr(store, "_look_again", 0.0)
     store.write(NAME, frame(NAME))
     os.utime(store.folder, ns=(5, 5))
@@ -187,7 +184,7 @@ def test_a_look_that_took_hours_is_no_reason_to_look_away_for_days(
 def test_a_full_folder_is_read_in_parts_and_nothing_is_missed(
     store: FrameStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a clock that goes on by a second whenever it is read, so that each part is as small as can be."""
+    """With a clock that advances by a second whenever it is read, so that each part is as small as possible."""
     now = [1000.0]
 
     def later() -> float:
@@ -199,7 +196,7 @@ def test_a_full_folder_is_read_in_parts_and_nothing_is_missed(
     names = [f"c_{i:040}.png" for i in range(3500)]
     for name in names:
         (store.folder / name).write_bytes(b"")
-    assert len(store.names()) == 3500  # the first time at once: what is there must not be made
+    assert len(store.names()) == 3500  # the first time at once: existing frames must not be made again
     (store.folder / "c_new.png").write_bytes(b"")
     os.utime(store.folder, ns=(1, 1))
     sizes = []
@@ -222,7 +219,7 @@ def test_news_is_what_came_and_went_unasked(store: FrameStore) -> None:
 
     store.write(NAME, frame(NAME))
     assert store.note_made([NAME]) == [NAME]
-    assert not news()  # the server has told of it
+    assert not news()  # the server has reported it
     store.write(OTHER, frame(OTHER))
     assert news()
     os.truncate(store.folder / OTHER, 5)
@@ -230,7 +227,7 @@ def test_news_is_what_came_and_went_unasked(store: FrameStore) -> None:
     store.write(OTHER, frame(OTHER))
     store.refresh()
     look_until_settled(store)
-    assert store.note_made([OTHER]) == [OTHER]  # seen before it was told
+    assert store.note_made([OTHER]) == [OTHER]  # seen before it was reported
     assert not news()
     (store.folder / NAME).unlink()
     assert store.note_made([NAME]) == []

@@ -1,4 +1,4 @@
-"""Plans: filled in piece by piece, kept where an edit reaches nothing, asked for from the playhead outward."""
+"""Plans: filled in piece by piece, kept where an edit changes nothing, asked for from the playhead outwards."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ SHADOW = ShadowSettings()
 
 
 class Numbers:
-    """A strip whose latents are given numbers; `asked` notes which pieces were named."""
+    """A strip whose latents are given numbers; `asked` lists the pieces that were named."""
 
     def __init__(self, start, values, **settings):
         self.start = start

@@ -55,7 +55,7 @@ def test_names_follow_the_folder(store):
 
 
 def test_a_full_folder_is_read_seldom(store, monkeypatch):
-    """Counted on a clock of our own: a look that takes a second is not repeated for fifty."""
+    """With a clock of the test: a look that takes one second is not repeated for fifty seconds."""
     put(store, "c_1.png")
     now = [1000.0]
     looks = []
@@ -140,7 +140,7 @@ def test_only_what_is_whole_elsewhere_is_left(store, tmp_path):
     assert sorted(os.listdir(store.folder)) == ["c_2.png", "c_3.png"] and store.names() == {"c_2.png", "c_3.png"}
     other.refresh()
     other.leave_to(FrameStore(other.folder))
-    assert sorted(os.listdir(other.folder)) == ["c_1.png", "c_2.png"]  # itself is not elsewhere
+    assert sorted(os.listdir(other.folder)) == ["c_1.png", "c_2.png"]  # the folder itself does not count as elsewhere
 
 
 def test_the_budget_takes_the_oldest_first_and_nothing_in_use(store):

@@ -1,4 +1,4 @@
-"""What a frame is named by."""
+"""What decides the name of a frame."""
 
 from dataclasses import fields, replace
 
@@ -64,7 +64,7 @@ def test_every_shadow_setting_is_in_the_shadows_name_and_in_no_colour_name(field
 
 
 def test_names_stay_what_they_were():
-    """A name that changes makes every frame that people have already made worthless."""
+    """If names change, every frame that people have already made is useless."""
     assert REQUEST.name() == "c_9038267280a8e76ed412f67cf1b4dadb2ee6e88c.png"
     assert shadow_name(REQUEST.name(), ShadowSettings()) == "s_bcce3bfdc896d2a3e41f9d4977d41307a517566e.png"
 

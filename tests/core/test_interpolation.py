@@ -1,4 +1,4 @@
-"""The motions on the sphere against independent references: scipy's slerp, and the formulas written out in mpmath."""
+"""Compare the motions on the sphere with independent references: scipy's slerp, and the formulas in mpmath."""
 
 import mpmath
 import numpy as np

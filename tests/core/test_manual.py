@@ -1,4 +1,4 @@
-"""The manual keeps up with the code: every label that is drawn is in it, and its links, pictures and commands hold."""
+"""The manual fits the code: every label that is drawn is in it, and its links, pictures and commands are valid."""
 
 from __future__ import annotations
 
@@ -31,9 +31,6 @@ def trees(root: Path, patterns: tuple[str, ...]) -> list[ast.Module]:
     return [ast.parse(path.read_text("utf-8")) for pattern in patterns for path in sorted(root.glob(pattern))]
 
 
-# --- links ------------------------------------------------------------------------------------------------------------
-
-
 def anchors(page: Path) -> set[str]:
     """The names under which a page's headings can be linked to."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
@@ -62,17 +59,14 @@ def test_every_page_and_picture_can_be_reached(root: Path) -> None:
     assert there <= linked
 
 
-# --- commands ---------------------------------------------------------------------------------------------------------
-
-
 def commands(page: Path) -> Iterator[list[str]]:
-    """The words of each command that a page shows; what explains it comes after two spaces."""
+    """The words of each command that a page shows. An explanation may follow after two spaces; it is left out."""
     for inline, alone in COMMAND.findall(page.read_text("utf-8")):
         yield shlex.split(inline or re.split(r"\s{2,}", alone)[0].rstrip(" \\"))
 
 
 def parse(words: list[str]) -> None:
-    """Raise SystemExit where a command cannot be meant so."""
+    """Raise SystemExit if a command is not valid."""
     if words[1] == "-m":
         _parse_server(words[3:])
         return
@@ -122,9 +116,6 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB".replace(".0 ", " ")
 
 
-# --- labels -----------------------------------------------------------------------------------------------------------
-
-
 def texts(node: ast.expr | None) -> set[str]:
     """The texts that an expression can be."""
     if isinstance(node, ast.IfExp):
@@ -137,7 +128,7 @@ def keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def names_of_properties(root: Path) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """What each property is called, and what its choices are."""
+    """The label of each property, and its choices."""
     names: dict[str, set[str]] = {}
     choices: dict[str, set[str]] = {}
     for tree in trees(root, PROPERTIES):
@@ -151,7 +142,7 @@ def names_of_properties(root: Path) -> tuple[dict[str, set[str]], dict[str, set[
 
 
 def labels_of_operators(root: Path) -> dict[str, set[str]]:
-    """What each operator's button says where no other text is given."""
+    """The text of each operator's button if no other text is given."""
     found = {}
     for tree in trees(root, ("latent_addon/**/*.py",)):
         for node in ast.walk(tree):
@@ -163,7 +154,7 @@ def labels_of_operators(root: Path) -> dict[str, set[str]]:
 
 
 def drawn(root: Path) -> set[str]:
-    """Every panel, field, choice and button that we draw, by what stands on it."""
+    """The label of every panel, field, choice and button that the add-on draws."""
     names, choices = names_of_properties(root)
     operators = labels_of_operators(root)
     found = set()

@@ -1,6 +1,6 @@
-"""Frames keep the names that they have always had: another name, and whatever people have made is made again.
+"""Frames keep their names for ever: if a name changes, people's frames must all be made again.
 
-What tests/fixtures/names holds was written down once, and never changes. A case that fails is a mistake in the code.
+The files in tests/fixtures/names were written once and never change. If a case fails, the code is wrong.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from latent_lantern.latent_addon.core.whole_keys import whole_keys
 NAMES = Path(__file__).resolve().parent.parent / "fixtures" / "names"
 REQUESTS: dict[str, dict[str, Any]] = json.loads((NAMES / "requests.json").read_text(encoding="utf-8"))
 RECIPES: dict[str, dict[str, Any]] = json.loads((NAMES / "recipes.json").read_text(encoding="utf-8"))
-"""What is shown is said only where it is not the colour frame at every frame."""
+"""The field that says what is shown is left out if every frame shows the colour frame."""
 
 Plain = dict[str, Any]
 
 
 def made_of(plain: Plain) -> FrameRequest | Recipe:
-    """The request, or the recipe, of plain values. The one place here that knows how the classes are put together."""
+    """The request, or the recipe, made from plain values. Only this function knows how the classes are made."""
 
     def facts_of(facts: Plain) -> GeneratorFacts:
         return GeneratorFacts(**facts | {"snapshots": tuple(Snapshot(*each) for each in facts.get("snapshots", ()))})
@@ -88,7 +88,7 @@ def tuples(rows: list[list[Any]]) -> tuple[tuple[Any, ...], ...]:
 
 
 def latent_of(plain: str | Plain) -> bytes:
-    """float32 little-endian: base64 of it, or `count` numbers of a seed between -2 and 2, on the grid of 2**-16."""
+    """Little-endian float32: from base64, or `count` numbers from a seed, between -2 and 2, multiples of 2**-16."""
     if isinstance(plain, str):
         return base64.b64decode(plain)
     numbers = np.random.RandomState(plain["seed"]).randint(-(1 << 17), 1 << 17, plain["count"])
@@ -96,7 +96,7 @@ def latent_of(plain: str | Plain) -> bytes:
 
 
 def curve_of(plain: Plain) -> CurveKeys:
-    """keys: [time, value, time and value of the left handle, of the right one, interpolation] of each."""
+    """keys: for each, [time, value, time and value of the left handle, of the right handle, interpolation]."""
     rows = np.array(plain["keys"], np.float32)
     places = np.stack([rows[:, 0:2], rows[:, 2:4], rows[:, 4:6]])
     return CurveKeys(places, rows[:, 6].astype(np.int32), plain["extrapolates"])

@@ -120,7 +120,7 @@ def test_a_message_cut_off_by_the_end_is_dropped() -> None:
 
 
 def test_a_thousand_broken_streams() -> None:
-    """Whatever is done to a conversation, reading ends, and a message after a clean line is always understood."""
+    """However a stream is damaged, reading ends, and a message after a whole line is always understood."""
     rng = random.Random(20261120)
     bodies = [
         framing.request(n, "frames/cancel", {"job": n, "text": "Content-Length: 9\r\n\r\n" * (n % 3)}) for n in range(9)
@@ -144,7 +144,7 @@ def test_a_thousand_broken_streams() -> None:
                     stream[at:at] = b"Content-Length: %d\r\n\r\n" % rng.choice([0, 1, 10**6, 10**14])
         for item in read(bytes(stream)):
             assert isinstance(item, dict | ProtocolError)
-        # Lines of text, as a library prints them, in front of a sound message.
+        # Lines of text, as a library prints them, before a valid message.
         text = (
             bytes(rng.choice(b"abc {}[]:\x00\xff,\"'") for _ in range(rng.choice([3, 50, 5000]) // rng.randrange(1, 5)))
             + b"\n"

@@ -1,4 +1,4 @@
-"""A thousand wild messages to both sides, whether the fuzzer would notice harm, and what it has found."""
+"""Send a thousand wild messages to both sides; check that the fuzzer notices harm; repeat what it has found before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REQUESTS = sound_requests(FOLDER, GENERATOR)
 
 @pytest.fixture(autouse=True)
 def own_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scripted server is put in the real one's place; other tests need that one."""
+    """The scripted server replaces the real one, which other tests need: put it back afterwards."""
     monkeypatch.setattr(client_module, "ServerProcess", client_module.ServerProcess)
     monkeypatch.setattr(service, "_library", service._library)
 
@@ -38,7 +38,7 @@ def one(message: Any) -> Wild:
 
 
 def answers(message: Any) -> list[dict[str, Any]]:
-    """What a new server says to one message."""
+    """What a new server answers to one message."""
     side = ServerSide(random.Random(0))
     side.send(one(message))
     return [answer for answer in side.said if answer["id"] != fuzz_protocol.PING["id"]]
@@ -91,7 +91,7 @@ def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fall_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "MAX_BODY_BYTES", 10**16)  # what is announced is waited for
+    monkeypatch.setattr(framing, "MAX_BODY_BYTES", 10**16)  # the reader waits for the announced bytes
     monkeypatch.setattr(fuzz_protocol, "heard", lambda data, last, *_: _heard_once(data, last))
 
 
@@ -128,7 +128,7 @@ PLACES = [
 
 @pytest.mark.parametrize(("method", "place"), dict.fromkeys(PLACES), ids=str)
 def test_every_place_of_every_request_is_looked_at(method: str, place: tuple[Any, ...]) -> None:
-    """What is nowhere right is refused with the code for wrong params, and the words say which."""
+    """A value that is never valid is refused with the code for invalid params, and the message names the field."""
     for request in REQUESTS:
         if request["method"] != method or place not in places(request["params"]):
             continue
@@ -137,7 +137,7 @@ def test_every_place_of_every_request_is_looked_at(method: str, place: tuple[Any
             (answer,) = answers(message)
             wanted = errors.VERSION_MISMATCH if method == "initialize" else errors.INVALID_PARAMS
             if place == ("job",) and wrong == 10**30:
-                assert answer.get("error", {}).get("code") != wanted  # a number that only grows
+                assert answer.get("error", {}).get("code") != wanted  # a number that can only grow
             else:
                 assert answer["error"]["code"] == wanted, (message, answer)
                 assert 10 < len(answer["error"]["message"]) < 500
@@ -149,9 +149,6 @@ def test_a_request_is_answered_once_with_its_own_id_or_none(value: Any) -> None:
     named = (type(value) is int) or (isinstance(value, str) and len(value) <= service.LONGEST_IDENTITY)
     assert answer["id"] == (value if named else None)
     assert answer["result"] == {"dropped": 0}
-
-
-# --- what was found --------------------------------------------------------------------------------------------------
 
 
 def test_an_empty_order_that_is_wrong_is_answered_once() -> None:
@@ -283,4 +280,4 @@ def test_who_does_not_wait_for_answers_does_not_fill_the_memory(monkeypatch: pyt
     assert side.said[-1]["error"]["code"] == errors.INVALID_PARAMS
     side.said.clear()
     side._device.work()
-    assert [answer["id"] for answer in side.said].count(order["id"]) == 2  # what was taken is carried out
+    assert [answer["id"] for answer in side.said].count(order["id"]) == 2  # the accepted requests are carried out

@@ -1,4 +1,4 @@
-"""Recipes: the same frames in whatever pieces, and what an edit has changed of them."""
+"""Recipes: the same frames however they are divided into pieces, and which of them an edit changes."""
 
 from dataclasses import replace
 
@@ -134,7 +134,7 @@ def test_outside_of_what_an_edit_changed_every_frame_is_the_same(edit, motion):
         shares.append(0.0 if span is None else (min(span[1], LENGTH) - max(span[0], 0)) / LENGTH)
     if edit == "nothing":
         assert max(shares) == 0
-    elif edit != "beyond":  # which is rare enough to name everything again
+    elif edit != "beyond":  # this is so rare that all frames may be named again
         assert min(shares) < 0.5
 
 

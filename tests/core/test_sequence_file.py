@@ -1,4 +1,4 @@
-"""Sequence files: what is written is read, and what is wrong is named."""
+"""Sequence files: reading returns what was written, and errors name what is wrong."""
 
 from __future__ import annotations
 

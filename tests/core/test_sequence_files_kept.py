@@ -1,4 +1,4 @@
-"""Sequence files of earlier versions are read as they were meant, and written again as they were."""
+"""Sequence files of earlier versions are read correctly, and written again without a change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUES: dict[str, Any] = json.loads((KEPT / "sequences.json").read_text(encoding
 
 
 def plain(sequence: SequenceFile) -> dict[str, Any]:
-    """The values of a sequence as JSON has them. The one place here that knows how the classes are put together."""
+    """The values of a sequence as JSON values. Only this function knows how the classes are made."""
 
     def plain_frame(frame: SequenceFrame) -> dict[str, Any]:
         return {
@@ -47,7 +47,7 @@ def plain(sequence: SequenceFile) -> dict[str, Any]:
 
 
 def exactly(value: Any) -> str:
-    """A text that tells whole numbers from others, and one zero from the other."""
+    """A text that differs for 1 and 1.0, and for 0.0 and -0.0."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""The conversation when all goes well, and the rules it keeps."""
+"""The exchange of messages without faults, and its rules."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_without_a_server_the_error_comes_with_the_next_drain() -> None:
     assert [error.code for error in heard] == [errors.SERVER_GONE]
     assert client.pending == 0
     assert not client.drain()
-    assert not client.wait(lambda: False, 60)  # nothing could make it true
+    assert not client.wait(lambda: False, 60)  # nothing can make it true
 
 
 def test_stop_answers_open_requests_and_a_new_start_works(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_stop_answers_open_requests_and_a_new_start_works(tmp_path: Path) -> Non
         talk.start()
         assert talk.ask("ping") == {}
         assert talk.errors[frames].code == errors.SERVER_GONE
-        assert not list(tmp_path.glob(".*"))  # the file under way was finished
+        assert not list(tmp_path.glob(".*"))  # the file that was being written is finished
     assert len(set(talk.pids)) == 2
 
 

@@ -30,9 +30,6 @@ class Clock:
         return self.now
 
 
-# --- starting --------------------------------------------------------------------------------------------------------
-
-
 def test_a_python_that_is_not_there(tmp_path: Path) -> None:
     with Conversation(command=[str(tmp_path / "python")]) as talk:
         assert talk.client.state is ServerState.FAILED
@@ -79,9 +76,6 @@ def test_a_server_of_another_release_is_sent_away(what: str) -> None:
         assert eventually(lambda: not is_running(talk.pids[0]))
 
 
-# --- dying -----------------------------------------------------------------------------------------------------------
-
-
 def test_a_crash_answers_everyone_and_a_new_start_works_at_once(tmp_path: Path) -> None:
     with Conversation("--crash-after", 3, "--once", tmp_path / "once") as talk:
         frames, ping = talk.until_ready().order(tmp_path, TEN), talk.send("ping")
@@ -90,7 +84,7 @@ def test_a_crash_answers_everyone_and_a_new_start_works_at_once(tmp_path: Path) 
         assert talk.errors[frames].code == errors.SERVER_GONE
         assert str(talk.errors[frames]) == talk.client.message
         assert talk.results[ping] == {}
-        assert talk.names("frames/made") == TEN[:3]  # what arrived before the death is delivered before it
+        assert talk.names("frames/made") == TEN[:3]  # messages that arrived before the end are delivered before it
         talk.start()
         assert talk.client.message == ""
         again = talk.order(tmp_path, TEN)
@@ -117,11 +111,8 @@ os._exit(7)
     assert eventually(lambda: not any(thread.name.startswith("lantern-") for thread in threading.enumerate()))
 
 
-# --- silence ---------------------------------------------------------------------------------------------------------
-
-
 def listen(talk: Conversation, clock: Clock, seconds: int) -> None:
-    """Let seconds pass on the test's clock, with a drain in each."""
+    """Let seconds pass on the test's clock; drain once in each second."""
     for _ in range(seconds):
         clock.now += 1
         talk.client.drain()
@@ -196,9 +187,6 @@ def test_starting_may_take_three_minutes() -> None:
         assert talk.settled(asked)
 
 
-# --- rubbish ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("fault", ["--noise", "--dribble"])
 def test_noise_and_dribble_cost_nothing(tmp_path: Path, fault: str) -> None:
     with Conversation(fault) as talk:
@@ -248,8 +236,6 @@ def test_lies_and_failed_writes_reach_the_caller_as_they_are(tmp_path: Path) -> 
         assert params["error"] == {"code": errors.WRITE_FAILED, "message": "No space left on device."}
 
 
-# --- limits ----------------------------------------------------------------------------------------------------------
-
 FLOOD = 'while True:\n    send(framing.notification("count", {"padding": "x" * 100}))\n'
 
 
@@ -274,8 +260,6 @@ def test_stop_ends_a_server_that_floods() -> None:
         talk.client.stop(patience=0.1)
         assert not any(thread.name.startswith("lantern-") for thread in threading.enumerate())
 
-
-# --- the end of Blender ----------------------------------------------------------------------------------------------
 
 PARENT = """
 import importlib.util, signal, sys, time
@@ -309,7 +293,7 @@ def test_a_killed_parent_takes_its_server_along(root: Path) -> None:
 
 
 def is_gone_or_zombie(pid: int) -> bool:
-    """Whether the process has ended; in a container nobody may collect the children of a killed parent."""
+    """Return whether the process has ended. In a container, the children of a killed parent may stay as zombies."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

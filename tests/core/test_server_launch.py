@@ -21,7 +21,7 @@ def test_what_is_no_python_is_named(tmp_path: Path) -> None:
     text.chmod(0o644)
     assert "is a folder" in check_python(str(tmp_path))
     assert f"no Python at '{tmp_path / 'gone'}'" in check_python(str(tmp_path / "gone"))
-    # root may execute anything with an x bit, and nothing without
+    # root may execute any file with an x bit, and no file without one
     assert "not a program" in check_python(str(text))
 
 

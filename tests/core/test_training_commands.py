@@ -1,4 +1,4 @@
-"""What the server is asked to do: command lines, names of folders, lists of pictures."""
+"""What the server is told to do: command lines, names of folders, lists of pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the folders of data sets and trainings tell: states, words, pictures, and all that may be wrong with them."""
+"""What the folders of data sets and trainings show: states, texts, pictures, and everything that may be wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from latent_lantern.latent_addon.jobs.words import facts_in_words, hint_of
 
 
 def make(folder: Path, **status: object) -> Path:
-    """A folder with this status, of a training unless it says otherwise."""
+    """A folder with this status; its job is a training unless the values name another."""
     folder.mkdir(parents=True)
     write_status(folder, Status(**{"job": "training", "state": "working", "updated": time.time(), **status}))
     return folder
@@ -76,7 +76,7 @@ def test_the_newest_comes_first_whatever_was_written_last(tmp_path: Path) -> Non
     [
         ("starting", True, JobState.STARTING),
         ("working", True, JobState.WORKING),
-        ("finished", True, JobState.WORKING),  # it is about to let go of the folder
+        ("finished", True, JobState.WORKING),  # it will release the folder soon
         ("starting", False, JobState.INTERRUPTED),
         ("working", False, JobState.INTERRUPTED),
         ("finished", False, JobState.FINISHED),

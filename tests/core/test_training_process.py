@@ -1,4 +1,4 @@
-"""A job's process beside Blender, and the thread that reads its folder."""
+"""A job's process, which runs next to Blender, and the thread that reads its folder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_one_that_starts_can_be_ended(tmp_path: Path) -> None:
     assert process.alive
     process.terminate()
     assert process.wait(30)
-    process.terminate()  # once more does no harm
+    process.terminate()  # a second time does no harm
 
 
 def test_a_program_that_is_none_is_an_error(tmp_path: Path) -> None:

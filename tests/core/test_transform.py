@@ -9,7 +9,7 @@ from latent_lantern.latent_addon.core.transform import inverse_transform
 
 
 def seen_at(point, *settings):
-    """Where what was at `point` is seen: pictures as unit, from the middle, x to the right and y down."""
+    """Where the content at `point` is seen. The unit is the picture's size; from the middle, x to the right, y down."""
     matrix = np.array(inverse_transform(*settings)).reshape(3, 3)
     return np.linalg.solve(matrix, (*point, 1.0))[:2]
 

@@ -1,4 +1,4 @@
-"""Every message that a person can be shown is explained in docs/troubleshooting*.md, and none that is gone."""
+"""docs/troubleshooting*.md explain every message that a person can see, and no message that no longer exists."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_list_of_messages_is_followed_by_what_to_do(root: Path) -> None:
 
 
 def written(folder: Path, source: str) -> list[str]:
-    """The messages of an add-on that is this one file."""
+    """The messages of an add-on that has only this file."""
     (folder / "inference_server").mkdir()
     package = folder / "latent_addon"
     package.mkdir()

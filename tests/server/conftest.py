@@ -1,4 +1,4 @@
-"""Fixtures for the server's tests: small checkpoints, and one server for the tests that leave it well."""
+"""Fixtures for the server's tests: small checkpoints, and one server, shared by the tests that do not harm it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 import driving
 
-torch.set_num_threads(1)  # the networks here are too small to share out
+torch.set_num_threads(1)  # these networks are too small to divide between threads
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of conversions, for this process and those it starts: never the user's."""
+    """The cache folder, for this process and the processes it starts. It is never the user's."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LATENT_LANTERN_CACHE", str(folder))
@@ -30,7 +30,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A generator of 256 x 256 pixels, one frame a batch: time enough to interrupt it."""
+    """A generator of 256 x 256 pixels, one frame per batch: slow enough to be interrupted."""
     return driving.make_checkpoint(tmp_path_factory.mktemp("slow") / "slow.safetensors", **driving.SLOW)
 
 
@@ -42,7 +42,7 @@ def shared_server() -> Iterator[driving.Server]:
 
 @pytest.fixture
 def server(shared_server: driving.Server) -> driving.Server:
-    """A greeted server that other tests have used before, with nothing noted yet."""
+    """A greeted server that other tests may have used before. Its list of notifications is empty."""
     shared_server.notes.clear()
     assert shared_server.process.poll() is None
     return shared_server
@@ -50,5 +50,5 @@ def server(shared_server: driving.Server) -> driving.Server:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder for frames, not made yet."""
+    """A folder for frames. It does not exist yet."""
     return tmp_path / "frames"

@@ -17,7 +17,7 @@ from inference_server.datasets.reading import Dataset
 
 
 def drawn(seed: int, size: tuple[int, int] = (96, 96), ground: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
-    """A picture uint8 (h, w, 3) for width and height: soft blobs on a ground, unlike those of another seed."""
+    """A picture uint8 (h, w, 3) of this width and height: soft blobs on a ground, different for each seed."""
     random = np.random.default_rng(seed)
     width, height = size
     y, x = np.mgrid[:height, :width] / min(size)
@@ -30,14 +30,14 @@ def drawn(seed: int, size: tuple[int, int] = (96, 96), ground: tuple[int, int, i
 
 
 def save(path: Path, picture: np.ndarray, **options: object) -> Path:
-    """Save a picture by its suffix."""
+    """Save a picture in the format of the path's suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path, **options)
     return path
 
 
 def folder_of(folder: Path, count: int, size: tuple[int, int] = (96, 96)) -> Path:
-    """A folder of pictures that are unlike each other."""
+    """A folder of pictures that are all different."""
     for seed in range(count):
         save(folder / f"{seed:03d}.png", drawn(seed, size))
     return folder
@@ -62,7 +62,7 @@ def write_film(path: Path, frames: Iterable[np.ndarray], rate: int = 24, times: 
 
 
 def moving(seed: int, count: int, size: tuple[int, int] = (128, 96), step: int = 6) -> list[np.ndarray]:
-    """Frames of a picture that slides; none is like another."""
+    """Frames of a picture that slides; all are different."""
     wide = drawn(seed, (size[0] + step * count, size[1]), ground=(40 * (seed % 5), 90, 160 - 30 * (seed % 5)))
     return [np.ascontiguousarray(wide[:, step * place : step * place + size[0]]) for place in range(count)]
 

@@ -23,26 +23,26 @@ from lantern_protocol import errors, framing, orders, vectors, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 jobs = itertools.count(1000)
-"""Job numbers: each is newer than those of all tests before, which may have used the same server."""
+"""Job numbers. Each is higher than those of all earlier tests, which may have used the same server."""
 
 PATIENCE = 60.0
-"""How long a test waits for what must happen. Only a broken server needs it."""
+"""Seconds that a test waits for an event. Only a broken server takes so long."""
 
 TINY = {"z_dim": 8, "w_dim": 12, "channels": (8, 8, 8, 8)}
 SLOW = {"z_dim": 8, "w_dim": 12, "channels": (32, 32, 32, 32, 32, 32, 32)}
-"""256 x 256: some tens of milliseconds a frame, so that a test has time to interrupt."""
+"""256 x 256: a frame takes tens of milliseconds, so that a test has time to interrupt."""
 
 
 def make_checkpoint(
     path: Path, seed: int = 0, change: Callable[[StyleGAN2], None] | None = None, **config: Any
 ) -> dict:
-    """Write a small generator with random weights; return what requests call `generator`."""
+    """Write a small generator with random weights; return the value of `generator` for requests."""
     torch.manual_seed(seed)
     generator = StyleGAN2(StyleGAN2Config(**(config or TINY)), name=path.stem)
     with torch.no_grad():
         for parameter in generator.parameters():
             if parameter.ndim == 0:
-                parameter.fill_(0.2)  # noise strengths are 0 in a fresh network and would hide mistakes
+                parameter.fill_(0.2)  # noise strengths are 0 in a new network and would hide mistakes
     if change is not None:
         change(generator)
     save_generator(generator, path, {"name": path.stem}, torch.float32)
@@ -50,18 +50,18 @@ def make_checkpoint(
 
 
 def generator_of(path: Path) -> dict[str, str]:
-    """What requests call `generator`: a file and the sha256 of what it holds now."""
+    """The value of `generator` for requests: a file and the sha256 of its present contents."""
     return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def packed(values: ArrayLike) -> dict[str, Any]:
-    """Floats for a message."""
+    """Pack floats for a message."""
     array = np.ascontiguousarray(values, dtype=np.float32)
     return vectors.pack_floats(array.tobytes(), array.shape)
 
 
 def unpacked(value: Any) -> np.ndarray:
-    """Floats of a message."""
+    """Unpack floats of a message."""
     data, shape = vectors.unpack_floats(value)
     return np.frombuffer(data, dtype=np.float32).reshape(shape)
 
@@ -117,7 +117,7 @@ class Server:
         return identity
 
     def send_bytes(self, data: bytes) -> None:
-        """Send anything at all."""
+        """Send any bytes."""
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
@@ -134,7 +134,7 @@ class Server:
         return self.answer(self.send(method, **params))
 
     def until(self, happened: Callable[[], Any]) -> None:
-        """Wait until `happened()`, looked at after every message."""
+        """Wait until `happened()` is true, checked after every message."""
         with self._news:
             self._news.wait_for(lambda: self._ended or happened(), PATIENCE)
             assert happened(), f"it did not happen; {self.notes=} {self.answers=} stderr: {self.stderr.decode()}"

@@ -1,4 +1,4 @@
-"""Files that are made to do harm when they are loaded carelessly. Whatever runs writes the sentinel file."""
+"""Files that do harm if a program loads them carelessly. If their code runs, it writes the sentinel file."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def storage_id(key: str = "0", count: int = 4, kind: str = "FloatStorage", part:
 
 
 def integer(value: int) -> bytes:
-    """The opcode of a whole number."""
+    """The opcode of an integer."""
     return b"L%dL\n" % value
 
 
@@ -65,7 +65,7 @@ def tensor(storage: bytes, offset: int, size: tuple[int, ...], stride: tuple[int
 
 
 def array(shape: tuple[int, ...], code: str, raw: bytes) -> bytes:
-    """The opcodes of a numpy array with a shape and bytes of our choice."""
+    """The opcodes of a numpy array with any shape and bytes."""
     made = named("numpy.core.multiarray", "_reconstruct") + b"(" + named("numpy", "ndarray") + b"(K\x00t" + short("b")
     dtype = named("numpy", "dtype") + b"(" + short(code) + b"K\x00K\x01tR(K\x03" + short("<") + b"NNNJ\xff\xff\xff\xff"
     dtype += b"J\xff\xff\xff\xffK\x00tb"
@@ -73,7 +73,7 @@ def array(shape: tuple[int, ...], code: str, raw: bytes) -> bytes:
 
 
 def running(sentinel: Path) -> dict[str, bytes]:
-    """Pickles that run something, by the way they do."""
+    """Pickles that run code, by the way in which they do it."""
     command = f"touch {sentinel}"
     code = f"open({str(sentinel)!r}, 'w')"
     text = short(command)
@@ -162,7 +162,7 @@ class Runs:
 
 
 def bombs() -> dict[str, bytes]:
-    """Files that ask for more than there is: memory, time, depth."""
+    """Files that need too much memory, time or depth."""
     laughs = b"\x80\x02]" + b"".join(b"q%c](" % n + b"h%c" % n * 10 + b"e" for n in range(100)) + b"."
     pairs = b"\x80\x02N" + b"2\x86" * 400
     ones = torch.ones(4).numpy().tobytes()

@@ -1,4 +1,4 @@
-"""StyleGAN2 in numpy and float64, written from the papers in another way than the network; and random networks."""
+"""StyleGAN2 in numpy and float64, written from the papers in a different way than the network; and random networks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Reference:
 
     @staticmethod
     def correlate(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        """(i, h, w) and (o, i, k, k), without padding."""
+        """Convolve (i, h, w) with (o, i, k, k), without padding."""
         size = kernel.shape[-1]
         height, width = x.shape[1] - size + 1, x.shape[2] - size + 1
         out = np.zeros((len(kernel), height, width))
@@ -53,13 +53,13 @@ class Reference:
 
     @staticmethod
     def zero_stuffed(x: np.ndarray, before: int, after: int) -> np.ndarray:
-        """A zero between every two pixels, then a border of zeros."""
+        """Put a zero between every two pixels, then a border of zeros."""
         out = np.zeros((len(x), 2 * x.shape[1] - 1, 2 * x.shape[2] - 1))
         out[:, ::2, ::2] = x
         return np.pad(out, ((0, 0), (before, after), (before, after)))
 
     def blurred(self, x: np.ndarray) -> np.ndarray:
-        """The binomial filter, with the gain 4 that zero stuffing needs; without padding."""
+        """Apply the binomial filter, with the gain 4 that the zeros between pixels need; without padding."""
         row = np.array([1, 3, 3, 1]) / 4
         return np.concatenate([self.correlate(plane[None], np.outer(row, row)[None, None]) for plane in x])
 

@@ -1,6 +1,6 @@
-"""StyleGAN3 written down naively, in float64, from the papers; and small networks of random numbers to compare with.
+"""StyleGAN3, written naively from the papers in float64, and small networks of random numbers to compare.
 
-Naively: zeros are put between the samples, everything is filtered at the highest rate, and most is thrown away.
+Naively: zeros are put between the samples, everything is filtered at the highest rate, and most samples are dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inference_server.generators.stylegan3_config import LayerConfig, StyleGAN3C
 def layer(
     inputs: int, outputs: int, size: int, out: int, kernel: int = 3, up: int = 2, down: int = 2, **rest
 ) -> LayerConfig:
-    """A layer whose filters (6 taps for each step) lie in the middle."""
+    """A layer with centred filters, of 6 taps for each factor of resampling."""
     taps = 6 * up + 6 * down - 2
     total = (out - 1) * down + 1 - (size + kernel - 1) * up + taps
     before = (total + up) // 2
@@ -42,12 +42,12 @@ def colours(inputs: int, size: int, outputs: int = 3) -> LayerConfig:
 
 
 def tensors(config: StyleGAN3Config, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random numbers for all of a network; filters are not symmetric, so that their direction counts."""
+    """Random numbers for all tensors of a network. Filters are not symmetric, so that their direction matters."""
     torch.manual_seed(seed)
     made = {name: torch.randn(shape) for name, shape in state_shapes(config).items()}
     for name, values in made.items():
         if name.endswith("_filter"):
-            # A blurring window, bent.
+            # A blurring window, made asymmetric.
             window = torch.hann_window(len(values) + 2)[1:-1] ** 4
             values.mul_(0.2).add_(1).mul_(window if values.ndim == 1 else torch.outer(window, window))
             values.div_(values.sum())
@@ -71,7 +71,7 @@ def make(config: StyleGAN3Config, seed: int = 0) -> StyleGAN3:
 def naive_filtered_lrelu(
     x: torch.Tensor, config: LayerConfig, up_filter: torch.Tensor | None, down_filter: torch.Tensor | None
 ) -> torch.Tensor:
-    """(n, c, h, w): zeros in between, pad, convolve, leaky ReLU, clamp, convolve, throw away."""
+    """(n, c, h, w): zeros in between, pad, convolve, leaky ReLU, clamp, convolve, drop samples."""
     n, channels, height, width = x.shape
     stuffed = x.new_zeros(n, channels, height, config.up, width, config.up)
     stuffed[:, :, :, 0, :, 0] = x
@@ -163,9 +163,9 @@ class Reference:
 
 
 def foreign(config: StyleGAN3Config, own: dict[str, torch.Tensor], table_rows: int = 0) -> Inert:
-    """The same network as a pickle of the original projects is read.
+    """The same network as the objects that are read from a pickle of the original projects.
 
-    table_rows: rows of StyleGAN-XL's table of embeddings, of which the classes are the first.
+    table_rows: rows of StyleGAN-XL's table of embeddings; the first rows are the classes.
     """
     names = [f"L{index}_{made.out_size[0]}_{made.out_channels}" for index, made in enumerate(config.layers)]
 

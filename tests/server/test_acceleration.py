@@ -1,4 +1,4 @@
-"""Faster ways to run a network: the same pictures, and the plain way as soon as anything goes wrong."""
+"""Faster ways to run a network: they make the same pictures, and the plain way is used after any error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def some_ws(generator: Generator, count: int = 2) -> torch.Tensor:
 
 
 class Recorded:
-    """Stands for a CUDA graph: what was recorded runs again on what it is given."""
+    """Imitates a CUDA graph: runs the recorded pass again with new inputs."""
 
     made = 0
 
@@ -86,7 +86,7 @@ def test_passes_of_one_shape_are_recorded_once(generator: Generator) -> None:
             for noise in ("const", "none", 7):
                 expected = generator.synthesize(ws, noise)
                 assert torch.equal(graphed.synthesize(ws, noise), expected)
-    assert Recorded.made == 4  # two shapes, two kinds of noise; a seed never
+    assert Recorded.made == 4  # two shapes, two kinds of noise; never with a seed
 
 
 def test_few_recordings_are_kept(generator: Generator) -> None:
@@ -100,7 +100,7 @@ def test_few_recordings_are_kept(generator: Generator) -> None:
         graphed.synthesize(some_ws(generator, 2), "const")
         assert Recorded.made == MOST_GRAPHS + 1  # still there
         for _ in range(PLAIN_PASSES + 1):
-            graphed.synthesize(some_ws(generator, 1), "const")  # the oldest was let go
+            graphed.synthesize(some_ws(generator, 1), "const")  # the oldest was dropped
         assert Recorded.made == MOST_GRAPHS + 2
 
 
@@ -120,7 +120,7 @@ def test_without_graphs_it_goes_on_and_says_so_once(generator: Generator) -> Non
 
 
 def test_what_a_pass_reads_is_kept_alive(generator: Generator) -> None:
-    """The weights, what a generator keeps of them, and the input; nothing that the pass itself made."""
+    """The weights, tensors that a generator computes from them and keeps, and the input; nothing made by the pass."""
     ws = some_ws(generator)
     with torch.inference_mode():
         for _ in range(PLAIN_PASSES):
@@ -152,7 +152,7 @@ def test_a_compiler_that_fails_is_given_up(generator: Generator, monkeypatch: py
         for _ in range(3):
             assert torch.equal(compiled.synthesize(ws, "const"), generator.synthesize(ws, "const"))
     assert len(calls) == 1 and len(log) == 2
-    assert "Compiling 'tiny'" in log[0] and "given up" in log[1] and "C++ compiler" in log[1]
+    assert "Compiling 'tiny'" in log[0] and "Compiling failed" in log[1] and "C++ compiler" in log[1]
 
 
 def test_lack_of_memory_is_not_taken_for_a_compilers_failure(
@@ -175,7 +175,7 @@ HAS_COMPILER = bool(shutil.which("g++")) and Path(sysconfig.get_path("include"),
 
 
 def test_a_real_compiler_gives_the_same_pictures_or_is_given_up(cache: Path) -> None:
-    """Where there is a C++ compiler, by what it compiled; elsewhere by the plain network, after a word about it."""
+    """With a C++ compiler, the compiled network is used; without one, the plain network, after a line in the log."""
     code = """
 import types
 import torch
@@ -203,4 +203,4 @@ print(len(log), *log, sep="\\n")
     if int(count) == 1:
         assert (cache / "compiled").exists()
     else:
-        assert not HAS_COMPILER and "given up" in lines[1]
+        assert not HAS_COMPILER and "Compiling failed" in lines[1]

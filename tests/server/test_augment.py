@@ -1,4 +1,4 @@
-"""What the augmentation does to pictures, and when it is used more."""
+"""What the augmentation does to pictures, and when its probability rises."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_small_probability_changes_few_pictures():
     images = pictures(2000, 3, 8, 8)
     changed = Augmentation((8, 8), 3)(images, 0.02, chance())
     same = (changed - images).abs().amax(dim=(1, 2, 3)) < 1e-5
-    # Thirteen changes, of which each flip, and the turn by nothing, are half and a quarter without effect.
+    # Thirteen changes. Half of the flips and a quarter of the turns (those by 0 degrees) have no effect.
     expected = 0.98**10 * 0.99**2 * 0.985
     assert same.float().mean().item() == pytest.approx(expected, abs=0.04)
 
@@ -87,7 +87,7 @@ def test_gradients_are_those_of_differences(kinds):
     images = pictures(5, 3, 6, 7).requires_grad_()
     weights = torch.randn(images.shape, generator=chance(3))
     (augment(images, 0.6, chance()) * weights).sum().backward()
-    # The augmentation is linear in the pictures, so a difference may be as large as we like.
+    # The augmentation is linear in the pictures, so a difference may be of any size.
     for seed in range(8):
         step = torch.randn(images.shape, generator=chance(seed))
         with torch.no_grad():
@@ -110,7 +110,7 @@ def test_blits_move_whole_pixels():
     for image, result in zip(images[:, 0], moved[:, 0], strict=True):
         assert set(result.flatten().tolist()) <= set(image.flatten().tolist())
     oblong = pictures(300, 1, 8, 16)
-    # Rows stay rows: nothing oblong is turned on its side.
+    # Rows stay rows: pictures that are not square are not turned by 90 degrees.
     moved = Augmentation((8, 16), 1, "blit")(oblong, 1.0, chance())
     for image, result in zip(oblong[:, 0], moved[:, 0], strict=True):
         assert any(set(result[3].tolist()) <= set(row.tolist()) for row in image)
@@ -138,7 +138,7 @@ def test_the_slow_way_agrees_with_the_fast_one_on_whole_pixels():
 
 
 def test_no_value_is_asked_of_another_device():
-    # A tensor of this device has no values: whatever would wait for one fails.
+    # A tensor of this device has no values: code that waits for one fails.
     images = torch.empty(5, 3, 16, 24, device="meta")
     place = draw_general(5, (16, 24), 0.5, chance())
     place = Placement(*(value.to("meta") for value in (place.linear, place.offset, place.between)))
@@ -228,7 +228,7 @@ def test_geometry_is_as_frequent_as_in_the_paper(probability):
     shifted = place.offset.abs().sum(dim=0) > 0
     assert scaled.float().mean().item() == pytest.approx(probability, abs=0.015)
     assert shifted.float().mean().item() == pytest.approx(probability, abs=0.015)
-    # Neither of the two rotations, and no stretching either.
+    # Neither of the two rotations, and no stretching.
     upright = (b.abs() + c.abs()) < 1e-6
     assert upright.float().mean().item() == pytest.approx(1 - probability, abs=0.015)
     assert place.between.float().mean().item() == pytest.approx(1 - (1 - probability) ** 4, abs=0.015)

@@ -1,4 +1,4 @@
-"""The native format: what is written is read back, and every bad file is turned away in words."""
+"""The native format: reading returns what was written, and every bad file is refused with a clear message."""
 
 import hashlib
 import json
@@ -199,7 +199,7 @@ def test_builtin_generator():
     pictures = torch.nn.functional.avg_pool2d(pictures, info.width // 128)
     luma = (pictures.clamp(-1, 1) * 127.5 + 127.5).permute(0, 2, 3, 1) @ torch.tensor([0.299, 0.587, 0.114])
     figures = (luma > 50).float()
-    # People between a dark ground above and dark gaps between their legs: neither empty nor one blob.
+    # People, with dark ground above them and dark gaps between their legs: neither empty nor one blob.
     assert ((figures.mean(dim=(1, 2)) > 0.25) & (figures.mean(dim=(1, 2)) < 0.6)).all()
     assert figures[:, 64:84, 8:120].mean() > 0.6
     assert figures[:, :16, :40].mean() < 0.1

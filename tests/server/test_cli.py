@@ -1,4 +1,4 @@
-"""info, generate and what the command line says of bad input."""
+"""info, generate, and the command line's messages about bad input."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_device_that_is_not_there_ends_serve_with_a_line() -> None:
     command = [sys.executable, "-m", "inference_server", "serve", "--device", "abacus"]
     environment = os.environ | {"PYTHONPATH": str(driving.ROOT)}
     pipe = subprocess.PIPE
-    # stdin stays open: its end would end the server as well.
+    # stdin stays open: its end would end the server too.
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd=driving.ROOT) as process:
         said = process.stderr.read()
         assert process.wait(driving.PATIENCE) == 1 and process.stdout.read() == b""

@@ -39,7 +39,7 @@ def made(capsys: pytest.CaptureFixture, tmp_path: Path) -> object:
 
 @pytest.fixture(scope="module")
 def dcgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCGAN of 16 x 16 pixels, with statistics that are not those of any batch."""
+    """A DCGAN of 16 x 16 pixels. Its stored statistics differ from those of any batch."""
     torch.manual_seed(0)
     layers = (
         DCGANLayer(6, 8, (4, 4), (1, 1), (0, 0)),
@@ -162,7 +162,7 @@ def test_weights_between_two_snapshots(made, tmp_path: Path) -> None:
 
 
 def test_many_pictures_are_not_held_in_memory(made, capsys, tmp_path: Path, tiny: dict) -> None:
-    """Ten thousand pictures of 12 KB, of which a batch is held: the file grows as they are made."""
+    """Ten thousand pictures of 12 KB. Only one batch is in memory: the file grows while they are made."""
     code = """
 import resource, sys
 import numpy as np

@@ -1,4 +1,4 @@
-"""The command line takes what it took: scripts of people go on working."""
+"""The command line accepts everything that it accepted before: people's scripts continue to work."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OWN = "python -m inference_server"
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by its name. The one place here that knows where they are made."""
+    """The parser of each command, by its name. Only this function knows where the parsers are made."""
     parser = cli._parser()
     commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return {OWN: parser, **commands.choices}
 
 
 def described(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Every argument by where it is put, and groups of which one may be given."""
+    """Every argument by the attribute that holds its value, and the groups of which only one may be given."""
     arguments = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     either = [[action.dest for action in group._group_actions] for group in parser._mutually_exclusive_groups]
     return {"arguments": {argument.dest: described_argument(argument) for argument in arguments}, "either": either}

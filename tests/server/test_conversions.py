@@ -1,4 +1,4 @@
-"""The cache of conversions, and what is remembered of files: by contents, within a budget, never in the way."""
+"""The cache of conversions, and what is remembered about files: by contents, up to a limit, and never harmful."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def conversions(tmp_path: Path, log: Log) -> ConversionCache:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of files that were read in their own format."""
+    """The names of files that were read in their original format."""
     names: list[str] = []
 
     def reading(path: Path) -> torch.nn.Module:
@@ -147,7 +147,7 @@ def test_the_one_used_longest_ago_goes_first(
     other = conversions.folder / "notes.txt"
     other.write_text("not ours")
     sizes = sorted(item.stat().st_size for item in conversions.folder.glob("*.safetensors"))
-    monkeypatch.setattr(cache, "BUDGET_BYTES", int(2.5 * sizes[-1]))  # of three that are about as large, two fit
+    monkeypatch.setattr(cache, "BUDGET_BYTES", int(2.5 * sizes[-1]))  # of three files of similar size, two fit
     conversions.load(paths[2], sha256(paths[2]))
     kept = {item.name[:64] for item in conversions.folder.glob("*.safetensors")}
     assert kept == {sha256(paths[0]), sha256(paths[2])}

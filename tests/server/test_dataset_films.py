@@ -1,4 +1,4 @@
-"""Data sets of films: scenes, frames, time, rotation, what is broken."""
+"""Data sets of films: scenes, frames, time, rotation, broken files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_which_frames_are_taken(tmp_path: Path) -> None:
         out = tmp_path / "-".join(str(word).strip("-").replace(":", "") for word in words)
         assert make(film, out, "--size", 64, "--duplicates", 0, *words) == 0
         assert frames_of(out) == expected, words
-    # Half a second in is the 13th frame.
+    # At half a second there is the 13th frame.
     make(film, tmp_path / "whole", "--size", 64, "--duplicates", 0)
     part = tmp_path / "start-000.5-end-1.5-every-6"
     assert np.abs(first(part).astype(int) - first(tmp_path / "whole", 12).astype(int)).mean() < 2
@@ -96,7 +96,7 @@ def test_a_turned_film_is_set_upright(tmp_path: Path) -> None:
     frame[40:60, 60:90] = 255
     film = write_film(tmp_path / "film.mp4", [frame] * 4)
     data = bytearray(film.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40  # the matrix, after version 0's fields
+    at = data.index(b"tkhd") + 4 + 40  # the matrix, after the fields of version 0
     turned = (0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)  # 90 degrees clockwise
     data[at : at + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in turned)
     film.write_bytes(data)
@@ -127,7 +127,7 @@ def test_what_is_no_film_is_one_sentence(tmp_path: Path, content: bytes, capsys:
     error = capsys.readouterr().err
     assert str(tmp_path / "film.mp4") in error and "Traceback" not in error
     assert read_status(tmp_path / "set").state == "failed"
-    # Another source may use the folder: nothing was made in it.
+    # A different source may use the folder: nothing was made in it.
     film = write_film(tmp_path / "real.mp4", moving(1, 3))
     assert make(film, tmp_path / "set", "--size", 64) == 0
 

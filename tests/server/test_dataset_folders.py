@@ -106,7 +106,7 @@ def test_links_that_go_round_and_names_of_all_kinds(tmp_path: Path) -> None:
         with open(strange[:-8] + b"b\xe9d.png", "wb") as file:
             file.write(b"no")
         count = 2
-    except OSError:  # a file system that only has Unicode names
+    except OSError:  # a file system that accepts only Unicode names
         count = 1
     assert make(source, tmp_path / "set", "--size", 64) == 0
     assert len(Dataset(tmp_path / "set")) == count
@@ -135,7 +135,7 @@ def test_a_data_set_is_made_in_another_size(tmp_path: Path) -> None:
 def test_latents_stay_with_their_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     for number in (1, 10, 2, 3):
-        save(source / "pictures" / f"{number}.png", drawn(4))  # all the same: none is dropped
+        save(source / "pictures" / f"{number}.png", drawn(4))  # all are the same: none is dropped
     (source / "pictures" / "3.png").write_bytes(b"broken")
     np.save(source / "latents.npy", np.arange(8, dtype=np.float32).reshape(4, 2))
     for given, name in ((source, "a"), (source / "pictures", "b")):

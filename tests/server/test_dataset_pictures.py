@@ -1,4 +1,4 @@
-"""What happens to one picture: kinds of pictures, windows, figures cut out, near-duplicates."""
+"""What happens to one picture: formats of pictures, crops, figures cut out, near-duplicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREEN = (30, 190, 60)
 
 
 def figure(size: tuple[int, int], left: int, grey: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """A reddish or grey disc with stripes before a green screen, and how far it covers each pixel (h, w)."""
+    """A reddish or grey disc with stripes in front of a green screen, and how much it covers each pixel, (h, w)."""
     y, x = np.mgrid[: size[1], : size[0]]
     cover = np.clip(30.5 - np.hypot(x - left - 30, y - size[1] / 2), 0, 1)
     body = np.where((y // 6 % 2 == 0)[..., None], (90, 90, 90) if grey else (220, 120, 100), (240, 220, 210))
@@ -33,10 +33,10 @@ def test_a_figure_is_cut_out_softly_and_without_spill(grey: bool) -> None:
     alpha = made[..., 3] / 255
     assert alpha[cover == 0].max() == 0 and alpha[cover == 1].min() > 0.99
     edge = (cover > 0.1) & (cover < 0.9)
-    # The edge of a figure whose hue is opposite to the screen's comes out a little wider: that is the method.
+    # If a figure's hue is opposite to the screen's, its edge becomes a little wider; the method causes this.
     assert np.abs(alpha[edge] - cover[edge]).mean() < (0.12 if grey else 0.25)
     greenish = made[..., 1] - np.maximum(made[..., 0], made[..., 2])
-    assert (greenish * alpha).max() < (16 if grey else 40)  # of 255, as it is seen on black
+    assert (greenish * alpha).max() < (16 if grey else 40)  # of 255, seen on black
     assert np.abs(made[cover == 1][:, :3] - picture[cover == 1]).max() <= 2
 
 

@@ -1,4 +1,4 @@
-"""Data sets that are stopped, killed, gone on with, and folders that hold something else."""
+"""Data sets that are stopped, killed and continued, and folders that hold something else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_killed_one_goes_on_to_the_same_pictures(tmp_path: Path) -> None:
     process.wait()
     assert not is_running(out) and 7 <= len(Dataset(out)) <= 40
     with journal.open("ab") as file:
-        file.write(b'{"source": "0')  # as a kill amid a line leaves it
+        file.write(b'{"source": "0')  # as after a kill in the middle of a line
     assert make(source, out, "--size", 96) == 0
     assert pictures(out) == pictures(tmp_path / "whole")
     assert entries(out) == entries(tmp_path / "whole")

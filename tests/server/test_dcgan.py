@@ -1,4 +1,4 @@
-"""DCGANs against the layers of torch.nn: what a file of them holds makes the pictures that the layers make."""
+"""Compare DCGANs with the layers of torch.nn: a generator from a file makes the same pictures as the layers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Examples(nn.Module):
 
 
 class Projected(nn.Module):
-    """Project and reshape to a picture that is not square, 5 x 5 kernels; the activations are in the code."""
+    """Project and reshape, to a picture that is not square, with 5 x 5 kernels; the activations are in the code."""
 
     def __init__(self, size: tuple[int, int] = (3, 3)) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Projected(nn.Module):
 
 
 def trained(module: nn.Module) -> nn.Module:
-    """With weights, biases and statistics that are not those of a new network."""
+    """Give a network weights, biases and statistics that differ from those of a new network."""
     torch.manual_seed(4)
     for name, values in module.state_dict().items():
         if values.is_floating_point():
@@ -78,7 +78,7 @@ def trained(module: nn.Module) -> nn.Module:
 
 
 def opened(value: Any, folder: Path) -> DCGAN:
-    """What is made of a file in which torch stored a value."""
+    """The generator that is read from a file in which torch stored a value."""
     path = folder / "netG_epoch_24.pth"
     torch.save(value, path)
     kept = read_file(path)[1]
@@ -273,7 +273,7 @@ def test_a_canvas_is_a_larger_picture(tmp_path):
 
 
 def frozen(module: nn.Module, z_dim: int = 6) -> nn.Module:
-    """With the statistics of 256 z of the seed 0, as torch's own layers find them."""
+    """Give a network the statistics of 256 z of seed 0, as torch's own layers compute them."""
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
@@ -562,7 +562,7 @@ def test_torch7_layers_of_other_kinds_are_named():
 
 
 def as_lua(value: Any, prefix: str) -> Any:
-    """For the writer of Torch7's files; ``prefix`` in place of ``nn.`` of layers that cudnn has."""
+    """For the writer of Torch7's files; ``prefix`` replaces ``nn.`` for layers that exist in cudnn."""
     if isinstance(value, Inert):
         name = value.name if value.name == "nn.Sequential" else value.name.replace("nn.", prefix)
         return Lua(name, as_lua(value.state, prefix))

@@ -1,4 +1,4 @@
-"""Files: what is written is what is read, whole or not at all."""
+"""Files: reading returns what was written; a file is whole or does not exist."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_an_uncollected_process_left_is_stale(tmp_path: Path) -> None:
         part = tmp_path / f".part-{process.pid}-1"
         part.write_bytes(b"")
         if Path("/proc/self/stat").exists():
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and keeps its number
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, but keeps its id
         else:
             process.wait()
         assert part_files.remove_stale_parts(tmp_path) == 1

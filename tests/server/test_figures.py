@@ -1,4 +1,4 @@
-"""The drawn family at dinner: what decides it, that nothing in it jumps, its shadows, and its folder."""
+"""The drawn family at dinner: what decides a picture, no jumps, its shadows, and its folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pictures() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def shadows(pictures) -> np.ndarray:
-    """True where the figures are, (40, 128, 128)."""
+    """Masks of the figures: true where they are, (40, 128, 128)."""
     return figures.silhouette(pictures)[..., 0] == 0
 
 
@@ -56,15 +56,15 @@ def largest_steps(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:
 
 
 def test_a_small_step_in_z_is_a_small_step_in_the_picture():
-    """On straight paths between pictures the fastest moment is looked at closer, and is no jump.
+    """On straight paths between pictures, the fastest moment is examined more closely. It must not be a jump.
 
-    A block that goes from nothing to a figure changes by 100 to 250. What remains at a thousandth of the path are
-    edges that move on by half a pixel, as finely as pictures are drawn.
+    A block that changes from empty to a figure changes by 100 to 250. In steps of a thousandth of the path, only edges
+    change: they move by half a pixel, the finest step in which pictures are drawn.
     """
     for index in range(8):
         start, end = figures.latent(1, index), figures.latent(2, index)
         steps = largest_steps(start, end, 48)
-        assert steps.min() > 1  # and nothing stands still
+        assert steps.min() > 1  # and something always moves
         fastest = int(steps.argmax())
         there, then = (start + (end - start) * (fastest + ahead) / 48 for ahead in (0, 1))
         assert largest_steps(there, then, 20).max() < 13
@@ -80,7 +80,7 @@ def test_a_small_step_of_any_component_is_a_small_step_in_the_picture():
 
 
 def test_every_component_moves_its_own_part():
-    """One component goes from 0.9 to -0.9, or the other way: the length of z, and so all the others, stay."""
+    """One component goes from 0.9 to -0.9, or back. The length of z stays, so the others keep their effect."""
     bases = list(np.random.default_rng(0).choice((-0.9, 0.9), (4, figures.LATENT)))
     starts = [figures.draw_picture(base, 64).astype(float) for base in bases]
     for component in range(figures.LATENT):
@@ -125,18 +125,18 @@ def test_figures_make_shadows(pictures, shadows):
     share = shadows.mean(axis=(1, 2))
     assert share.min() > 0.35
     assert share.max() < 0.52
-    # Bright within: few pixels, all on edges, lie between ground and figure.
+    # Bright inside: only few pixels, all on edges, are between ground and figure.
     luma = pictures @ LUMA
     assert ((luma > 20) & (luma < 60)).mean() < 0.03
     # Seats are fixed: a body in each and the table between them, in every picture.
     for x, y in ((17, 82), (111, 82), (40, 86), (88, 86)):
         assert shadows[:, y - 2 : y + 3, x - 2 : x + 3].mean() > 0.8
-    # Gestures are not: arms at either side of the heads in the middle come and go.
+    # Gestures are not fixed: arms on both sides of the heads in the middle appear and disappear.
     for x in (40, 88):
         assert 0.1 < shadows[:, 34:50, x - 3 : x + 4].any(axis=(1, 2)).mean() < 0.9
-    # The two in the middle keep apart.
+    # The two in the middle do not touch.
     assert shadows[:, 48, 62:67].mean() < 0.35
-    # Above the hats it is dark, but for the lamp.
+    # Above the hats it is dark, except for the lamp.
     assert shadows[:, :20, :40].mean() < 0.02
 
 
@@ -159,7 +159,7 @@ def test_every_colour_is_brighter_than_its_gaps():
 
 
 def head(yaw: float, **components: float) -> np.ndarray:
-    """A head on a canvas of 256, its neck at (128, 176), four pixels a unit; components not named are 0."""
+    """A head on a canvas of 256, its neck at (128, 176), four pixels per unit. Components that are not named are 0."""
     canvas = Image.new("RGB", (256, 256))
     knobs = Knobs([components.get(name.replace(" ", "_"), 0.0) for name in figures.PERSON], figures.PERSON)
     colours = {"skin": (250, 210, 170), "hair": (230, 120, 40), "hat": (60, 200, 80), "band": (200, 90, 220)}

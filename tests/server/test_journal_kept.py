@@ -1,4 +1,4 @@
-"""A render that was stopped before an upgrade goes on after it: the journal's hashes are what they were."""
+"""A render that was stopped before an upgrade continues after it: the hashes in the journal stay the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOKS = {"as the frames say": (False, False), "--colour": (True, False), "--shad
 
 
 def hashes_of(file: str, colour: bool, shadow: bool) -> list[str]:
-    """What the journal says of every frame of a sequence file."""
+    """The journal's entries for every frame of a sequence file."""
     sequence = SequenceFile.read(FIXTURES / "kept" / file)
     latents = np.frombuffer(sequence.latents, dtype=np.float32).reshape(sequence.shape)
     return [

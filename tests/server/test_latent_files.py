@@ -23,7 +23,7 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def save(path, value) -> None:
-    """By the suffix of the path, except that it is put away: the content says what a file is."""
+    """Save in the format of the path's suffix. Readers do not use the suffix: the contents decide what a file is."""
     if path.suffix == ".npy":
         np.save(path, value)
     elif path.suffix == ".npz":

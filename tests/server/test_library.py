@@ -1,4 +1,4 @@
-"""The library: what is found in folders, cards with thumbnails, latents of other programs."""
+"""The library: generators in folders, cards with thumbnails, latents of other programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 @pytest.fixture
 def shelf(tmp_path: Path, tiny: dict) -> Path:
-    """Two files, a run of three, one file two levels below, one too deep, and things that are no checkpoints."""
+    """Two files, a run of three, a file two levels below, one that is too deep, and things that are no checkpoints."""
     root = tmp_path / "shelf"
     for folder in ("run", "a/b", "a/b/c", ".hidden"):
         (root / folder).mkdir(parents=True)
@@ -103,7 +103,7 @@ def renderer() -> Renderer:
 
 
 def test_a_thumbnail_is_seed_0_truncated(renderer: Renderer, tmp_path: Path) -> None:
-    """Larger pictures are scaled down, smaller ones stay; a conditional generator shows its first class."""
+    """Larger pictures are scaled down, smaller ones are not; a conditional generator shows its first class."""
     made = driving.make_checkpoint(
         tmp_path / "wide.safetensors", z_dim=8, w_dim=12, channels=(8, 8, 8, 8, 8), base_size=(8, 16), num_classes=2
     )

@@ -34,7 +34,7 @@ def with_shadows(order: FrameOrder, *settings: ShadowSettings) -> FrameOrder:
 
 
 def test_pixels_are_the_generators_own(server: Server, tiny: dict, folder: Path) -> None:
-    """Truncation and cutoff differ within one batch; noise splits it. 8 bits are floor(127.5 x + 128)."""
+    """Truncation and cutoff may differ within a batch; different noise splits it. 8 bits are floor(127.5 x + 128)."""
     z = latents(7)
     frames = [
         FrameOrder("a.png", 0, RenderSettings(psi=0.7)),
@@ -56,7 +56,7 @@ def test_pixels_are_the_generators_own(server: Server, tiny: dict, folder: Path)
         expected = np.floor(np.clip(image * 127.5 + 128, 0, 255)).transpose(1, 2, 0)
         pixels = np.asarray(Image.open(folder / frame.name)).astype(int)
         assert pixels.shape == (32, 32, 3)
-        assert np.abs(pixels - expected).max() <= 1  # a batch of another size rounds differently
+        assert np.abs(pixels - expected).max() <= 1  # a batch of a different size rounds differently
         assert (pixels != expected).mean() < 0.01
 
 
@@ -168,7 +168,7 @@ def test_the_newest_job_wins(server: Server, slow: dict, folder: Path) -> None:
     counts = server.answer(first)
     assert counts["made"] == len(server.made(old)) and counts["made"] + counts["dropped"] == 400
     assert counts["made"] < 100
-    # What the device and the encoders had in hand may still come, but nothing of the old job is begun.
+    # Frames that the device and the encoders already have may still come, but nothing else of the old job is begun.
     jobs_in_order = [note["params"]["job"] for note in server.notes if note["method"] == "frames/made"]
     assert jobs_in_order[-1] == new
     late = server.answer(server.generate(old, folder, slow, latents(2), plain_frames(2, "late")))
@@ -184,7 +184,7 @@ def test_cancel_takes_effect_within_a_batch(server: Server, slow: dict, folder: 
     seen = len(server.made(job))
     counts = server.answer(request)
     assert counts == {"made": 400 - dropped, "failed": 0, "dropped": dropped}
-    assert counts["made"] <= seen + 4  # one on the device, and what the encoders had been given
+    assert counts["made"] <= seen + 4  # one on the device, and those that the encoders have
     assert len(list(folder.iterdir())) == counts["made"]
 
 
@@ -201,9 +201,6 @@ def test_append_joins_the_end_of_the_queue(server: Server, slow: dict, folder: P
 
 def test_a_set_of_nothing_is_answered(server: Server, tiny: dict, folder: Path) -> None:
     assert server.answer(server.generate(next(jobs), folder, tiny, latents(0), []))["made"] == 0
-
-
-# --- what can go wrong -----------------------------------------------------------------------------------------------
 
 
 def refusal(server: Server, request: int) -> ProtocolError:
@@ -298,7 +295,7 @@ def test_a_missing_or_broken_source_fails_that_shadow_only(server: Server, tiny:
 
 
 def test_a_full_disk_stops_the_job_and_no_more(tiny: dict, folder: Path) -> None:
-    """The limit on a file's size is a real failure of a real write, and can be lifted while the server runs."""
+    """A limit on a file's size makes a real write fail, and can be removed while the server runs."""
     small = (500, resource.RLIM_INFINITY)
     with Server(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small)) as server:
         counts = server.answer(server.generate(1, folder, tiny, latents(200), plain_frames(200)))
@@ -314,7 +311,7 @@ def test_a_full_disk_stops_the_job_and_no_more(tiny: dict, folder: Path) -> None
 
 
 def obey_permissions() -> None:
-    """Let a child of root be refused like anybody else: drop CAP_DAC_OVERRIDE for good."""
+    """Drop CAP_DAC_OVERRIDE for ever, so that a child of root has no more access to files than other users."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
@@ -333,7 +330,7 @@ def test_a_folder_that_cannot_be_used(tiny: dict, tmp_path: Path) -> None:
             assert str(folder) in failure["error"]["message"] and "folder" in failure["error"]["message"]
         locked.chmod(0o755)
         assert server.answer(server.generate(9, locked, tiny, latents(2), plain_frames(2)))["made"] == 2
-        shutil.rmtree(locked)  # behind the server's back
+        shutil.rmtree(locked)  # without the server's knowledge
         assert server.answer(server.generate(10, locked, tiny, latents(2), plain_frames(2)))["made"] == 2
 
 

@@ -1,4 +1,4 @@
-"""Quality numbers: what moves them, and in which direction; and the command that tells them."""
+"""Quality numbers: what changes them, and in which direction; and the command that prints them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COUNT = 240
 
 
 def scenes(count: int, seed: int, kinds: tuple[str, ...] = ("disc", "bar")) -> np.ndarray:
-    """Pictures uint8 (count, 32, 32, 3): a disc or a bar of some colour, somewhere on black."""
+    """Pictures uint8 (count, 32, 32, 3): a disc or a bar of a random colour at a random place on black."""
     random = np.random.RandomState(seed)
     y, x = np.mgrid[:32, :32]
     pictures = np.zeros((count, 32, 32, 3), np.uint8)
@@ -46,7 +46,7 @@ def blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
 
 @pytest.fixture(scope="module", autouse=True)
 def fewer_patches() -> Iterator[None]:
-    """As many as these few small pictures have, and a quarter of the directions."""
+    """Use only as many patches as these few small pictures have, and a quarter of the directions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wasserstein, "PATCHES", 1 << 12)
         patch.setattr(wasserstein, "PROJECTIONS", 64)
@@ -60,13 +60,13 @@ def reference() -> Reference:
 
 @pytest.fixture(scope="module")
 def others() -> np.ndarray:
-    """Pictures of the same kinds that the reference has not seen."""
+    """Pictures of the same kinds that are not in the reference."""
     return scenes(COUNT, 2)
 
 
 @pytest.fixture(scope="module")
 def best(reference: Reference, others: np.ndarray) -> Quality:
-    """What the best of all generators would come to."""
+    """The numbers of the best possible generator."""
     return measure(reference, others)
 
 
@@ -98,7 +98,7 @@ def test_blur_makes_everything_worse_the_more_the_worse(
     assert all(b.swd > a.swd for a, b in pairwise(found))
     assert found[4].precision < 0.5 * best.precision and found[4].recall < 0.5 * best.recall
     slight = found[2].swd_levels
-    assert slight[32] > 1.5 * slight[16]  # what is missing is the fine detail
+    assert slight[32] > 1.5 * slight[16]  # the fine detail is missing
 
 
 def test_noise_is_seen_in_the_fine_detail(reference: Reference, others: np.ndarray, best: Quality) -> None:
@@ -126,7 +126,7 @@ def test_half_of_the_kinds_is_precise_and_recalls_half(reference: Reference, bes
 
 
 def test_pictures_that_are_alike_only_pairwise_lack_recall_not_precision(reference: Reference) -> None:
-    """What truncation does: the middle of everything, and nothing of the rest."""
+    """What truncation does: only pictures near the average, none of the others."""
     mixed = scenes(COUNT, 2)
     mean = mixed.mean(axis=(1, 2))
     central = np.argsort(np.abs(mean - np.median(mean, axis=0)).sum(axis=1))[: COUNT // 3]
@@ -163,9 +163,6 @@ def test_what_cannot_be_compared_is_said(reference: Reference) -> None:
         Reference(np.zeros((20, 6, 32, 3), np.uint8))
 
 
-# --- the parts -------------------------------------------------------------------------------------------------------
-
-
 def test_levels() -> None:
     assert level_sizes(128, 128) == [(128, 128), (64, 64), (32, 32), (16, 16)]
     assert level_sizes(48, 96) == [(48, 96), (24, 48)]
@@ -173,7 +170,7 @@ def test_levels() -> None:
 
 
 def test_a_pyramid_adds_up_to_the_picture() -> None:
-    """A grey picture lies in the last level alone; detail that half the size cannot hold lies in the first."""
+    """A grey picture is only in the last level; detail that is too fine for half the size is in the first level."""
     levels = laplacian_pyramid(torch.full((1, 1, 64, 64), 0.5))
     assert [tuple(level.shape[2:]) for level in levels] == [(64, 64), (32, 32), (16, 16)]
     assert all(level.abs().max() < 1e-6 for level in levels[:2])
@@ -184,7 +181,7 @@ def test_a_pyramid_adds_up_to_the_picture() -> None:
 
 
 def test_the_distance_of_shifted_clouds_is_the_shift() -> None:
-    """In n dimensions, a step of length s has on average s sqrt(2 / (pi n)) left on a random line."""
+    """In n dimensions, the projection of a step of length s on a random line is s sqrt(2 / (pi n)) long on average."""
     random = np.random.RandomState(0)
     reals = random.standard_normal((4000, 1, 7, 7)).astype(np.float32)
     for shift in (0.5, 2.0):
@@ -209,16 +206,13 @@ def test_large_sets_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_network_is_the_same_everywhere() -> None:
-    """Numbers of this network, written down; another one would make all earlier results meaningless."""
+    """Known numbers of this network. A different network would make all earlier results meaningless."""
     ramp = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
     found = RandomFeatures(3)(ramp)
     assert found.shape == (1, 3072)
     np.testing.assert_allclose(
         found[0, [0, 100, 300, 900, 1500]], [0.601982, 0.0, 0.8172, 0.0, 0.0], rtol=1e-3, atol=1e-5
     )
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +233,7 @@ def test_a_checkpoint_is_measured(dataset: Path, tiny: dict, capsys: pytest.Capt
     (one,) = found["generators"]
     assert one["sha256"] == tiny["sha256"] and one["images"] is None
     assert one["swd"] > 3 * found["halves"]["swd"] and one["precision"] < 0.1
-    assert os.listdir(Path(tiny["path"]).parent) == [Path(tiny["path"]).name]  # no report beside somebody's file
+    assert os.listdir(Path(tiny["path"]).parent) == [Path(tiny["path"]).name]  # no report next to a user's single file
 
 
 def test_each_snapshot_of_a_run_is_measured_once(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -253,7 +247,7 @@ def test_each_snapshot_of_a_run_is_measured_once(dataset: Path, tmp_path: Path, 
     report = tmp_path / "quality.json"
     first = json.loads(report.read_text())
     assert [one["images"] for one in first["generators"]] == [100, 2500]
-    first["generators"][0]["swd"] = 12345.5  # if it is shown, it was not measured again
+    first["generators"][0]["swd"] = 12345.5  # if this text is shown, the snapshot was not measured again
     report.write_text(json.dumps(first))
     driving.make_checkpoint(tmp_path / "snapshot-000009000.safetensors", 7)
     _, text, _ = said(capsys, dataset, tmp_path)

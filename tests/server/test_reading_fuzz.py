@@ -1,4 +1,4 @@
-"""A thousand mutants of checkpoints, and whether the fuzzer would notice harm."""
+"""Load a thousand mutants of checkpoints, and check that the fuzzer notices harm."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_seed_and_number_decide_a_mutant():
 
 
 def fuzz(tmp_path, monkeypatch, body: str, mutants: int = 3) -> list[str]:
-    """What is found when the worker is a script of ours."""
+    """The findings when the worker is a script of the test."""
     monkeypatch.setattr(fuzz_checkpoints, "PATIENCE", 0.5)
     script = tmp_path / "worker.py"
     start = "import json, os, sys, time\nsay = lambda **note: print(json.dumps(note), flush=True)\n"

@@ -1,4 +1,4 @@
-"""Files made to do harm: nothing in them runs, nothing but the file is touched, and memory and time stay small."""
+"""Files that try to do harm: nothing in them runs, only the file itself is touched, little memory and time are used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEBIBYTE = 1 << 10  # of what getrusage counts
 
 @pytest.fixture(scope="module", autouse=True)
 def warm(tmp_path_factory):
-    """What Python and torch import when they are first used is no business of the files."""
+    """Let Python and torch import what they need at the first use, so that the tests do not see it."""
     folder = tmp_path_factory.mktemp("warm")
     for zipped in (True, False):
         torch.save({"weight": torch.ones(2)}, folder / "warm.pt", _use_new_zipfile_serialization=zipped)
@@ -31,7 +31,7 @@ def warm(tmp_path_factory):
 
 
 def reads(path) -> list[str]:
-    """What each way of loading says of a file; nothing if it gives a value."""
+    """The error of each way of loading a file; none if it returns a value."""
     said = []
     for load in (read_file, load_generator, lambda path: read_latents(path, 4, 4, 1)):
         try:
@@ -57,7 +57,7 @@ def test_nothing_runs(way, tmp_path):
 
 
 def test_the_files_would_run_elsewhere(tmp_path):
-    # Else the test above says nothing.
+    # Otherwise the test above would prove nothing.
     for way in ("GLOBAL, REDUCE", "STACK_GLOBAL", "INST", "OBJ", "protocol 0", "protocol 5", "eval", "subprocess"):
         sentinel = tmp_path / "sentinel"
         path = tmp_path / "weights.pkl"

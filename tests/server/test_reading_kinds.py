@@ -1,4 +1,4 @@
-"""Every file that is no generator is told what it is; every reader's trouble ends in a sentence."""
+"""For every file that is not a generator, the error says what it is; every reader's error is a sentence."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_trouble_in_a_reader(file, monkeypatch, error):
 
 
 def test_what_begins_like_our_own_format(tmp_path):
-    # The ninth byte is a brace there, too; the first eight are no length.
+    # The ninth byte is a brace here too, but the first eight are not a length.
     path = tmp_path / "weights.t7"
     path.write_bytes(Writer().write({f"{number}": 1 for number in range(ord("{"))}).bytes())
     assert path.read_bytes()[8:9] == b"{"

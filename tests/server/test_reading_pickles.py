@@ -1,4 +1,4 @@
-"""Pickles of every protocol: plain values come back as they were, all else as inert descriptions."""
+"""Pickles of every protocol: plain values are read as they were, everything else as inert descriptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROTOCOLS = range(6)
 
 @pytest.fixture
 def read(tmp_path):
-    """Write bytes, read them, and give the value."""
+    """Write bytes, read them, and return the value."""
 
     def read(raw: bytes, limits: Limits = LIMITS):
         path = tmp_path / "file.pkl"
@@ -273,7 +273,7 @@ def test_networks_of_tensorflow(name):
 
 
 class Stub:
-    """Stands for an object of a class that is not there."""
+    """Stands for an object of a class that does not exist."""
 
     def __setstate__(self, state):
         self.state = state
@@ -297,7 +297,7 @@ class WithStubs(pickle.Unpickler):
 
 
 def compare(ours, pythons) -> int:
-    """Assert that two values are the same, bit by bit; how many tensors and arrays they hold."""
+    """Assert that two values are the same, bit by bit; return how many tensors and arrays they hold."""
     if isinstance(pythons, Stub):
         return compare(ours.state, pythons.state)
     if isinstance(pythons, dict):

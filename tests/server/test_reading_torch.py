@@ -132,7 +132,7 @@ def test_big_ends(tmp_path):
 
 
 def test_zips_of_more_than_four_gigabytes(tmp_path, monkeypatch):
-    # Their sizes and offsets stand in extra fields, which zipfile writes for small files, too, if it is told to.
+    # Their sizes and offsets are in extra fields. zipfile can be told to write these for small files too.
     path = tmp_path / "file.pt"
     value = {"weight": torch.randn(5), "bias": torch.randn(3)}
     torch.save(value, path)

@@ -22,7 +22,7 @@ WAYS = {
 
 @pytest.fixture(params=WAYS)
 def read(request, tmp_path):
-    """Write a value in each way, and read it."""
+    """Write a value in each format, and read it."""
 
     def read(value):
         path = tmp_path / "net.t7"

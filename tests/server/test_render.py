@@ -1,4 +1,4 @@
-"""A sequence file in, frames out: the same bytes every time, from wherever it was stopped."""
+"""Render a sequence file: the same bytes every time, even if it was stopped and continued."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SOFT = ShadowSettings(120, 2, figure=(30, 0, 60, 255))
 
 @pytest.fixture
 def sequence(tmp_path: Path, tiny: dict) -> Path:
-    """Forty frames, every third a shadow, with noise that changes once; the checkpoint beside it."""
+    """Forty frames, every third one a shadow, with noise that changes once; the checkpoint is next to the file."""
     shutil.copy(tiny["path"], tmp_path / "net.safetensors")
     z = np.random.RandomState(0).randn(20, 8).astype(np.float32)
     frames = tuple(
@@ -51,7 +51,7 @@ Rendered = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def rendered(capsys: pytest.CaptureFixture, sequence: Path) -> Rendered:
-    """Run `render` on the sequence; return the exit code and what it said."""
+    """Run `render` on the sequence; return the exit code and its output."""
 
     def run(out: Path, *options: object) -> tuple[int, str]:
         code = cli.main(["render", str(sequence), "--out", str(out), "--device", "cpu", *map(str, options)])

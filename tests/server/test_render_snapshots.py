@@ -66,7 +66,7 @@ def test_training_is_scrubbed_as_the_server_makes_it(
             next(jobs), folder, driving.generator_of(training[frame.generator]), z, order, toward=toward
         )
         assert server.answer(request)["made"] == 1
-        # Pixels, because a frame's file says its own name.
+        # Compare pixels, because a frame's file holds its own name.
         assert (read_png(folder / f"{i}.png") == read_png(tmp_path / "out" / f"frame_{i:04}.png")).all()
     hashes = {hashlib.sha256(read_png(path).tobytes()).hexdigest() for path in (tmp_path / "out").glob("*.png")}
     assert len(hashes) == len(times)
@@ -88,7 +88,7 @@ def test_snapshots_are_found_in_a_folder_by_their_contents(
 
 
 def test_what_decides_a_frame_is_in_the_journal(training: list[Path], tmp_path: Path) -> None:
-    """Another mix, target or transform is another picture: what is there is not taken for it."""
+    """With a different mix, target or transform, the picture is different: an existing file is not taken for it."""
     z = np.zeros((1, 8), dtype=np.float32)
     sequence = sequence_of(
         tmp_path / "s.lantern.json", training, z, [SequenceFrame(0, 0, RenderSettings(mix=0.5), toward=1)]
@@ -105,7 +105,7 @@ def test_pictures_are_moved(server: Server, tmp_path: Path, folder: Path) -> Non
     """Frames with and without a transform in one job, by the command line and over the pipe."""
     generator = load_generator(FIXTURES / "sg3t.pkl")
     z = np.load(FIXTURES / "sg3t.npz")["z"]
-    # Its picture is so even that eight bits would not show a move: more contrast, around grey.
+    # Its picture is so even that a move would not show in eight bits: raise the contrast around grey.
     last = generator.synthesis.layers[-1]
     last.weight.mul_(100)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The device's keeper: batches, memory, and what does not fit."""
+"""The renderer: batches, memory, and requests that do not fit."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_other_generators_go_before_the_batch_shrinks(renderer: Renderer, log: L
     loaded.generator.synthesize = MethodType(once, loaded.generator)
     assert len(renderer.render(loaded, some_frames(4))) == 4
     assert tried == [4] and loaded.batch == 4
-    assert "other generators were let go" in log[0][1]
+    assert "other generators were unloaded" in log[0][1]
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(renderer: Renderer, tiny: dict) -> None:
@@ -125,7 +125,7 @@ def test_generators_are_kept_by_their_contents_within_the_budget(
     assert renderer.open(str(copy), None) is first
     monkeypatch.setattr(residents, "MEMORY_BUDGET_BYTES", int(2.5 * first.weight_bytes))
     second = renderer.open(paths[1], None)
-    assert renderer.open(paths[0], None) is first  # used last: the second is the one to go
+    assert renderer.open(paths[0], None) is first  # most recently used: so the second one will be unloaded
     renderer.open(paths[2], None)
     assert renderer.open(paths[0], None) is first
     assert renderer.open(paths[1], None) is not second
@@ -144,7 +144,7 @@ def test_a_frame_does_not_depend_on_its_batch(renderer: Renderer, tiny: dict) ->
     loaded.batch = 3
     backwards = Frames("z", frames.latents[::-1].copy(), frames.settings)
     threes = pixels(renderer, loaded, frames)
-    # In batches of one size, not even rounding depends on the neighbours.
+    # In batches of the same size, even rounding does not depend on the other frames.
     for a, b in zip(threes, pixels(renderer, loaded, backwards)[::-1], strict=True):
         assert np.array_equal(a, b)
 

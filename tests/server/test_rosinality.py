@@ -1,4 +1,4 @@
-"""Files of rosinality's StyleGAN2, and of the encoders around it, against the slow reference."""
+"""Compare files of rosinality's StyleGAN2, and of encoders that contain it, with the slow reference."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONFIGS = {
 
 
 def their_tensors(origin: StyleGAN2) -> dict[str, torch.Tensor]:
-    """The state by rosinality's names, filters included."""
+    """The state with rosinality's names, including the filters."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
     binomial = torch.outer(row, row)
     state, tensors = origin.state_dict(), {}

@@ -1,4 +1,4 @@
-"""The queue and the encoders by themselves: what the tests over pipes cannot time exactly."""
+"""The queue and the encoders on their own, for cases that tests over pipes cannot time exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = Path("/frames")
 
 
 def ticket(job: int, total: int) -> tuple[Ticket, list]:
-    """A ticket, and the list its answer goes to."""
+    """A ticket, and the list that gets its answer."""
     answers: list = []
     return Ticket(job, FOLDER, total, answers.append), answers
 
@@ -29,7 +29,7 @@ def orders(*names: str, **settings: object) -> list[FrameOrder]:
 
 
 def take_all(scheduler: Scheduler) -> list[str]:
-    """Take batches as the device thread does; return the names, those of a batch joined."""
+    """Take batches as the device thread does; return the names; the names of a batch are joined."""
     batches = []
     while isinstance(head := scheduler.wait(0), Order):
         names = []

@@ -1,4 +1,4 @@
-"""The command `check` says what this Python has and lacks, and makes a picture."""
+"""The command `check` reports what this Python has and what is missing, and makes a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversation: handshake, rubbish, and how it ends."""
+"""The exchange of messages: handshake, rubbish, and how it ends."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_only_ping_works_before_the_handshake_and_at_once() -> None:
     with Server(greet=False) as server:
         waiting = server.send("initialize", **driving.VERSIONS)
         server.ask("ping")
-        assert waiting not in server.answers  # torch is still on its way
+        assert waiting not in server.answers  # torch is still being imported
         server.answer(waiting)
     with Server(greet=False) as server:
         assert code_of(server, "device/release") == errors.INVALID_REQUEST
@@ -196,4 +196,4 @@ def test_the_parents_death_ends_it_though_the_pipe_stays_open(slow: dict, folder
         assert next(messages)["result"]["pid"] != parent.pid
         parent.send_signal(signal.SIGKILL)
         parent.wait()
-        assert list(messages) == []  # its end of stdout is closed: the server is gone
+        assert list(messages) == []  # the server's end of stdout is closed: the server has ended

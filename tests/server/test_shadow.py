@@ -1,4 +1,4 @@
-"""Shadows against independent computations: OpenCV for luma and threshold, a flood fill in plain Python for pieces."""
+"""Compare shadows with independent computations: OpenCV for luma and threshold, a flood fill in Python for pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARROW = ShadowSettings()
 
 
 def noise(seed: int, size: int = 40, channels: int = 3, sigma: float = 1.5) -> np.ndarray:
-    """Smooth random pixels that cross any threshold."""
+    """Smooth random pixels with values below and above any threshold."""
     values = ndimage.gaussian_filter(np.random.RandomState(seed).randn(size, size, channels), (sigma, sigma, 0))
     return np.clip(128 + 70 * values / values.std(), 0, 255).astype(np.uint8)
 
@@ -107,7 +107,7 @@ def test_an_antialiased_edge_has_its_middle_where_the_hard_one_is(softness: floa
 
 @pytest.mark.parametrize("softness", [1.0, 2.0, 5.5, 12.0])
 def test_softness_is_the_width_of_the_ramp(softness: float) -> None:
-    """A straight edge, its picture a ramp of three pixels around column 32.0."""
+    """A straight edge; in the picture, it is a ramp of three pixels around column 32.0."""
     columns = np.clip((np.arange(64) - 31.5) / 3 + 0.5, 0, 1)
     pixels = np.tile((columns * 250).astype(np.uint8), (64, 1))[:, :, None]
     row = figure_coverage(pixels, ShadowSettings(125, softness))[32].astype(float) / 255

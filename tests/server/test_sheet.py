@@ -21,7 +21,7 @@ def generator() -> StyleGAN2:
 
 
 def cells(picture: np.ndarray, columns: int) -> np.ndarray:
-    """The colour pictures (rows, columns, 8, 8, 3) of a sheet, which has a row of shadows below each."""
+    """The colour pictures (rows, columns, 8, 8, 3) of a sheet, which has a row of shadows below each row of them."""
     rows = picture.shape[0] // 16
     return picture.reshape(rows, 2, 8, columns, 8, 3)[:, 0].transpose(0, 2, 1, 3, 4)
 
@@ -46,7 +46,7 @@ def test_walks_begin_and_end_at_their_latents(generator):
 def test_directions_change_the_picture_in_the_order_of_their_strength(generator):
     found = cells(sheet.directions(generator, torch.randn(1, 8), 8, columns=3), 3).astype(int)
     change = np.abs(found[:, 2] - found[:, 0]).mean(axis=(1, 2, 3))
-    assert np.array_equal(found[0, 1], found[7, 1])  # the middle is the same picture in all
+    assert np.array_equal(found[0, 1], found[7, 1])  # the middle is the same picture in all of them
     assert change[:2].mean() > change[-2:].mean()
 
 

@@ -1,4 +1,4 @@
-"""Snapshots of a training: which files they are, in what order, and what lies between two of them."""
+"""Snapshots of a training: which files they are, in what order, and the blends between two of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lantern_protocol.orders import FrameOrder, RenderSettings
 
 
 def pretend(folder: Path, *names: str, size: int = 1000) -> None:
-    """Files that look like checkpoints from outside."""
+    """Files whose names and first bytes look like checkpoints."""
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / name).write_bytes(b"\x80\x04" + bytes(size - 2))
@@ -73,7 +73,7 @@ def test_a_folder_without_any_is_said_in_words(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """Three snapshots of one make, and beside them a network of another."""
+    """Three snapshots of one make, and next to them a network of a different make."""
     folder = tmp_path_factory.mktemp("run")
     others = {"z_dim": 8, "w_dim": 12, "channels": (8, 8, 8, 7), "base_size": (4, 4)}
     driving.make_checkpoint(folder / "snap-3.safetensors", 3, **others)
@@ -88,7 +88,7 @@ def test_a_folder_is_described_by_its_last_snapshot(server: Server, run: list[di
     ]
     assert all(item["bytes"] == os.path.getsize(item["path"]) for item in about["snapshots"])
     assert (about["path"], about["name"], about["sha256"]) == (folder, "snap-10", run[2]["sha256"])
-    assert "of another make: snap-3" in server.noted("log")[-1]["text"]
+    assert "of a different make: snap-3" in server.noted("log")[-1]["text"]
     assert server.ask("generator/describe", path=run[0]["path"])["snapshots"] == []
     with pytest.raises(ProtocolError, match="no checkpoint in the folder"):
         server.ask("generator/describe", path=os.path.dirname(os.__file__))
@@ -110,7 +110,7 @@ def test_frames_between_snapshots(server: Server, run: list[dict], folder: Path)
             image = between.synthesize(between.broadcast(between.map(torch.from_numpy(z))), "const")[0].numpy()
         expected = np.floor(np.clip(image * 127.5 + 128, 0, 255)).transpose(1, 2, 0)
         assert np.abs(read_png(folder / f"{mix}.png") - expected).max() <= 1
-    for mix in (0.25, 0.5):  # to the bit, whatever was made in between
+    for mix in (0.25, 0.5):  # equal bit by bit, independent of what was made in between
         assert np.array_equal(read_png(folder / f"again-{mix}.png"), read_png(folder / f"{mix}.png"))
     alone = server.generate(next(jobs), folder, run[1], z, plain_frames(1))
     server.answer(alone)
@@ -177,7 +177,7 @@ def test_a_budget_for_less_than_a_pair_still_mixes(
 
 
 def test_a_blend_forgets_what_was_computed_from_other_weights(renderer: Renderer, run: list[dict]) -> None:
-    """The same mix gives the same bits after another one was drawn, in one process and in a fresh one."""
+    """The same mix gives the same bits after a different mix was made, in the same process and in a new one."""
     z = np.random.RandomState(0).randn(2, 8).astype(np.float32)
     frames = Frames.of("z", z, RenderSettings())
 

@@ -1,4 +1,4 @@
-"""StyleGAN: its pickles against a slow reference in float64, which works from the variables as TensorFlow has them."""
+"""Compare StyleGAN's pickles with a slow reference in float64, which uses the variables as TensorFlow has them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _network(
 
 
 class Reference:
-    """numpy, float64, one picture at a time; every step as the paper has it, filters as sums over their taps."""
+    """numpy, float64, one picture at a time; every step as in the paper, filters as sums over their taps."""
 
     def __init__(self, values: dict[str, np.ndarray], blocks: int, settings: dict[str, Any]) -> None:
         self.values = {key: np.asarray(value, np.float64) for key, value in values.items()}
@@ -118,7 +118,7 @@ class Reference:
 
     @staticmethod
     def convolved(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """(i, h, w) and (k, k, i, o), with zeros around."""
+        """Convolve (i, h, w) with (k, k, i, o), with zeros around."""
         kernel, (height, width) = len(weight), x.shape[1:]
         padded = np.pad(x, ((0, 0), (kernel // 2, kernel // 2), (kernel // 2, kernel // 2)))
         return sum(
@@ -132,7 +132,7 @@ class Reference:
         fused = self.settings.get("fused_scale", "auto")
         if fused is False or (fused == "auto" and size < 128):
             return self.blurred(self.convolved(x.repeat(2, axis=1).repeat(2, axis=2), weight))
-        # Every pixel is painted with the kernel four times, one pixel apart; painted is one pixel larger on each side.
+        # The kernel is added four times for every pixel, one pixel apart; `painted` is one pixel larger on each side.
         painted = np.zeros((weight.shape[-1], size + 2, size + 2))
         for dy, dx in np.ndindex(3, 3):
             stamp = np.einsum("ihw,io->ohw", x, weight[dy, dx])
@@ -215,7 +215,7 @@ def test_reference(choices):
     z = torch.randn(2, 5)
     classes = torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.5, 0.3]]) if "classes" in choices else None
     w = generator.map(z, classes)
-    ws = torch.randn(2, 2 * blocks, 6)  # another w in every row finds rows that are taken wrongly
+    ws = torch.randn(2, 2 * blocks, 6)  # a different w in every row shows whether the wrong row is used
     images = generator.synthesize(ws, "const")
     bare = generator.synthesize(ws, "none")
     assert images.dtype == torch.float32
@@ -231,7 +231,7 @@ def test_reference(choices):
 
 
 def test_original_network():
-    """A pickle of the original code, and what that code makes of it under TensorFlow."""
+    """A pickle of the original code, and the pictures that this code makes with TensorFlow."""
     value = read_file(FIXTURE)[1]
     assert stylegan1_tf.recognises(value)
     generator = stylegan1_tf.convert(value, FIXTURE.name).build(FIXTURE.name)
@@ -242,7 +242,7 @@ def test_original_network():
     for name, found in (("w_psi1", ws), ("w_psi07_cut8", cut), ("w_default", cut)):
         np.testing.assert_allclose(found.numpy(), expected[name], rtol=0, atol=1e-5)
     for name, given in (("img_psi1", "w_psi1"), ("img_psi07_cut8", "w_psi07_cut8")):
-        # Both round: the original is up to 0.7e-5 of the largest value away from a calculation in float64.
+        # Both round: the original differs from a calculation in float64 by up to 0.7e-5 of the largest value.
         image = generator.synthesize(torch.from_numpy(expected[given]), "const").numpy()
         np.testing.assert_allclose(image, expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())
     assert generator.info.origin == "StyleGAN pickle (TensorFlow)"
@@ -263,7 +263,7 @@ def test_average_of_the_weights_is_taken():
 
 
 def test_fading_is_that_of_the_whole_network():
-    """The original copies the generator's own lod into the synthesis network whenever it draws."""
+    """The original copies the generator's own lod into the synthesis network each time it makes pictures."""
     network, values = random_network(lod=1.0)
     network.state["variables"] = [("lod", np.float32(0.25)), ("dlatent_avg", values["dlatent_avg"])]
     assert stylegan1_tf.convert(network, "net.pkl").tensors["synthesis.lod"] == 0.25
@@ -281,7 +281,7 @@ def growing(lod: float, **choices: Any) -> StyleGAN1:
 
 @pytest.mark.parametrize("mix", [0.25, 0.5, 0.75])
 def test_between_two_snapshots_of_a_training_that_grows(mix):
-    """Weights and level of detail blend alike; 2.0 and 1.3 make 1.65 half way."""
+    """Weights and level of detail blend in the same way; half way between 2.0 and 1.3 is 1.65."""
     choices = [{"lod": 2.0}, {"lod": 1.3, "seed": 6}]
     ends = [growing(**choice) for choice in choices]
     check_blend(*ends)
@@ -290,7 +290,7 @@ def test_between_two_snapshots_of_a_training_that_grows(mix):
     between.synthesize(ws, "const")
     blend_into(between, *ends, mix)
     assert between.synthesis.lod.item() == pytest.approx(2.0 - 0.7 * mix)
-    # The originals' variables are blended for the reference; every step from them to our tensors is linear.
+    # For the reference, the original variables are blended; every step from them to this project's tensors is linear.
     low, high = (random_network((4, 3, 3, 2), **choice)[1] for choice in choices)
     values = {
         key: value.astype(np.float64) + mix * (high[key].astype(np.float64) - value) for key, value in low.items()
@@ -298,7 +298,7 @@ def test_between_two_snapshots_of_a_training_that_grows(mix):
     expected = Reference(values, 4, {}).synthesize(ws[0].double().numpy())
     made = between.synthesize(ws, "const")[0].numpy()
     np.testing.assert_allclose(made, expected, atol=1e-5 * np.abs(expected).max())
-    for end in ends:  # a network that others were mixed from is what it was
+    for end in ends:  # a network that was used for a mix has not changed
         blend_into(between, end, ends[0], 0.0)
         assert torch.equal(between.synthesize(ws, "const"), end.synthesize(ws, "const"))
 
@@ -317,7 +317,7 @@ def test_pictures_grow_without_a_jump():
         images.append(generator.synthesize(ws, "const"))
     changes = torch.stack([(after - before).abs().max() for before, after in pairwise(images)])
     assert (changes > 0).all()
-    # Between two sizes the colours change evenly: a jump would be some hundred times as large as the others.
+    # Between two sizes the colours change evenly; a jump would be about a hundred times larger than the other changes.
     for part in (changes[:200], changes[200:]):
         assert part.max() < 1.01 * part.min()
     for lod in (1.0, 2.0):  # whole numbers are approached from both sides
@@ -354,7 +354,7 @@ def test_sizes_that_training_has_not_reached_are_not_computed(noise):
 
 @pytest.mark.parametrize("lod", [float("nan"), float("-inf"), -1.0, 1e30, float("inf")])
 def test_a_level_of_detail_of_any_value_is_endured(lod):
-    """Files in our own format may hold anything; too much is the first size, too little or no number the last."""
+    """Files in the native format may hold any value: too much gives the first size, too little or NaN the last size."""
     origin = growing(0.0)
     tensors = {**origin.state_dict(), "synthesis.lod": torch.tensor(lod)}
     generator = build("stylegan1", origin.config, tensors, {})
@@ -364,7 +364,7 @@ def test_a_level_of_detail_of_any_value_is_endured(lod):
 
 
 def test_the_level_of_detail_follows_the_weights():
-    """It is looked at once, and again whenever it may be another."""
+    """It is read once, and again each time it may have changed."""
     ws = torch.randn(1, 8, 6)
     origin, generator = growing(1.3), growing(0.0)
     expected = origin.synthesize(ws, 4)
@@ -377,7 +377,7 @@ def test_the_level_of_detail_follows_the_weights():
 
 
 def test_no_picture_waits_for_a_number():
-    """A GPU would stand still, and CUDA graphs cannot be recorded, where the host looks at a value."""
+    """If the host reads a value, the GPU stands still, and CUDA graphs cannot be recorded."""
     generator = growing(1.3)
     ws = torch.randn(1, 8, 6)
     with profile() as drawing:
@@ -409,7 +409,7 @@ def test_a_network_that_has_grown_keeps_its_last_colours_only():
 
 
 class Network:
-    """An object that is pickled as the original's networks are."""
+    """An object that is pickled like the networks of the original code."""
 
     def __init__(self, network: Inert) -> None:
         components = {name: Network(part) for name, part in network.state["components"].items()}
@@ -417,7 +417,7 @@ class Network:
 
 
 def test_a_training_that_grows_is_one_run(tmp_path, monkeypatch):
-    """All its snapshots are listed, also when each of them has been looked at."""
+    """All its snapshots are listed, even after each of them has been opened."""
     module = types.ModuleType("dnnlib.tflib.network")
     module.Network = Network
     for name in ("dnnlib", "dnnlib.tflib"):
@@ -452,7 +452,7 @@ def test_a_saved_copy_makes_the_same_pictures(tmp_path):
 
 
 def changed(name: str, value: Any) -> Inert:
-    """A network with one variable changed, or taken away with None."""
+    """A network with one variable changed, or removed if the value is None."""
     network, _ = random_network()
     for holder in (network, *network.get("components").values()):
         variables = holder.state["variables"]
@@ -655,11 +655,11 @@ def test_wrong_shapes_are_refused():
 
 
 def test_gradients_reach_the_latent():
-    """Latents are found for pictures by descent."""
+    """Latents for pictures can be found by gradient descent."""
     generator = make(PLAIN)
     ws = torch.randn(1, 6, 6, requires_grad=True)
     with torch.inference_mode():
-        generator.synthesize(ws, 3)  # what is kept from drawing serves here, too
+        generator.synthesize(ws, 3)  # tensors that were kept when pictures were made are used here too
     generator.synthesize(ws, 3).square().sum().backward()
     assert ws.grad is not None
     assert (ws.grad.abs().amax(dim=2) > 0).all()

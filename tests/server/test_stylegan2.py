@@ -1,4 +1,4 @@
-"""StyleGAN2 against a slow reference in float64, written from the papers in another way than the network."""
+"""Compare StyleGAN2 with a slow reference in float64, written from the papers in a different way than the network."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ def test_reference(config):
         expected = reference.map(z[row].double().numpy(), None if classes is None else classes[row].double().numpy())
         np.testing.assert_allclose(w[row].numpy(), expected, rtol=1e-5, atol=1e-6)
     torch.manual_seed(1)
-    ws = torch.randn(2, config.num_ws, config.w_dim)  # another w in every row finds rows that are taken wrongly
+    ws = torch.randn(2, config.num_ws, config.w_dim)  # a different w in every row shows whether the wrong row is used
     images = generator.synthesize(ws, "const")
     assert images.dtype == torch.float32
     assert images.shape == (2, config.image_channels, *config.size)
@@ -123,7 +123,7 @@ def test_a_picture_does_not_depend_on_its_batch_mates():
 @pytest.mark.parametrize("strip", [1, 40, 1 << 19])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_large_blocks_are_made_in_strips(config, strip, monkeypatch):
-    monkeypatch.setattr(stylegan2_inference, "STRIP", strip)  # strips of 8 rows, the fewest, and of more
+    monkeypatch.setattr(stylegan2_inference, "STRIP", strip)  # strips of 8 rows, the smallest number, and of more rows
     monkeypatch.setattr(stylegan2_inference, "LARGE", 1)
     config = replace(config, channels=(*config.channels, 3, 2)) if config.architecture != "orig" else config
     generator = make(config)

@@ -1,4 +1,4 @@
-"""StyleGAN2's files: those of the original projects, and random ones in every layout, against the slow reference."""
+"""Compare StyleGAN2's files, original ones and random ones in every layout, with the slow reference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CONFIGS = {
 
 
 def check(generator: Generator, origin: StyleGAN2) -> None:
-    """A generator makes the w and the pictures of the one that a file was written of, as the reference has them."""
+    """Check a generator from a file: its w and its pictures are those of the reference for the original network."""
     reference = Reference(origin)
     classes = torch.tensor([[0.2, 0.5, 0.3], [1, 0, 0]]) if origin.config.num_classes else None
     z = torch.randn(2, origin.config.z_dim, generator=torch.Generator().manual_seed(1))
@@ -54,11 +54,8 @@ def check(generator: Generator, origin: StyleGAN2) -> None:
     assert torch.allclose(generator.mapping.w_avg, origin.mapping.w_avg)
 
 
-# ---- NVIDIA's PyTorch code
-
-
 class Persistent:
-    """An object that pickles itself as NVIDIA's persistent objects do, with a source that must not run."""
+    """An object that pickles itself like NVIDIA's persistent objects, with source code that must not run."""
 
     def __init__(self, name: str, state: dict[str, Any]) -> None:
         self.meta = {
@@ -75,7 +72,7 @@ class Persistent:
 
 @pytest.fixture
 def persistence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module by whose name such objects are pickled."""
+    """The module whose name is in the pickles of such objects."""
 
     def _reconstruct_persistent_obj(meta: dict[str, Any]) -> None:
         raise AssertionError("it was unpickled by Python's own pickle")
@@ -89,7 +86,7 @@ def persistence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def their_tensors(origin: StyleGAN2) -> dict[str, torch.Tensor]:
-    """The state by the names of NVIDIA's code, filters included."""
+    """The state with the names of NVIDIA's code, including the filters."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     tensors = {}
     for key, tensor in origin.state_dict().items():
@@ -102,7 +99,7 @@ def their_tensors(origin: StyleGAN2) -> dict[str, torch.Tensor]:
 
 
 def their_module(origin: StyleGAN2, attributes: dict[str, dict[str, Any]] | None = None) -> Persistent:
-    """The generator as modules within modules; their classes are called as some artist's might be."""
+    """The generator as modules within modules; the names of their classes are those that an artist's code might use."""
     config, more = origin.config, attributes or {}
     tree: dict[str, Any] = {}
     for key, tensor in their_tensors(origin).items():
@@ -224,9 +221,6 @@ def test_originals_in_pytorch(name):
         assert (alone - expected[f"img_{key}"]).abs().max() <= limit
 
 
-# ---- TensorFlow
-
-
 def tensorflow_network(name: str, values: dict[str, np.ndarray], parts: dict[str, Inert], **given: Any) -> Inert:
     state = {
         "version": 4,
@@ -313,7 +307,7 @@ def test_pickles_of_tensorflow(config):
 
 
 def test_older_steps_to_colour():
-    """Pickles of the architecture "orig" in older code have them by their distance from the last size."""
+    """In older pickles of the architecture "orig", these layers are numbered by their distance from the last size."""
     for architecture in ("orig", "skip"):
         origin = make(replace(PLAIN, architecture=architecture, half_blocks=0))
         check(convert_tensorflow(tensorflow_generator(origin, older_colours=True), "net.pkl").build("net.pkl"), origin)

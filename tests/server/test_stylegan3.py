@@ -1,4 +1,4 @@
-"""StyleGAN3 and StyleGAN-XL against a naive reference in float64, written from the papers in another way."""
+"""Compare StyleGAN3 and StyleGAN-XL with a naive reference in float64, written from the papers in a different way."""
 
 import json
 import sys
@@ -74,7 +74,7 @@ def test_reference(config):
 
 
 def test_a_batch_in_one_convolution_is_the_same():
-    # As other devices compute it.
+    # The way in which other devices compute it.
     generator = make(T)
     ws = generator.broadcast(generator.map(inputs(T)[0]))
     close(generator.synthesis(ws, transforms(2), torch.float32), generator.synthesize(ws, "none", transforms(2)))
@@ -240,7 +240,7 @@ def test_weights_have_the_right_shapes():
 
 
 class BrokenKernel:
-    """Takes the place of the module that needs Triton."""
+    """Replaces the module that needs Triton."""
 
     def __init__(self, in_plan: Exception | None = None) -> None:
         self.in_plan = in_plan

@@ -1,4 +1,4 @@
-"""Files of StyleGAN3 and StyleGAN-XL: the original code's pictures, every layout, and files that are damaged."""
+"""Files of StyleGAN3 and StyleGAN-XL: the original code's pictures, every layout, and damaged files."""
 
 from copy import deepcopy
 from pathlib import Path

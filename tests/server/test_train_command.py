@@ -1,4 +1,4 @@
-"""The command train, from the options to a run's folder; stopped, killed, resumed, and started from other weights."""
+"""The command train, from the options to a run's folder: stopped, killed, resumed, started from given weights."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(data, tmp_path):
     about["settings"]["images"] = 160
     (parts / "run.json").write_text(json.dumps(about))
     with (parts / "log.jsonl").open("a") as log:
-        log.write('{"images": 96, "d_loss": 7}\n{"ima')  # written after the state was, then killed
+        log.write('{"images": 96, "d_loss": 7}\n{"ima')  # written after the state, then killed
     assert train("--resume", parts) == 0
     assert losses_of(parts) == losses_of(whole)
     first, second = (read_state(run / "resume.state")[0] for run in (whole, parts))
@@ -105,7 +105,7 @@ def test_killed_and_resumed(data, tmp_path, monkeypatch):
         process.kill()
         process.wait()
         assert not is_running(run)
-        assert read_status(run).state == "working"  # and not running: it was interrupted
+        assert read_status(run).state == "working"  # and it does not run: it was interrupted
         snapshots = find_snapshots(run)
         load_generator(snapshots[-1])
         assert int(read_state(run / "resume.state")[1]["seen"]) >= int(snapshots[-2].stem.split("-")[1])

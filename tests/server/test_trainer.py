@@ -1,4 +1,4 @@
-"""The step of a training: what it changes, what it learns, and how pictures grow."""
+"""A step of training: what it changes, what it learns, and how pictures grow."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_step_changes_every_weight(dataset, settings):
         trainer.step()
     after = weights(trainer)
     same = [index for index, (a, b) in enumerate(zip(before, after, strict=True)) if torch.equal(a, b)]
-    assert len(same) <= (0 if settings.get("kind") == "dcgan" else 2)  # noise strengths may stay where they are: 0
+    assert len(same) <= (0 if settings.get("kind") == "dcgan" else 2)  # noise strengths may stay at 0
     assert trainer.seen == 24
     report = trainer.take_report()
     assert {"g_loss", "d_loss", "d_real", "d_fake", "r1", "augment"} <= report.keys()
@@ -68,7 +68,7 @@ def test_a_step_changes_every_weight(dataset, settings):
 
 
 def test_micro_batches_add_up_to_the_batch(tmp_path):
-    """With latents and nothing left to chance, a batch in two parts makes the step of the whole one."""
+    """With known latents and no randomness, a batch in two parts makes the same step as the whole batch."""
     z = np.random.default_rng(0).standard_normal((8, 8)).astype(np.float32)
     paired = Dataset(write_dataset(tmp_path / "paired", discs(8), z))
     fixed = {"use_noise": False, "style_mixing": 0.0, "augment": "off"}
@@ -78,7 +78,7 @@ def test_micro_batches_add_up_to_the_batch(tmp_path):
     for name in ("generator", "discriminator"):
         pairs = zip(getattr(whole, name).parameters(), getattr(parts, name).parameters(), strict=True)
         for one, other in pairs:
-            # Adam's first step is the gradient's sign: where the gradient is nearly zero, rounding decides.
+            # Adam's first step is the sign of the gradient: if the gradient is nearly zero, rounding decides.
             assert (one.grad - other.grad).abs().max() <= 1e-4 * (1 + one.grad.abs().max())
 
 
@@ -123,7 +123,7 @@ def test_learns_the_average_brightness(tmp_path):
 
 
 def test_known_latents_find_their_pictures(tmp_path):
-    """Light or dark, as one component of z says: the warm-up must learn which, and nothing needs a discriminator."""
+    """One component of z decides light or dark. The warm-up must learn which one, without a discriminator."""
     z = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
     data = np.broadcast_to(np.where(z[:, 0] > 0, 200, 40).astype(np.uint8)[:, None, None, None], (64, 8, 8, 1))
     grey = Dataset(write_dataset(tmp_path / "grey", data, z))
@@ -166,7 +166,7 @@ def test_pictures_grow_without_a_jump(dataset):
         ws = trainer.generator.broadcast(trainer.generator.map(z))
         now = trainer.generator.synthesis(ws, None, [torch.float32])
         grown = trainer.generator.synthesis(ws, None, [torch.float32] * 2)
-        # Blocks to come add nothing: the larger picture is the smaller one, enlarged; the larger one's score its own.
+        # Later blocks add nothing yet: the larger picture is the smaller one, enlarged, and gets the same score.
         torch.testing.assert_close(F.avg_pool2d(grown, 2)[:, :, 1:-1, 1:-1], now[:, :, 1:-1, 1:-1], atol=0.2, rtol=0.5)
         large = small.repeat_interleave(2, 2).repeat_interleave(2, 3)
         torch.testing.assert_close(trainer.discriminator(large), trainer.discriminator(small))

@@ -1,4 +1,4 @@
-"""The film of a training: its frames, its file, and what the command says of bad input."""
+"""The film of a training: its frames, its file, and the command's messages about bad input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def made(run: Path, out: Path, *options: object) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
-    """What the command says on stderr when it refuses."""
+    """The command's message on stderr when it refuses."""
     assert cli.main(["film", *map(str, arguments), "--device", "cpu"]) in (1, 2)
     return capsys.readouterr().err
 
@@ -57,7 +57,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def own_pictures(run: Path, seen: int, tmp_path: Path, *options: object) -> np.ndarray:
-    """The grid, 2 x 2, of a snapshot's own pictures, by the command generate."""
+    """The grid, 2 x 2, of a snapshot's own pictures, made with the command generate."""
     out = tmp_path / f"own{seen}"
     checkpoint = ["--checkpoint", run / f"snapshot-{seen:09d}.safetensors", "--latents", run / "preview_latents.npy"]
     out.parent.mkdir(exist_ok=True)
@@ -89,13 +89,13 @@ def test_a_film_holds_the_frames_and_says_how_fast_they_pass(run_folder: Path, t
     frames = decoded(path)
     assert len(frames) == len(pngs) == 18 and frames[0].shape == (32, 96, 3)
     for frame, png in zip(frames, pngs, strict=True):
-        # Light alone: a film has colours at half the resolution, and these pictures are noise.
+        # Only brightness: a film has colours at half the resolution, and these pictures are noise.
         assert np.abs(frame @ LIGHT - png @ LIGHT).mean() < 6
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.average_rate == 12 and stream.codec_context.name == "h264"
         assert stream.codec_context.pix_fmt == "yuv420p" and stream.codec_context.colorspace == 1
-    # The frames are the same each time; the encoder may choose otherwise by a little.
+    # The frames are the same each time; the encoder's result may differ a little.
     again = frames_in(made(run_folder, tmp_path / "again", *settings))
     assert all(np.array_equal(one, other) for one, other in zip(pngs, again, strict=True))
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "again", "pngs"]
@@ -139,7 +139,7 @@ def test_pace() -> None:
     assert places_of(5, 3, [0, 100, 400], True).tolist() == [0, 1, 1, 1, 2]
     for frames in (7, 49, 100):
         places = places_of(6 * frames + 1, 7, None, False)
-        assert places[::frames].tolist() == list(range(7))  # snapshots themselves, not blends beside them
+        assert places[::frames].tolist() == list(range(7))  # the snapshots themselves, not blends near them
 
 
 def test_grids_are_a_little_wide() -> None:

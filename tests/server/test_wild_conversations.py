@@ -1,4 +1,4 @@
-"""Wild messages to a real server process, what it writes meanwhile, and that it never opens a port."""
+"""Send wild messages to a real server process; check what it writes meanwhile, and that it never opens a port."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sockets import family_of, sockets_of
 from wild_messages import LONG, Wild, WildMessages, sound_requests
 
 FIRST = 1_000_000
-"""Numbers of wild messages begin where the driver's own do not come."""
+"""The numbers of wild messages begin above those that the driver itself uses."""
 
 GROWTH = 256 << 20
-"""Bytes that the process may grow by while it answers wild messages; torch keeps some for each shape."""
+"""Bytes by which the process may grow while it answers wild messages; torch keeps some for each shape."""
 
 AUDITED = """
 import json, os, sys
@@ -56,7 +56,7 @@ sys.exit(cli.main(["serve", "--device", "cpu"]))
 
 
 def deeds(journal: Path) -> list[tuple[str, list[str]]]:
-    """What the audit hook has seen: events and their arguments."""
+    """The events that the audit hook has seen, with their arguments."""
     return [tuple(json.loads(line)) for line in journal.read_text().splitlines()]
 
 
@@ -65,7 +65,7 @@ def memory_of(pid: int) -> int:
 
 
 def wild_ones(seed: int, folder: Path, generator: dict[str, Any], count: int) -> list[tuple[int, Wild]]:
-    """Mutants of every request but the one that ends the server."""
+    """Mutants of every request except the one that ends the server."""
     sound = [request for request in sound_requests(str(folder), generator) if request["method"] != "shutdown"]
     mutants = WildMessages(seed, sound)
     every = ((number, mutants.message(number)) for number in itertools.count(FIRST))
@@ -81,7 +81,7 @@ def test_a_thousand_wild_messages_to_a_real_server(tiny: dict, folder: Path, tmp
         at_first = 0
         for place, (number, message) in enumerate(wild):
             server.send_bytes(message.data)
-            if message.body is None:  # as many bytes as its header may have announced
+            if message.body is None:  # as many bytes as the header may have announced
                 server.send_bytes(b" " * (LONG + len(message.data)) + b"\n")
             elif _answered_as(message.body) == number:
                 expected.append(number)
@@ -93,7 +93,7 @@ def test_a_thousand_wild_messages_to_a_real_server(tiny: dict, folder: Path, tmp
         assert memory_of(server.process.pid) - at_first < GROWTH
         codes = {answer.get("error", {}).get("code", 0) for answer in server.answers.values()}
         assert errors.INTERNAL_ERROR not in codes and {0, errors.INVALID_PARAMS, errors.INVALID_REQUEST} <= codes
-        job = next(driving.jobs) + 10**40  # newer than whatever a wild message has said
+        job = next(driving.jobs) + 10**40  # newer than any job in a wild message
         order = server.generate(job, folder, tiny, np.zeros((3, 8)), plain_frames(3, "after"))
         assert server.answer(order)["made"] == 3
         assert server.end() == 0
@@ -111,7 +111,7 @@ def test_a_thousand_wild_messages_to_a_real_server(tiny: dict, folder: Path, tmp
 
 
 def test_a_path_that_is_no_file_is_refused_in_words(server: Server, tmp_path: Path, tiny: dict) -> None:
-    """Neither a pipe, which would block whoever opens it, nor a device without end is opened."""
+    """Neither a pipe, which would block the process that opens it, nor an endless device is opened."""
     os.mkfifo(tmp_path / "fifo")
     places = (str(tmp_path / "fifo"), "/dev/zero", "/dev/stdin", "/" + "x" * 5000, "\\\\server\\share", "//no/x")
     for place in places:
@@ -138,7 +138,7 @@ FROM_A_PIPE = {"name": "s.png", "source": "fifo", "settings": {}}
 
 
 def _answered_as(body: bytes) -> Any:
-    """The id of the answer to a body, None if it has none of its own."""
+    """The id of the answer to a body; None if the body has no valid id."""
     try:
         message = json.loads(body)
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ class Lua:
 
 @dataclass(eq=False)
 class Function:
-    """A function, of code that is never to run."""
+    """A function, with code that must never run."""
 
     code: bytes = b"\x1bLJ os.execute('touch pwned')"
     captured: Any = None
@@ -31,7 +31,7 @@ KINDS = {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int
 class Writer:
     """Writes values: None, bool, numbers, str, dict, list (a table that counts from 1), Lua, Function, numpy arrays.
 
-    text: words in place of bytes. long: bytes of a long number. cuda: tensors of float32 are ``torch.CudaTensor``.
+    text: write text instead of bytes. long: bytes of a long integer. cuda: tensors of float32 are ``torch.CudaTensor``.
     """
 
     def __init__(self, text: bool = False, long: int = 8, cuda: bool = False) -> None:
@@ -43,7 +43,7 @@ class Writer:
         self.kept: list[Any] = []
 
     def word(self, kind: str, value: float) -> None:
-        """One number: of kind i, d or q (a long one)."""
+        """Write a number of kind i, d or q (a long integer)."""
         if self.text:
             self.pieces.append(f"{value!r}\n".encode())
         else:
@@ -51,12 +51,12 @@ class Writer:
             self.pieces.append(struct.pack("<" + kind, value))
 
     def string(self, value: bytes) -> None:
-        """A length and the bytes."""
+        """Write a length and the bytes."""
         self.word("i", len(value))
         self.pieces.append(value + b"\n" if self.text else value)
 
     def index(self, value: Any) -> bool:
-        """The number of what may stand in several places; whether this is its first."""
+        """Write the number of an object that may occur several times; return whether this is its first occurrence."""
         self.kept.append(value)
         first = id(value) not in self.known
         self.word("i", self.known.setdefault(id(value), len(self.known) + 1))
@@ -96,7 +96,7 @@ class Writer:
         return self
 
     def object(self, value: Any) -> None:
-        """What follows the number of an object."""
+        """Write the part that follows the number of an object."""
         if isinstance(value, Lua):
             self.string(value.name.encode())
             self.write(value.fields)
@@ -121,5 +121,5 @@ class Writer:
         self.pieces.append(text if self.text else row.tobytes())
 
     def bytes(self) -> bytes:
-        """The file."""
+        """Return the bytes of the file."""
         return b"".join(self.pieces)

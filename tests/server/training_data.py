@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 SMALL = ("--channels", "8,8,8", "--z-dim", "8", "--w-dim", "8", "--batch", "8", "--precision", "float32")
-"""Options of a network for pictures of 16 x 16, and steps of milliseconds."""
+"""Options of a network for pictures of 16 x 16, whose steps take milliseconds."""
 
 
 def write_dataset(folder: Path, pictures: np.ndarray, latents: np.ndarray | None = None, mirror: bool = False) -> Path:
@@ -26,7 +26,7 @@ def write_dataset(folder: Path, pictures: np.ndarray, latents: np.ndarray | None
 
 
 def discs(count: int, size: tuple[int, int] = (16, 16), channels: int = 3, seed: int = 0) -> np.ndarray:
-    """Pictures uint8 (count, h, w, channels): a bright disc somewhere, in some colour."""
+    """Pictures uint8 (count, h, w, channels): a bright disc at a random place, in a random colour."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[: size[0], : size[1]]
     pictures = np.zeros((count, *size, channels), np.uint8)
@@ -43,5 +43,5 @@ def log_of(run: Path) -> list[dict]:
 
 
 def losses_of(run: Path) -> list[dict]:
-    """The lines without what depends on the clock."""
+    """The lines without the values that depend on the clock."""
     return [{key: value for key, value in line.items() if key not in ("seconds", "rate")} for line in log_of(run)]

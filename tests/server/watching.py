@@ -1,4 +1,4 @@
-"""What Python does beside computing: files, imports, code, processes, sockets; seen through its audit hooks."""
+"""Watch what Python does except computing: files, imports, code, processes, sockets. Uses Python's audit hooks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HARMLESS = (
     "builtins.id",
     "time.sleep",
 )
-"""Events that touch nothing outside the process's memory, by how they begin."""
+"""Beginnings of the names of events that touch nothing outside the process's memory."""
 
 _seen: list[str] | None = None
 _allowed: set[str] = set()
@@ -37,7 +37,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _is_allowed(path: Any, mode: str | None, flags: int) -> bool:
-    """Whether this reads one of the given files."""
+    """Return whether this event reads one of the given files."""
     if not isinstance(path, (str, bytes, os.PathLike)) or os.fsdecode(path) not in _allowed:
         return False
     return not set(mode or "") & set("wax+") and not flags & (os.O_WRONLY | os.O_RDWR)
@@ -48,7 +48,7 @@ sys.addaudithook(_hook)
 
 @contextmanager
 def watched(*paths: str | os.PathLike[str]) -> Iterator[list[str]]:
-    """Note all that is done in the block, but for reading the given files, in the list that it yields."""
+    """Yield a list of everything that is done in the block, except reading the given files."""
     global _seen
     _allowed.clear()
     _allowed.update(os.fspath(path) for path in paths)

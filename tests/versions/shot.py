@@ -1,9 +1,9 @@
-"""Make a shot in this Blender, or open shots that others have made and say what is there. Runs in Blender.
+"""Make a shot in this Blender, or open shots of other Blenders and describe them. Runs in Blender.
 
     shot.py make PLACE                save PLACE/shot.blend, and what is in it as PLACE/made.json
     shot.py open REPORT FILE.blend... open each file, and write what is in them as REPORT, a list in their order
 
-The server is tests/fake_server.py; its journal tells what had to be made.
+The server is tests/fake_server.py; its journal shows what had to be made.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ KEYS = {1: 1, 9: 2, 16: 3}
 FRAMES = 16
 SETTINGS = {"show_shadow": True, "shadow_threshold": 77.0, "shadow_softness": 3.0, "psi": 0.625}
 BOX = (3, 5, 11, 9)
-"""In pixels of the picture, which is 16 x 16; filled with warm ink at frame 1."""
+"""In pixels of the picture, which is 16 x 16. The box is filled with warm ink at frame 1."""
 
 
 def use_fake_server(folder: Path) -> Path:
-    """Let the next server be a fake one with its journal in `folder`; return the journal's path."""
+    """Use a fake server with its journal in `folder` from the next start on; return the journal's path."""
     journal, python = folder / "journal.jsonl", folder / "python"
     command = [sys.executable, str(ROOT / "tests" / "fake_server.py"), "--journal", str(journal)]
     python.write_text(f"#!/bin/sh\nexec {shlex.join(command)}\n")
@@ -57,7 +57,7 @@ def orders(journal: Path) -> list[str]:
 
 
 def make(place: Path) -> dict[str, Any]:
-    """Make and save a shot with everything that a shot can have, and describe it."""
+    """Make and save a shot that uses everything that a shot can have, and describe it."""
     journal = use_fake_server(place)
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end = 1, FRAMES
@@ -82,7 +82,7 @@ def make(place: Path) -> dict[str, Any]:
 
 
 def reopen(file: Path, folder: Path) -> dict[str, Any]:
-    """Open a shot, ask for its frames, and describe it, what was made anew, and how its first composite looks."""
+    """Open a shot, ask for its frames, and describe it, the frames that were made again, and its first composite."""
     bpy.ops.wm.open_mainfile(filepath=str(file))
     journal = use_fake_server(folder)
     scene = bpy.context.scene
@@ -96,7 +96,7 @@ def reopen(file: Path, folder: Path) -> dict[str, Any]:
 
 
 def box_of_ink(picture: np.ndarray) -> list[int]:
-    """Left, top, right and bottom of what has the ink's colour in the composite; shadows have none."""
+    """Left, top, right and bottom of the area with the ink's colour in the composite; shadows have no colour."""
     warm = next(ink.colour for ink in INKS if ink.name == "Fill Warm")
     near = np.abs(picture[:, :, :3] - np.array(warm) * 255).max(axis=2) < 8
     rows, columns = np.nonzero(near)
@@ -163,7 +163,7 @@ def output_in(scene: bpy.types.Scene) -> list[list[Any]]:
 
 
 def main(command: str, target: Path, *files: str) -> None:
-    """Do what the command line says."""
+    """Carry out the command line."""
     if command == "make":
         report: Any = make(target)
         target = target / "made.json"

@@ -1,4 +1,4 @@
-"""A file saved in one supported Blender, opened in every other: it is the same shot, and nothing is made again."""
+"""A file saved in one supported Blender is the same shot in every other one, and nothing is made again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLENDERS: dict[str, str] = json.loads(os.environ["LANTERN_BLENDERS"])
 
 
 def run_shot(version: str, root: Path, *arguments: str | Path) -> None:
-    """Run shot.py in this Blender, which starts clean."""
+    """Run shot.py in this Blender, which starts without a user's settings."""
     script = [BLENDERS[version], root / "tools" / "run_in_blender.py", root / "tests" / "versions" / "shot.py"]
     with tempfile.TemporaryDirectory(prefix="lantern-blender-", ignore_cleanup_errors=True) as resources:
         done = subprocess.run(
@@ -45,7 +45,7 @@ def made(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
 @pytest.fixture(scope="session")
 def opened(made: dict[str, Path], root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
-    """What each Blender finds in each shot, by (saved in, opened in)."""
+    """The description of each shot by each Blender, by (saved in, opened in)."""
     found = {}
     for version in BLENDERS:
         report = tmp_path_factory.mktemp("opened") / "report.json"
@@ -63,7 +63,7 @@ def test_a_shot_is_the_same_in_every_blender(
     assert entry["found"] == before
     assert before["shown"] == before["planned"] and len(set(before["planned"])) > 10
     assert entry["ordered"] == []
-    # The composite has 64 pixels to the picture's 16: the drawn box, from 3, 5 to 11, 9, lies on its place.
+    # The composite has 64 pixels, the picture 16. The drawn box, from 3, 5 to 11, 9, must be at the right place.
     assert entry["size"] == [64, 64, 4]
     assert entry["drawn"] == pytest.approx([12, 20, 44, 36], abs=1)
 

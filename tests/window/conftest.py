@@ -1,4 +1,4 @@
-"""Stories in a Blender with a window. dev.py says which Blender, which zip and which server; see CONTRIBUTING."""
+"""Tests in a Blender with a window. dev.py chooses the Blender, the zip and the server; see CONTRIBUTING."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARTIFACTS = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Find out where pictures and what Blender prints are kept."""
+    """Choose the folder for pictures and for what Blender prints."""
     config.addinivalue_line("markers", "pictures: makes pictures for the documents")
     lacking = [name for name in NEEDED if not os.environ.get(name)]
     if lacking:
@@ -28,19 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where the pictures are."""
+    """Print where the pictures are."""
     terminalreporter.write_line(f"pictures and what Blender printed: {config.stash[ARTIFACTS]}")
 
 
 @pytest.fixture(scope="session")
 def artifacts(pytestconfig: pytest.Config) -> Path:
-    """The folder of everything that is kept."""
+    """The folder for everything that is kept."""
     return pytestconfig.stash[ARTIFACTS]
 
 
 @pytest.fixture(scope="module")
 def folder(artifacts: Path, request: pytest.FixtureRequest) -> Path:
-    """The folder of one file of stories."""
+    """The folder for the stories (tests) of one file."""
     made = artifacts / request.module.__name__.removeprefix("test_")
     made.mkdir(exist_ok=True)
     return made
@@ -48,7 +48,7 @@ def folder(artifacts: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def blender(folder: Path) -> Iterator[BlenderWindow]:
-    """A Blender as it comes, on a screen of its own."""
+    """A Blender with factory settings, on its own screen."""
     with window(folder, "--factory-startup") as blender:
         yield blender
 
@@ -65,7 +65,7 @@ def arranged(blender: BlenderWindow, folder: Path) -> Story:
 
 @pytest.fixture
 def story(arranged: Story, request: pytest.FixtureRequest) -> Story:
-    """A new file, beside which frames are kept, and a fake server."""
+    """A new file, with frames kept next to it, and a fake server."""
     arranged.use_fake_server()
     arranged.begin(request.node.name.removeprefix("test_"))
     return arranged
@@ -73,7 +73,7 @@ def story(arranged: Story, request: pytest.FixtureRequest) -> Story:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
-    """Keep what the screen shows when a story fails, and tell what Blender printed last."""
+    """If a story fails, keep a picture of the screen, and report what Blender printed last."""
     report = yield
     blender = item.funcargs.get("blender") or getattr(item.funcargs.get("story"), "blender", None)
     if report.failed and blender is not None:

@@ -1,7 +1,8 @@
-"""Runs in the Blender with a window: carries out what the tests ask, on the main thread, while the window lives.
+"""Runs in the Blender with a window: carries out the tests' scripts on the main thread, while the window works.
 
-What is asked lies in a folder as N.py; N.json answers: {"value"} or {"error"}. A script's last value is what it has
-put into `value`. It is begun in the second tick after it was seen, so that the pointer's moves of before have arrived.
+A script is the file N.py in a folder; its answer is N.json: {"value"} or {"error"}. The value is what the script has
+put into `value`. A script begins in the second tick after it was seen, so that earlier moves of the pointer have
+arrived.
 """
 
 import importlib
@@ -38,7 +39,7 @@ def place_of(area_type):
 
 
 def region_of(area, region_type):
-    """The area's region of a type, the one that is seen."""
+    """The area's region of a type: the one that is visible."""
     found = [region for region in area.regions if region.type == region_type]
     return max(found, key=lambda region: region.width * region.height)
 
@@ -57,13 +58,13 @@ def whole(area_type):
 
 
 def context_of(area_type, region_type="WINDOW"):
-    """The context of a region, for what is not what a test is about."""
+    """The context of a region, for steps that the test does not test."""
     window, area = place_of(area_type)
     return bpy.context.temp_override(window=window, area=area, region=region_of(area, region_type))
 
 
 def place_in_view(area_type, x, y, region_type="WINDOW"):
-    """Where in the screen a place of a region's view lies: frame and value, or frame and channel."""
+    """The place on the screen of a point in a region's view: frame and value, or frame and channel."""
     window, area = place_of(area_type)
     region = region_of(area, region_type)
     across, up = region.view2d.view_to_region(x, y, clip=False)
@@ -71,7 +72,7 @@ def place_in_view(area_type, x, y, region_type="WINDOW"):
 
 
 def under_pointer(area_type, region_type):
-    """What the button under the pointer does: its operator in Python, or the property's path; "" where none is."""
+    """What the button under the pointer does: its operator in Python, or the property's path; "" if there is none."""
     manager = bpy.context.window_manager
     manager.clipboard = ""
     with context_of(area_type, region_type):
@@ -95,19 +96,19 @@ def addon(module):
 
 
 def panel_labels(area_type):
-    """Names of our panels that a sidebar shows, from the top, without those inside others."""
+    """Names of the add-on's panels that a sidebar shows, from the top, without panels inside others."""
     contents = [content for content in addon("panels").CONTENTS if not hasattr(content, "inside")]
     with context_of(area_type, "UI"):
         return [each.bl_label for each in contents if not hasattr(each, "poll") or each.poll(bpy.context)]
 
 
 def waiting_operators():
-    """Operators of ours that wait for an answer."""
+    """The add-on's operators that wait for an answer."""
     return [found.bl_idname for found in windows()[0].modal_operators if found.bl_idname.startswith("LANTERN_OT_")]
 
 
 def changes_waiting():
-    """Whether an edit was marked that no plan has taken in yet."""
+    """Return whether there is an edit that no plan contains yet."""
     changes = addon("scene.changes")
     return changes._marked or changes._hinted
 
@@ -145,7 +146,7 @@ def key_frames():
 
 
 def strokes():
-    """How many strokes all drawings have together."""
+    """The number of strokes in all drawings."""
     versions = addon("scene.versions")
     return sum(
         len(frame.drawing.strokes)
@@ -156,7 +157,7 @@ def strokes():
 
 
 def cut_in_panels(area_type):
-    """What has too little room in our panels, all drawn in the sidebar as it is: [[panel, text, pixels]]."""
+    """Texts with too little room in the add-on's panels, all drawn in the present sidebar: [[panel, text, pixels]]."""
     found, drawn = [], 0
     with context_of(area_type, "UI"):
         for content in addon("panels").CONTENTS:
@@ -196,5 +197,5 @@ def _poll():
 
 
 bpy.context.preferences.view.show_splash = False
-bpy.context.preferences.view.smooth_view = 0  # a view is where it will be at once
+bpy.context.preferences.view.smooth_view = 0  # a view moves to its new place at once
 bpy.app.timers.register(_poll, persistent=True)

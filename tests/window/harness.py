@@ -1,4 +1,4 @@
-"""A screen in memory, a Blender on it, and a person in front of it."""
+"""A screen in memory, a Blender on it, and a person who uses it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from PIL import Image, ImageGrab
 from tools.console import clean_environment
 
 SIZE = (1600, 1000)
-"""Pixels of the screen: as few as leave room for a person's work, for a processor draws them."""
+"""The screen in pixels: as small as a person's work allows, because the processor draws it."""
 
 PATIENCE = 180.0
-"""Seconds that a test waits for what should come; generous, for the machine may be busy with something else."""
+"""Seconds that a test waits for an event. They are many, because the machine may have other work."""
 PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)  # loaded here: between fork and exec there is no time for it
+_libc = ctypes.CDLL(None)  # loaded here, because it must not happen between fork and exec
 
 DRIVER = Path(__file__).with_name("driver.py")
 
 
 class WindowError(AssertionError):
-    """What was waited for has not come, or Blender has ended."""
+    """The awaited event has not come, or Blender has ended."""
 
 
 class Screen:
@@ -66,7 +66,7 @@ class Screen:
 
 
 class BlenderWindow:
-    """A Blender with a window over the whole screen, and a line to its main thread."""
+    """A Blender with a window over the whole screen, and a way to run scripts on its main thread."""
 
     def __init__(self, screen: Screen, folder: Path, arguments: tuple[str | Path, ...] = (), **environment: str):
         self.screen = screen
@@ -76,7 +76,7 @@ class BlenderWindow:
         shutil.rmtree(self._driver, ignore_errors=True)
         self._driver.mkdir(parents=True)
         self._numbers = itertools.count(1)
-        temporary = folder / "temporary"  # where Blender keeps what was not saved
+        temporary = folder / "temporary"  # where Blender keeps unsaved work
         temporary.mkdir(exist_ok=True)
         size = ["--window-geometry", "0", "0", str(screen.width), str(screen.height)]
         command = [os.environ["LANTERN_BLENDER"], *size, "--python-exit-code", "3", *map(str, arguments)]
@@ -106,7 +106,7 @@ class BlenderWindow:
         return told["value"]
 
     def begin(self, code: str) -> Path:
-        """Ask for something that is not waited for; the file that will be the answer."""
+        """Run a script without waiting for it; return the file that will hold the answer."""
         number = next(self._numbers)
         unfinished = self._driver / f"{number:06}.unfinished"
         unfinished.write_text(code, "utf-8")
@@ -138,7 +138,7 @@ class BlenderWindow:
             time.sleep(0.01)
 
     def said(self) -> str:
-        """What this Blender has printed so far."""
+        """The text that this Blender has printed so far."""
         return self.console.read_bytes()[self._before :].decode("utf-8", "replace")
 
     def quit(self) -> int:
@@ -150,16 +150,16 @@ class BlenderWindow:
         return self.process.returncode
 
     def close(self) -> None:
-        """End Blender, however it is."""
+        """End Blender, in any state."""
         end(self.process)
 
 
 def start(
     command: list[str], environment: dict[str, str], output: IO[bytes], passed: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, so that Ctrl+C reaches the tests alone, which end it in due order.
+    """Start a program in its own session, so that only the tests get Ctrl+C; they then end the program properly.
 
-    When the tests are killed it is ended by the kernel.
+    If the tests are killed, the kernel ends the program.
     """
     return subprocess.Popen(
         command,
@@ -169,7 +169,7 @@ def start(
         stderr=output,
         pass_fds=passed,
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # safe, for the tests have no threads
+        preexec_fn=_end_with_parent,  # safe, because the tests have no threads
     )
 
 
@@ -178,7 +178,7 @@ def _end_with_parent() -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and wait for it; one that does not listen is killed."""
+    """End a process and wait for it; kill it if it does not end."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -192,7 +192,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def window(
     folder: Path, *arguments: str | Path, size: tuple[int, int] = SIZE, **environment: str
 ) -> Iterator[BlenderWindow]:
-    """A Blender on a screen of its own; both end with the block, whatever happens in it."""
+    """A Blender on its own screen. Both end with the `with` block, even after an error."""
     folder.mkdir(parents=True, exist_ok=True)
     screen = Screen(folder / "screen.txt", size)
     try:

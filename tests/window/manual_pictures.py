@@ -1,6 +1,6 @@
-"""The pictures of docs/first-shadow.md and of panels, with the real server and seeds that are good to look at.
+"""Make the pictures of docs/first-shadow.md and of panels, with the real server and seeds that look good.
 
-`python3 dev.py pictures` runs this; that the steps do what they should is tested in test_first_shadow.py.
+`python3 dev.py pictures` runs this. test_first_shadow.py tests that the steps do what they should.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIRST, SECOND, BETWEEN = 7, 31, 36
 """Two seeds, and a frame between their keys."""
 
 GLASSES = [(0.115, 0.375), (0.195, 0.375), (0.80, 0.385), (0.88, 0.385)]
-"""Where the two big ones have their eyes at that frame, in parts of the picture from its upper left corner."""
+"""The eyes of the two large figures at that frame, as fractions of the picture's sides from the upper left corner."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def story(arranged: Story) -> Story:
 
 
 def document(story: Story, name: str, picture: Image.Image) -> None:
-    """Keep a picture for the documents, in few bytes."""
+    """Keep a picture for the documents, as a small file."""
     folder = story.folder / "documents"
     folder.mkdir(exist_ok=True)
     colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
@@ -50,7 +50,7 @@ def document(story: Story, name: str, picture: Image.Image) -> None:
 
 
 def both_editors(story: Story) -> Image.Image:
-    """The 3D Viewport and the Sequencer beside each other, and the Timeline, from the bar at the top on."""
+    """The 3D Viewport next to the Sequencer, and the Timeline, including the bar at the top."""
     picture = story.person.see()
     return picture.crop((0, 0, story.person.box("SEQUENCE_EDITOR", "UI")[2], picture.height))
 
@@ -64,7 +64,7 @@ def sidebar(story: Story) -> Image.Image:
 
 
 def in_the_picture(story: Story, places: list[tuple[float, float]]) -> list[Point]:
-    """Where on the screen places of the picture behind the drawing lie; they are given as parts of its sides."""
+    """The places on the screen of points in the picture behind the drawing, given as fractions of its sides."""
     return [
         tuple(place)
         for place in story.blender.run(
@@ -92,11 +92,11 @@ def test_0_the_preferences(story: Story) -> None:
     story.blender.run("with context_of('VIEW_3D'):\n    bpy.ops.preferences.addon_show(module=EXTENSION)")
     story.blender.until("len(windows()) == 2")
     assert story.blender.look("addon('session.runtime').runtime.status.state.name") == "NOT_SET_UP"
-    shown = story.person.see(after=3.0)  # before the pointer is there, and a tooltip
+    shown = story.person.see(after=3.0)  # before the pointer is there and shows a tooltip
     _, up = story.person.find("lantern.set_up_inference", "PREFERENCES", "WINDOW")
     left, _, right, _ = story.person.box("PREFERENCES")
     middle = shown.height - up
-    # The box alone: what is above and below it has paths of this machine.
+    # Only the box: the parts above and below it show paths of this machine.
     document(story, "preferences", shown.crop((left + 8, middle - 95, right - 8, middle + 48)))
     story.blender.run("with context_of('PREFERENCES'):\n    bpy.ops.wm.window_close()")
     story.blender.until("len(windows()) == 1")
@@ -202,6 +202,6 @@ def test_7_the_generators(story: Story) -> None:
         "addon('library.properties').library_rows().chosen = run"
     )
     story.person.over("SEQUENCE_EDITOR", "UI", up=0.9)
-    story.person.see(after=3.0)  # pictures in a list appear when they are drawn again
+    story.person.see(after=3.0)  # pictures in a list appear only when they are drawn again
     story.person.over("SEQUENCE_EDITOR")
     document(story, "generators", sidebar(story))

@@ -1,27 +1,27 @@
-"""Runs in Blender: draws our panels into layouts that measure, and tells which texts have too little room.
+"""Runs in Blender: draws the add-on's panels into layouts that measure, and reports texts with too little room.
 
-Blender does not say where it puts a button. But how it lays out a sidebar is known: a column gives its whole width to
-each item, a row shares it out by what the items need, a split by its factor, a box takes a margin. What an item needs
-is its text in the interface's font, a margin, and an icon. The margins below are pixels at an interface scale of 1, as
-Blender 5.2 has them; at 1.5 all grow alike.
+Blender does not report where it puts a button. But its layout of a sidebar is known: a column gives its whole width to
+each item, a row divides it by what the items need, a split divides it by its factor, a box takes a margin. An item
+needs its text in the interface's font, a margin, and an icon. The margins below are pixels at an interface scale of 1,
+as in Blender 5.2; at 1.5, all are 1.5 times as large.
 """
 
 import blf
 import bpy
 
 SIDEBAR, BOX, BUTTON, LABEL, ICON, DROPDOWN, NUMBER = 58, 12, 14, 4, 20, 12, 40
-"""What takes room: a panel's edges and the tabs; a box; a button's margins, a label's; an icon; a menu's arrow;
+"""Pixels of: a panel's edges and the tabs; a box; a button's margins; a label's margins; an icon; a menu's arrow;
 digits."""
 
 UNSURE = 3
-"""How exact the above is: a text that needs so much more is not cut yet."""
+"""The error of these numbers: a text that needs this many pixels more may still fit."""
 
 SPLIT = 0.4
-"""The part of the width that names of properties have."""
+"""The share of the width for the names of properties."""
 
 
 class Measured:
-    """Stands for a UILayout: keeps what is drawn as a tree. direction: "column", "row", "split" or "box"."""
+    """Imitates a UILayout: keeps what is drawn as a tree. direction: "column", "row", "split" or "box"."""
 
     def __init__(self, direction="column", parent=None, factor=0.0):
         self.direction, self.factor = direction, factor or 0.5
@@ -88,7 +88,7 @@ class Measured:
         return ("00.000" if about.type == "FLOAT" else "0000", False, NUMBER / 2)
 
     def template_list(self, *_, **__):
-        """The user's own names; they may be cut."""
+        """Names that the user chose; they may be cut."""
 
     def template_icon(self, *_, **__):
         """A picture."""
@@ -98,14 +98,14 @@ class Measured:
 
 
 class Anything:
-    """Takes every attribute, as an operator's properties do."""
+    """Accepts every attribute, like an operator's properties."""
 
 
 def need(item, scale):
     """Pixels that an item needs."""
     if isinstance(item, Measured):
         if item.direction == "split":
-            return 0  # it takes what it gets
+            return 0  # it uses the width that it gets
         needs = [need(inner, scale) for inner in item.items]
         if item.direction == "row":
             return sum(needs)
@@ -117,7 +117,7 @@ def need(item, scale):
 
 
 def cut(item, width, scale):
-    """Texts in a tree that need more than they get of `width` pixels, as [(text, pixels too few)]."""
+    """Texts in a tree that need more of `width` pixels than they get, as [(text, missing pixels)]."""
     if not isinstance(item, Measured):
         lacking = need(item, scale) - width
         return [(item[0], round(lacking))] if item[0] and lacking > UNSURE * scale else []
@@ -143,7 +143,7 @@ def texts(item):
 
 
 class Self:
-    """Stands for a panel."""
+    """Imitates a panel."""
 
     def __init__(self, content, layout):
         self._content, self.layout = content, layout

@@ -1,4 +1,4 @@
-"""What a person does with pointer and keys, and how they find a button."""
+"""The actions of a person with pointer and keys, and how the person finds a button."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from harness import BlenderWindow, WindowError
 from PIL import Image
 
 Point = tuple[int, int]
-"""Pixels of the screen, from its lower left corner, as Blender counts."""
+"""Pixels of the screen, from its lower left corner, as in Blender."""
 
 STEP = 14
-"""Pixels from one place looked at to the next; a button is 20 high, and between two are 4."""
+"""Pixels from one examined place to the next; a button is 20 high, and the gap between two is 4."""
 
 
 class Person:
-    """Sits in front of one Blender. Places are `Point`s."""
+    """A person who uses one Blender. Places are `Point`s."""
 
     def __init__(self, blender: BlenderWindow):
         self.blender = blender
         self.screen = blender.screen
         self._found: dict[tuple[str, str, str], Point] = {}
 
-    # --- pointer and keys ---------------------------------------------------------------------------------------------
-
     def point(self, place: Point) -> None:
-        """Move the pointer. A pointer that is there already sends no event, so it comes from beside."""
+        """Move the pointer, first to a place next to the goal: a pointer that is there already sends no event."""
         x, y = place[0], self.screen.height - 1 - place[1]
         self.screen.xdotool("mousemove", x + 2, y + 1, "mousemove", x, y)
 
@@ -52,7 +50,7 @@ class Person:
         self.settle()
 
     def drag(self, *places: Point, button: int = 1) -> None:
-        """Press the button at the first place, move through the others, let go at the last."""
+        """Press the button at the first place, move through the others, release it at the last."""
         self.point(places[0])
         self.settle()
         self.screen.xdotool("mousedown", button)
@@ -73,12 +71,12 @@ class Person:
             self.settle()
 
     def write(self, text: str) -> None:
-        """Type."""
+        """Type a text."""
         self.screen.xdotool("type", "--delay", 15, "--", text)
         self.settle()
 
     def choose_file(self, path: Path) -> None:
-        """In the file view that is open: name the folder and the file, and press the button at the bottom right."""
+        """In the open file view: enter the folder and the file name, and press the button at the bottom right."""
         self.blender.until("any(area.type == 'FILE_BROWSER' for area in windows()[-1].screen.areas)")
         for region, across, text in (("UI", 0.35, str(path.parent)), ("EXECUTE", 0.3, path.name)):
             self.double_click(self.over("FILE_BROWSER", region, across))
@@ -88,10 +86,8 @@ class Person:
         self.click(self.over("FILE_BROWSER", "EXECUTE", 0.93))
 
     def settle(self) -> None:
-        """Let Blender take in what was done: it answers when its main thread has come round."""
+        """Wait until Blender has handled the input: it answers when its main thread is free again."""
         self.blender.run("")
-
-    # --- finding ------------------------------------------------------------------------------------------------------
 
     def over(self, area: str, region: str = "WINDOW", across: float = 0.5, up: float = 0.5) -> Point:
         """Move the pointer over a region, and return where it is. across, up: 0 to 1."""
@@ -102,9 +98,9 @@ class Person:
         return place
 
     def find(self, what: str, area: str = "SEQUENCE_EDITOR", region: str = "UI", across: float = 0.5) -> Point:
-        """Find the button whose operator or property has `what` in it, by looking under the pointer from top to bottom.
+        """Find the button whose operator or property contains `what`, by moving the pointer from top to bottom.
 
-        across: where in the region's width it lies, 0 to 1.
+        across: its place in the region's width, 0 to 1.
         """
         key = (what, area, region)
         known = self._found.get(key)
@@ -130,7 +126,7 @@ class Person:
         return self.blender.look(f"under_pointer({area!r}, {region!r})")
 
     def open_tab(self, name: str = "Lantern", area: str = "SEQUENCE_EDITOR") -> None:
-        """Open the sidebar, unless it is open, and click its tabs from the top until the right one is shown."""
+        """Open the sidebar if it is closed, and click its tabs from the top until the right one is shown."""
         if self.blender.look(f"rectangle({area!r}, 'UI')")[2] <= 1:
             self.over(area)
             self.keys("n")
@@ -142,15 +138,13 @@ class Person:
         raise WindowError(f"the sidebar of {area} has no tab {name}")
 
     def header(self, label: str, area: str = "SEQUENCE_EDITOR", across: float = 0.5) -> Point:
-        """Where one of our panels has its name; the box to tick before the name is a tenth `across`."""
+        """The place of the name of one of the add-on's panels. The check box before the name is at `across` 0.1."""
         left, _bottom, width, _height = self.blender.look(f"rectangle({area!r}, 'UI')")
         top, _ = self.panels(area)[self.blender.look(f"panel_labels({area!r})").index(label)]
         return int(left + width * across), top - 12
 
-    # --- seeing -------------------------------------------------------------------------------------------------------
-
     def see(self, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
-        """The screen, or a region of it, once it has had time to be drawn."""
+        """A picture of the screen, or of a region, after it has had time to be drawn."""
         time.sleep(after)
         self.settle()
         picture = self.screen.picture()
@@ -162,7 +156,7 @@ class Person:
         return x, self.screen.height - y - height, x + width, self.screen.height - y
 
     def panels(self, area: str = "SEQUENCE_EDITOR", region: str = "UI") -> list[tuple[int, int]]:
-        """Top and bottom of each panel in a sidebar, from the top: what lies between gaps at its left edge."""
+        """Top and bottom of each panel in a sidebar, from the top. Panels are between the gaps at the left edge."""
         x, y, _width, height = self.blender.look(f"rectangle({area!r}, {region!r})")
         picture = self.screen.picture()
         ground = picture.getpixel((x + 3, self.screen.height - 1 - y - height // 2))

@@ -1,4 +1,4 @@
-"""The stage of a story: a Blender with the extension in it, a strip with the Lantern tab beside it, and the person."""
+"""The stage of a story (test): a Blender with the extension, a strip next to the tab Lantern, and the person."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAKE_SERVER = Path(__file__).resolve().parent.parent / "fake_server.py"
 
 
 class Story:
-    """What a test does and sees. folder: pictures, console and files, which are kept."""
+    """What a test does and sees. folder: for pictures, console output and files, which are kept."""
 
     def __init__(self, blender: BlenderWindow, folder: Path):
         self.blender = blender
@@ -28,8 +28,6 @@ class Story:
         self.pictures = folder / "pictures"
         self.pictures.mkdir(parents=True, exist_ok=True)
         self.journal = folder / "journal.jsonl"
-
-    # --- getting ready ------------------------------------------------------------------------------------------------
 
     def install(self) -> None:
         """Install the built zip with the preferences' own operator."""
@@ -40,7 +38,7 @@ class Story:
         )
 
     def arrange(self) -> None:
-        """Give half of the 3D Viewport to the Sequencer with its preview, and open the tab Lantern."""
+        """Turn half of the 3D Viewport into the Sequencer with its preview, and open the tab Lantern."""
         self.blender.run(
             "with context_of('VIEW_3D'):\n    bpy.ops.screen.area_split(direction='VERTICAL', factor=0.42)"
         )
@@ -55,7 +53,7 @@ class Story:
         self.blender.run(f"bpy.ops.wm.save_as_mainfile(filepath={path!r}, copy=True)")
 
     def begin(self, name: str) -> Path:
-        """Open a file of this name in a folder of its own, with the editors arranged; the .blend's path."""
+        """Open a file with this name in its own folder, with the editors arranged; return the path of the .blend."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -65,7 +63,7 @@ class Story:
         return path
 
     def open(self, path: Path, before: str = "") -> None:
-        """Open a file with everything that it says of the window. before: what to run in the same breath."""
+        """Open a file with its window layout. before: code to run in the same script."""
         self.blender.run(
             f"{before}\nwith bpy.context.temp_override(window=windows()[0]):\n"
             f"    bpy.ops.wm.open_mainfile(filepath={str(path)!r}, load_ui=True)"
@@ -77,7 +75,7 @@ class Story:
         self._use_python(os.environ["LANTERN_SERVER_PYTHON"])
 
     def use_fake_server(self, *options: object) -> None:
-        """Use a server of the tests, which journals what it is asked for."""
+        """Use the tests' fake server, which writes a journal of its requests."""
         self.forget_orders()
         command = [sys.executable, str(FAKE_SERVER), "--journal", str(self.journal), *map(str, options)]
         python = self.folder / "python"
@@ -86,7 +84,7 @@ class Story:
         self._use_python(str(python))
 
     def use_python_that_hangs(self) -> None:
-        """Use a program that says nothing, as a server's Python."""
+        """Use a program that prints nothing as the server's Python."""
         python = self.folder / "python"
         python.write_text("#!/bin/sh\nexec sleep 600\n", "utf-8")
         python.chmod(0o755)
@@ -99,7 +97,7 @@ class Story:
         )
 
     def keyed_strip(self, keys: dict[int, int], length: int = 24) -> None:
-        """A strip with latents of these seeds at these frames, all made; not by pointer, for stories begin with it."""
+        """Add a strip with latents of these seeds at these frames, all made. A script does it, to begin a story."""
         self.blender.run("addon('session.session').session.start_server()")
         self.blender.until("addon('session.session').session.client.state.name == 'READY'")
         self.blender.run("addon('preferences').preferences().make_automatically = False")
@@ -116,14 +114,12 @@ class Story:
         self.forget_orders()
 
     def operate(self, call: str, area: str = "SEQUENCE_EDITOR") -> None:
-        """Call an operator and wait for its end: one that asks the server may go on for a while."""
+        """Call an operator and wait for its end: an operator that asks the server may take some time."""
         self.blender.run(f"with context_of({area!r}):\n    bpy.ops.{call}")
         self.blender.until("not waiting_operators()")
 
-    # --- seeing -------------------------------------------------------------------------------------------------------
-
     def filled(self, patience: float = 180.0) -> None:
-        """Wait until no strip lacks a frame."""
+        """Wait until every strip has all its frames."""
         self.blender.until(
             "not changes_waiting() and not addon('session.session').session.feeder.busy "
             "and not any(frames for scene in bpy.data.scenes "
@@ -132,13 +128,13 @@ class Story:
         )
 
     def ordered(self) -> list[str]:
-        """Files ordered of the fake server since this was last asked."""
+        """Files ordered from the fake server since the last call."""
         names = [name for line in self._lines() for name in line["names"] if line["method"] in _ORDERS]
         self.forget_orders()
         return names
 
     def forget_orders(self) -> None:
-        """Begin the journal anew."""
+        """Begin the journal again."""
         self.journal.unlink(missing_ok=True)
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -165,18 +161,18 @@ class Story:
         return self.blender.look("key_frames()")
 
     def place_in_view(self, area: str, x: float, y: float) -> Point:
-        """Where on the screen a frame and value, or a frame and channel, lie."""
+        """The place on the screen of a frame and value, or a frame and channel."""
         across, up = self.blender.look(f"place_in_view({area!r}, {x}, {y})")
         return across, up
 
     @staticmethod
     def changed(first: Image.Image, second: Image.Image) -> float:
-        """How many of the pixels differ to be seen, 0 to 1."""
+        """The share of pixels that differ visibly, 0 to 1."""
         difference = ImageChops.difference(first.convert("RGB"), second.convert("RGB")).convert("L")
         return sum(difference.histogram()[16:]) / (first.width * first.height)
 
     def picture(self, name: str, area: str | None = None, region: str = "WINDOW", after: float = 1.0) -> Image.Image:
-        """Keep a picture of the screen, and return it, or the region that is asked for."""
+        """Keep a picture of the screen; return it, or its part in a region."""
         shown = self.person.see(None, after=after)
         shown.save(self.pictures / f"{name}.png")
         if area is None:

@@ -1,4 +1,4 @@
-"""Keys, strips, shadows and undo, done with pointer and keys; the fake server tells what was ordered."""
+"""Keys, strips, shadows and undo, with pointer and keyboard; the fake server shows what was ordered."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drag_keys(story: Story, frame: int, by: str) -> None:
 
 def test_dragged_keys_have_only_the_frames_around_them_made_again(story: Story) -> None:
     story.keyed_strip({1: 1, 12: 2, 24: 3, 36: 4}, length=36)
-    # Blender's own handles follow everywhere when one key is moved, and with them every frame of an F-curve.
+    # When one key is moved, Blender changes automatic handles of other keys too, and so every frame of an F-curve.
     story.blender.run("latent_strips()[0].latent_lantern.interpolation = 'GREAT_CIRCLE'")
     story.filled()
     story.forget_orders()
@@ -73,7 +73,7 @@ def test_a_strip_is_moved_duplicated_and_cut_without_a_frame_made_again(story: S
     story.keyed_strip({1: 1, 12: 2, 24: 3})
     frames = story.shown()
     person = story.person
-    # Up there, for the panel of the last operation opens over the lowest channels.
+    # High up, because the panel of the last operation opens over the lowest channels.
     story.blender.run("latent_strips()[0].channel = 5")
     person.over("SEQUENCE_EDITOR")
     person.keys("Home")

@@ -1,4 +1,4 @@
-"""The README's first shadow, made by one who has never seen the Lantern: by clicks, from the zip to the film."""
+"""The README's first shadow, made like a new user: by clicks, from the zip to the film."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from story import Story
 
 BLENDERS_OWN = re.compile(
     r"\d\d:\d\d\.\d{3}  (blend|render) +\| "  # files read and written, pictures rendered
-    r"|\d\d:\d\d\.\d{3}  bpy\.rna +\| WARNING current value .* 'language'"  # Debian leaves languages out
+    r"|\d\d:\d\d\.\d{3}  bpy\.rna +\| WARNING current value .* 'language'"  # Debian's Blender has no translations
     r"|\d\d:\d\d\.\d{3}  reports +\| (Preferences saved|Saved )"
     r"|Info: Saved |Info: Preferences saved|Blender quit|Repository data: .* sync required!"
-    # The Output scene's strips are scenes, and one with strips of its own but without sound says this.
+    # The Output scene's strips are scenes; Blender prints this for a scene that has strips but no sound.
     r'|-+$|Failed to add relation "Sequence Scene Audio -> Sequencer"'
     r"|Could not find op_from: ComponentKey\(SCScene, AUDIO\)"
 )
-"""What Blender prints of its own accord when files are opened, saved and rendered."""
+"""What Blender itself prints when files are opened, saved and rendered."""
 
 
 @pytest.fixture
 def story(blender: BlenderWindow, folder: Path) -> Story:
-    """A Blender as it comes."""
+    """A Blender with factory settings."""
     return Story(blender, folder)
 
 
@@ -156,7 +156,7 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
 
 
 def frames_of(film: Path) -> int:
-    """How many pictures a movie has."""
+    """The number of pictures in a film."""
     movie = cv2.VideoCapture(str(film))
     count = 0
     while movie.read()[0]:
@@ -165,5 +165,5 @@ def frames_of(film: Path) -> int:
 
 
 def strange(said: str) -> list[str]:
-    """Lines that Blender would not have printed without us."""
+    """Lines that Blender would not have printed without the extension."""
     return [line for line in said.splitlines() if line.strip() and not BLENDERS_OWN.match(line)]

@@ -1,4 +1,4 @@
-"""The panels can be read: at the sidebar's default width, at 1.5 times the size, on dark and on light."""
+"""The panels can be read: at the sidebar's default width, at 1.5 times the size, in dark and light themes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def show_each_panel(story: Story, name: str) -> None:
             story.person.click_with("ctrl", story.person.header(label))
         shown = story.picture(f"{name}_{label.lower().replace(' ', '_')}", "SEQUENCE_EDITOR", "UI")
         assert len(shown.getcolors(1 << 24) or ()) > 50
-        if label != "Latent Strip":  # closed again, or those below may lie out of sight
+        if label != "Latent Strip":  # closed again, because otherwise the panels below may be out of sight
             story.person.click(story.person.header(label))
     story.person.click_with("ctrl", story.person.header("Latent Strip"))
 

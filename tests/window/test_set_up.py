@@ -10,7 +10,7 @@ from tests.fake_wheels import write_server, write_wheels
 
 
 def use_tiny_wheels(story: Story) -> None:
-    """Let the real engine install for a server that needs little."""
+    """Let the real engine install for a server that needs only tiny packages."""
     server, wheels = write_server(story.folder / "server"), write_wheels(story.folder / "wheels")
     story.blender.run(
         "import sys, pathlib\n"

@@ -1,4 +1,4 @@
-"""What goes wrong while someone works in the window: it is said, nothing is lost, and the next click works."""
+"""Faults while a person works in the window: a message appears, nothing is lost, and the next click works."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_file_whose_frames_are_gone_says_so_and_makes_them_again_when_asked(st
     story.keyed_strip({1: 1, 12: 2})
     before = story.shown()
     story.blender.run("bpy.ops.wm.save_mainfile()")
-    # At once: a session at work would make them again.
+    # At once: otherwise the session would make them again.
     story.open(path, f"__import__('shutil').rmtree({str(path.parent / 'latent_lantern')!r})")
     story.blender.until("not changes_waiting()")
     story.picture("frames_are_gone")
