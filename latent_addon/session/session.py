@@ -30,6 +30,7 @@ from ..server.launch import server_command
 from .describing import facts_of, location_of
 from .feeding import Feeder
 from .runtime import SERVER_ROOT, runtime
+from .states import SessionState, States
 
 GIGABYTE = 1e9
 
@@ -60,12 +61,9 @@ class Session:
         self.client = InferenceClient(self._on_notification, self._on_server_change)
         self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
-        self.armed = False
-        self.halted = ""
-        """Why no frames are being made although some are missing, for the panel; empty while all is well."""
+        self._states = States()
         self.without_python = False
         """Whether frames wait for a Python that can run the server."""
-        self.busy_rendering = False
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
@@ -88,12 +86,25 @@ class Session:
         self._asked = False
         """Whether the user asked for the missing frames by hand."""
 
-    # --- the clock ----------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> SessionState:
+        """What the session does about missing frames now."""
+        return self._states.state
+
+    @property
+    def armed(self) -> bool:
+        """Whether the user has asked for something in this file; also during a halt and during a render."""
+        return self._states.armed
+
+    @property
+    def halted(self) -> str:
+        """The sentence that says why no frames are made although some are missing; "" while there is no halt."""
+        return self._states.halted
 
     def tick(self) -> None:
         """Take in what has arrived, plan again what has changed, ask for what is missing. Never waits."""
         self.client.drain()
-        if self.busy_rendering:
+        if self.state is SessionState.RENDERING:
             return
         self._watch_server()
         self.show_arrived()
@@ -128,9 +139,8 @@ class Session:
 
     def arm(self) -> None:
         """The user has asked for something: from now on missing frames of this file are made."""
-        if not self.armed or self.halted:
-            self.armed = True
-            self.halted = ""
+        if not self._states.making:
+            self._states.arm()
             self._restarts = 0
             self._moved = True
             changes.mark()
@@ -149,24 +159,28 @@ class Session:
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
         self.feeder.cancel()
-        self.halted = reason
+        self._states.halt(reason)
         self._news = False
-        if not self.busy_rendering:
+        if self.state is not SessionState.RENDERING:
             self.show_arrived(at_once=True)
             self.plans.settle()
         self.redraw()
+
+    def begin_render(self) -> None:
+        """A render begins: strips must not change under it."""
+        self._states.begin_render()
+
+    def end_render(self) -> None:
+        """The render is over: return to the state before it."""
+        self._states.end_render()
 
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
         self.plans.forget()
         self._arrived.clear()
-        self.armed = False
-        self.halted = ""
-        self.busy_rendering = False
+        self._states.forget_file()
         changes.mark()
-
-    # --- plans --------------------------------------------------------------------------------------------------------
 
     def replan(self) -> None:
         """Bring every strip of every scene up to date, in one go: its plan, its elements, its place in the queue."""
@@ -198,7 +212,7 @@ class Session:
         self._moved = True
         if self._news:
             self._asked = False
-            self.halted = ""
+            self._states.resume()
 
     def problem(self, image_strip: ImageStrip | None) -> str:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
@@ -211,8 +225,6 @@ class Session:
         recent = [(at, count) for at, count in self._made if at >= since]
         span = time.monotonic() - recent[0][0] if len(recent) > 1 else 0.0
         return sum(count for _, count in recent[1:]) / span if span > 0 else 0.0
-
-    # --- the folder ---------------------------------------------------------------------------------------------------
 
     def find_folder(self) -> None:
         """Let frames lie where the open file is now, or where the preferences say."""
@@ -235,8 +247,6 @@ class Session:
                 f"The frames in use take {removed.over / GIGABYTE:.1f} GB more than the frame budget. "
                 "Raise the budget in the preferences, or shorten strips; nothing in use was deleted."
             )
-
-    # --- the server ---------------------------------------------------------------------------------------------------
 
     def start_server(self) -> None:
         """Start the server unless it runs. A Python that cannot be is a problem shown in the panel."""
@@ -271,7 +281,7 @@ class Session:
 
     def _watch_server(self) -> None:
         """After a death in the middle of work, start again; but not again and again without a frame in between."""
-        if self.client.state is not ServerState.FAILED or not self.armed or self.halted:
+        if self.client.state is not ServerState.FAILED or not self._states.making:
             return
         if self._was_ready and self._restarts < 2:
             self._restarts += 1
@@ -327,7 +337,9 @@ class Session:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
-            return bool(self.halted) or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
+            return not self._states.making or not (
+                self.feeder.busy or any(not self.problem(each) for each in lacking())
+            )
 
         def lacking() -> list[ImageStrip]:
             scenes = [scene] if scene else list(bpy.data.scenes)
@@ -336,17 +348,15 @@ class Session:
         in_time = self.wait(ended, timeout)
         self.show_arrived(at_once=True)
         self.plans.settle()
-        return in_time and not self.halted and not lacking()
+        return in_time and self._states.making and not lacking()
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""
         self.forget_file()
         self.client.stop()
 
-    # --- frames -------------------------------------------------------------------------------------------------------
-
     def _feed(self) -> None:
-        if not self.armed or self.halted:
+        if not self._states.making:
             return
         present = self.plans.store.names()
         # A frame that someone looks at goes first.
@@ -366,7 +376,7 @@ class Session:
         if not self._may_make():
             return
         self.start_server()
-        if not self.halted:
+        if self._states.making:
             self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
             self._note_previews()
 
@@ -379,7 +389,7 @@ class Session:
         return None
 
     def _may_make(self) -> bool:
-        return self.armed and not self.halted and (preferences().make_automatically or self._asked)
+        return self._states.making and (preferences().make_automatically or self._asked)
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
         names = [name for name in params.get("names") or () if isinstance(name, str)]
