@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +24,9 @@ from ..preferences import preferences
 from ..scene import changes
 from ..scene.frame_folder import frame_folder
 from ..scene.properties import settings_of
-from ..server.client import InferenceClient, ServerState
-from ..server.launch import server_command
-from .describing import facts_of, location_of
+from ..server.client import ServerState
 from .feeding import Feeder
-from .runtime import SERVER_ROOT, runtime
+from .keeper import ServerKeeper
 from .states import SessionState, States
 
 GIGABYTE = 1e9
@@ -41,9 +38,6 @@ _PLAN_AGAIN = 0.25
 
 _PLAN_SHARE = 10
 """Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
-
-_FAREWELL = 0.5
-"""Seconds that a server has to end by itself where Blender must wait for its end."""
 
 _SHOW_AGAIN = 0.25
 _SHOW_WHILE_PLAYING = 1.0
@@ -58,12 +52,11 @@ class Session:
     """The add-on at work. One for each Blender; `arm` and everything else is for the main thread only."""
 
     def __init__(self) -> None:
-        self.client = InferenceClient(self._on_notification, self._on_server_change)
+        self._states = States()
+        self.keeper = ServerKeeper(self, self._on_notification)
+        self.client = self.keeper.client
         self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
-        self._states = States()
-        self.without_python = False
-        """Whether frames wait for a Python that can run the server."""
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
         self._made: deque[tuple[float, int]] = deque(maxlen=256)
@@ -78,8 +71,6 @@ class Session:
         self._pass_took = 0.0
         self._news = True
         """Whether what the pass under way finds is news to what the user last asked for or stopped."""
-        self._restarts = 0
-        self._was_ready = False
         self._budget_due = False
         self._moved = True
         """Whether any plan is another than when the feeder was last asked."""
@@ -101,12 +92,22 @@ class Session:
         """The sentence that says why no frames are made although some are missing; "" while there is no halt."""
         return self._states.halted
 
+    @property
+    def making(self) -> bool:
+        """Whether missing frames are made: armed, and not halted. A render does not change it."""
+        return self._states.making
+
+    @property
+    def without_python(self) -> bool:
+        """Whether frames wait for a Python that can run the server."""
+        return self.keeper.without_python
+
     def tick(self) -> None:
         """Take in what has arrived, plan again what has changed, ask for what is missing. Never waits."""
         self.client.drain()
         if self.state is SessionState.RENDERING:
             return
-        self._watch_server()
+        self.keeper.watch()
         self.show_arrived()
         if not self.plans.held_up():
             self._follow_changes()
@@ -139,9 +140,9 @@ class Session:
 
     def arm(self) -> None:
         """The user has asked for something: from now on missing frames of this file are made."""
-        if not self._states.making:
+        if not self.making:
             self._states.arm()
-            self._restarts = 0
+            self.keeper.forgive()
             self._moved = True
             changes.mark()
 
@@ -249,71 +250,27 @@ class Session:
             )
 
     def start_server(self) -> None:
-        """Start the server unless it runs. A Python that cannot be is a problem shown in the panel."""
-        if self.client.state in (ServerState.STARTING, ServerState.READY):
-            return
-        if runtime.problem:
-            runtime.look()  # another Blender may have set it up
-        if runtime.problem:
-            self.halt(runtime.problem)
-            self.without_python = True
-            return
-        self._was_ready = self.without_python = False
-        self.client.start(*server_command(runtime.python, SERVER_ROOT))
+        """Start the server unless it runs. A Python that cannot be used is a problem that the panel shows."""
+        self.keeper.start()
 
     def leave_python(self) -> None:
         """What inference runs on is about to change: end the server that uses it, before its files go."""
         self.feeder.cancel()
-        self.client.stop(_FAREWELL)
+        self.keeper.leave_python()
 
     def inference_changed(self) -> None:
-        """What inference runs on has changed: go on with what had to wait for that."""
-        if self.without_python and not (runtime.problem or self.client.unfit or self.client.other_version):
-            self.without_python = False
-            if self.armed:
-                self.arm()
-        self.redraw()
-
-    def _on_server_change(self) -> None:
-        self._was_ready |= self.client.state is ServerState.READY
-        self.without_python |= self.client.unfit or self.client.other_version
-        self.redraw()
-
-    def _watch_server(self) -> None:
-        """After a death in the middle of work, start again; but not again and again without a frame in between."""
-        if self.client.state is not ServerState.FAILED or not self._states.making:
-            return
-        if self._was_ready and self._restarts < 2:
-            self._restarts += 1
-            self.start_server()
-        else:
-            self.halt(self.client.message)
+        """What inference runs on has changed: continue with what had to wait for that."""
+        self.keeper.inference_changed()
 
     def ask(
         self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], failed: Callable[[str], None]
     ) -> None:
-        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
-
-        An answer that `then` cannot make anything of is a failure: whoever waits must not wait for ever.
-        """
-
-        def answered(answer: dict[str, Any]) -> None:
-            try:
-                then(answer)
-            except (errors.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
-                self.client.log.append(errors.readable(traceback.format_exc()))
-                text = errors.readable(str(error))[:200]
-                failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
-
-        self.start_server()
-        if self.halted:
-            failed(self.halted)
-        else:
-            self.client.request(method, params, answered, lambda error: failed(str(error)))
+        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick."""
+        self.keeper.ask(method, params, then, failed)
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
-        """Ask what a checkpoint is; `path` as a strip holds it, empty for the built-in one."""
-        self.ask("generator/describe", {"path": location_of(path)}, lambda answer: then(facts_of(answer)), failed)
+        """Ask what a checkpoint is; `path` as a strip holds it, "" for the built-in one."""
+        self.keeper.describe(path, then, failed)
 
     def wait(self, until: Callable[[], bool], timeout: float) -> bool:
         """Tick until `until()` or `timeout` seconds; return whether it came true. For operators without a window."""
@@ -337,9 +294,7 @@ class Session:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
-            return not self._states.making or not (
-                self.feeder.busy or any(not self.problem(each) for each in lacking())
-            )
+            return not self.making or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
 
         def lacking() -> list[ImageStrip]:
             scenes = [scene] if scene else list(bpy.data.scenes)
@@ -348,7 +303,7 @@ class Session:
         in_time = self.wait(ended, timeout)
         self.show_arrived(at_once=True)
         self.plans.settle()
-        return in_time and self._states.making and not lacking()
+        return in_time and self.making and not lacking()
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""
@@ -356,7 +311,7 @@ class Session:
         self.client.stop()
 
     def _feed(self) -> None:
-        if not self._states.making:
+        if not self.making:
             return
         present = self.plans.store.names()
         # A frame that someone looks at goes first.
@@ -376,7 +331,7 @@ class Session:
         if not self._may_make():
             return
         self.start_server()
-        if self._states.making:
+        if self.making:
             self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
             self._note_previews()
 
@@ -389,7 +344,7 @@ class Session:
         return None
 
     def _may_make(self) -> bool:
-        return self._states.making and (preferences().make_automatically or self._asked)
+        return self.making and (preferences().make_automatically or self._asked)
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
         names = [name for name in params.get("names") or () if isinstance(name, str)]
@@ -405,7 +360,7 @@ class Session:
             self._arrived += there
             self._made.append((time.monotonic(), len(there)))
             self._budget_due = True
-            self._restarts = 0
+            self.keeper.forgive()
             self._show_previews(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(errors.ProtocolError.from_json(params.get("error")), names)
@@ -442,7 +397,7 @@ class Session:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
         frames = self.feeder.failed(names)
         if error.code == errors.SERVER_GONE:
-            return  # _watch_server sees to it
+            return  # the keeper starts it again, or halts
         if error.code == errors.SOURCE_MISSING:
             self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
             self._moved = True
