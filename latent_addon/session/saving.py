@@ -26,7 +26,7 @@ class Saving:
         come along, and leave the temporary folder once that has gone well; at Save As elsewhere, those in use.
         """
         self._left = None
-        session.show_arrived(at_once=True)
+        session.showing.show_arrived(at_once=True)
         plans = session.plans
         if not blend or not plans.all():
             return

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,22 +26,16 @@ from ..scene.properties import settings_of
 from ..server.client import ServerState
 from .feeding import Feeder
 from .keeper import ServerKeeper
+from .showing import Showing
 from .states import SessionState, States
 
 GIGABYTE = 1e9
-
-_PREVIEWS = 32
 
 _PLAN_AGAIN = 0.25
 """Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
 
 _PLAN_SHARE = 10
 """Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
-
-_SHOW_AGAIN = 0.25
-_SHOW_WHILE_PLAYING = 1.0
-"""Seconds between pointing strips at frames that have been made: Blender draws every editor again each time, the 3D
-Viewport, too. The frame at the playhead does not wait, unless the animation plays."""
 
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
@@ -57,14 +50,9 @@ class Session:
         self.client = self.keeper.client
         self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
+        self.showing = Showing(self.plans, self.redraw)
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
-        self._made: deque[tuple[float, int]] = deque(maxlen=256)
-        self._previews: dict[str, tuple[str, str, int]] = {}
-        """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
-        self._arrived: list[str] = []
-        """Frames that have been made, and that strips are not pointed at yet."""
-        self._shown = 0.0
         self._looked = 0.0
         self._planned = 0.0
         self._plan_again = _PLAN_AGAIN
@@ -108,7 +96,7 @@ class Session:
         if self.state is SessionState.RENDERING:
             return
         self.keeper.watch()
-        self.show_arrived()
+        self.showing.show_arrived(at_once=not self.feeder.busy)
         if not self.plans.held_up():
             self._follow_changes()
         self._feed()
@@ -151,7 +139,7 @@ class Session:
         self.arm()
         changes.take(hints=True)
         self.plans.store.doubt()
-        self.show_arrived(at_once=True)
+        self.showing.show_arrived(at_once=True)
         self._begin_pass(news=False)
         self._plan(self.turn)
         self._asked = self._moved = True
@@ -163,7 +151,7 @@ class Session:
         self._states.halt(reason)
         self._news = False
         if self.state is not SessionState.RENDERING:
-            self.show_arrived(at_once=True)
+            self.showing.show_arrived(at_once=True)
             self.plans.settle()
         self.redraw()
 
@@ -179,7 +167,7 @@ class Session:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
         self.plans.forget()
-        self._arrived.clear()
+        self.showing.forget_file()
         self._states.forget_file()
         changes.mark()
 
@@ -219,13 +207,6 @@ class Session:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
         state = self.plans.state_of(image_strip) if image_strip else None
         return (state.problem if state else "") or self.halted
-
-    def rate(self) -> float:
-        """Frames made a second, over the last five seconds."""
-        since = time.monotonic() - 5.0
-        recent = [(at, count) for at, count in self._made if at >= since]
-        span = time.monotonic() - recent[0][0] if len(recent) > 1 else 0.0
-        return sum(count for _, count in recent[1:]) / span if span > 0 else 0.0
 
     def find_folder(self) -> None:
         """Let frames lie where the open file is now, or where the preferences say."""
@@ -301,7 +282,7 @@ class Session:
             return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
         in_time = self.wait(ended, timeout)
-        self.show_arrived(at_once=True)
+        self.showing.show_arrived(at_once=True)
         self.plans.settle()
         return in_time and self.making and not lacking()
 
@@ -333,7 +314,7 @@ class Session:
         self.start_server()
         if self.making:
             self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
-            self._note_previews()
+            self.showing.note_ordered()
 
     def _generator(self, sha256: str) -> dict[str, Any] | None:
         """How requests name a generator of the open file."""
@@ -357,41 +338,11 @@ class Session:
                 )
             self.feeder.made(there)
             self.plans.note_made(there)
-            self._arrived += there
-            self._made.append((time.monotonic(), len(there)))
             self._budget_due = True
             self.keeper.forgive()
-            self._show_previews(there)
+            self.showing.note_made(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(errors.ProtocolError.from_json(params.get("error")), names)
-
-    def show_arrived(self, at_once: bool = False) -> None:
-        """Let strips show what has been made since they were last pointed at frames."""
-        if not self._arrived:
-            return
-        pause = time.monotonic() - self._shown
-        if self.plans.playing():
-            due = pause > _SHOW_WHILE_PLAYING
-        else:
-            due = pause > _SHOW_AGAIN or any(name in self._arrived for _, _, name in self.plans.looked_at())
-        if due or at_once or not self.feeder.busy:
-            arrived, self._arrived = self._arrived, []
-            self.plans.show_made(arrived)
-            self._shown = time.monotonic()
-            self.redraw()
-
-    def _show_previews(self, names: list[str]) -> None:
-        """While a slider is dragged every frame is overtaken before it is there: show it where someone looks."""
-        for scene, image_strip, _state in self.plans.strips():
-            for name in names:
-                if self._previews.get(name) == (scene.name, image_strip.name, scene.frame_current):
-                    self.plans.show_preview(scene, image_strip, scene.frame_current, name)
-
-    def _note_previews(self) -> None:
-        for scene, image_strip, name in self.plans.looked_at():
-            self._previews[name] = (scene.name, image_strip.name, scene.frame_current)
-        while len(self._previews) > _PREVIEWS:
-            del self._previews[next(iter(self._previews))]
 
     def _failed(self, error: errors.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
