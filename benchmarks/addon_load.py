@@ -130,7 +130,7 @@ def measure(shape: Shape) -> str:
     bpy.context.view_layer.update()
     session.replan()
     before = resident_mib(os.getpid())
-    session.armed = True
+    session.arm()
     session.plans.forget()
     changes.mark()
     gc.collect()

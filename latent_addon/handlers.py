@@ -95,13 +95,13 @@ def on_save_post(*_: Any) -> None:
 @persistent
 def on_render_begin(*_: Any) -> None:
     """Strips must not change under a render."""
-    session.busy_rendering = True
+    session.begin_render()
 
 
 @persistent
 def on_render_end(*_: Any) -> None:
-    """Go on."""
-    session.busy_rendering = False
+    """Let the session continue."""
+    session.end_render()
 
 
 _HANDLERS = (

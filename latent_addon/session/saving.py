@@ -27,7 +27,7 @@ class Saving:
         place, only the frames in use are brought.
         """
         self._left = None
-        session.show_arrived(at_once=True)
+        session.showing.show_arrived(at_once=True)
         plans = session.plans
         if not blend or not plans.all():
             return

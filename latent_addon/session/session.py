@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -25,29 +23,19 @@ from ..preferences import preferences
 from ..scene import changes
 from ..scene.frame_folder import frame_folder
 from ..scene.properties import settings_of
-from ..server.client import InferenceClient, ServerState
-from ..server.launch import server_command
-from .describing import facts_of, location_of
+from ..server.client import ServerState
 from .feeding import Feeder
-from .runtime import SERVER_ROOT, runtime
+from .keeper import ServerKeeper
+from .showing import Showing
+from .states import SessionState, States
 
 GIGABYTE = 1e9
-
-_PREVIEWS = 32
 
 _PLAN_AGAIN = 0.25
 """Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
 
 _PLAN_SHARE = 10
 """Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
-
-_FAREWELL = 0.5
-"""Seconds that a server has to end by itself where Blender must wait for its end."""
-
-_SHOW_AGAIN = 0.25
-_SHOW_WHILE_PLAYING = 1.0
-"""Seconds between pointing strips at frames that have been made: Blender draws every editor again each time, the 3D
-Viewport, too. The frame at the playhead does not wait, unless the animation plays."""
 
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
@@ -57,46 +45,58 @@ class Session:
     """The add-on at work. One for each Blender; `arm` and everything else is for the main thread only."""
 
     def __init__(self) -> None:
-        self.client = InferenceClient(self._on_notification, self._on_server_change)
+        self._states = States()
+        self.keeper = ServerKeeper(self, self._on_notification)
+        self.client = self.keeper.client
         self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
-        self.armed = False
-        self.halted = ""
-        """Why no frames are being made although some are missing, for the panel; empty while all is well."""
-        self.without_python = False
-        """Whether frames wait for a Python that can run the server."""
-        self.busy_rendering = False
+        self.showing = Showing(self.plans, self.redraw)
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
-        self._made: deque[tuple[float, int]] = deque(maxlen=256)
-        self._previews: dict[str, tuple[str, str, int]] = {}
-        """Scene, strip and frame that pictures were last ordered for because someone was looking there."""
-        self._arrived: list[str] = []
-        """Frames that have been made, and that strips are not pointed at yet."""
-        self._shown = 0.0
         self._looked = 0.0
         self._planned = 0.0
         self._plan_again = _PLAN_AGAIN
         self._pass_took = 0.0
         self._news = True
         """Whether what the pass under way finds is news to what the user last asked for or stopped."""
-        self._restarts = 0
-        self._was_ready = False
         self._budget_due = False
         self._moved = True
         """Whether any plan is another than when the feeder was last asked."""
         self._asked = False
         """Whether the user asked for the missing frames by hand."""
 
-    # --- the clock ----------------------------------------------------------------------------------------------------
+    @property
+    def state(self) -> SessionState:
+        """What the session does about missing frames now."""
+        return self._states.state
+
+    @property
+    def armed(self) -> bool:
+        """Whether the user has asked for something in this file; also during a halt and during a render."""
+        return self._states.armed
+
+    @property
+    def halted(self) -> str:
+        """The sentence that says why no frames are made although some are missing; "" while there is no halt."""
+        return self._states.halted
+
+    @property
+    def making(self) -> bool:
+        """Whether missing frames are made: armed, and not halted. A render does not change it."""
+        return self._states.making
+
+    @property
+    def without_python(self) -> bool:
+        """Whether frames wait for a Python that can run the server."""
+        return self.keeper.without_python
 
     def tick(self) -> None:
         """Take in what has arrived, plan again what has changed, ask for what is missing. Never waits."""
         self.client.drain()
-        if self.busy_rendering:
+        if self.state is SessionState.RENDERING:
             return
-        self._watch_server()
-        self.show_arrived()
+        self.keeper.watch()
+        self.showing.show_arrived(at_once=not self.feeder.busy)
         if not self.plans.held_up():
             self._follow_changes()
         self._feed()
@@ -128,10 +128,9 @@ class Session:
 
     def arm(self) -> None:
         """The user has asked for something: from now on missing frames of this file are made."""
-        if not self.armed or self.halted:
-            self.armed = True
-            self.halted = ""
-            self._restarts = 0
+        if not self.making:
+            self._states.arm()
+            self.keeper.forgive()
             self._moved = True
             changes.mark()
 
@@ -140,7 +139,7 @@ class Session:
         self.arm()
         changes.take(hints=True)
         self.plans.store.doubt()
-        self.show_arrived(at_once=True)
+        self.showing.show_arrived(at_once=True)
         self._begin_pass(news=False)
         self._plan(self.turn)
         self._asked = self._moved = True
@@ -149,24 +148,28 @@ class Session:
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
         self.feeder.cancel()
-        self.halted = reason
+        self._states.halt(reason)
         self._news = False
-        if not self.busy_rendering:
-            self.show_arrived(at_once=True)
+        if self.state is not SessionState.RENDERING:
+            self.showing.show_arrived(at_once=True)
             self.plans.settle()
         self.redraw()
+
+    def begin_render(self) -> None:
+        """A render begins: strips must not change under it."""
+        self._states.begin_render()
+
+    def end_render(self) -> None:
+        """The render is over: return to the state before it."""
+        self._states.end_render()
 
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
         self.plans.forget()
-        self._arrived.clear()
-        self.armed = False
-        self.halted = ""
-        self.busy_rendering = False
+        self.showing.forget_file()
+        self._states.forget_file()
         changes.mark()
-
-    # --- plans --------------------------------------------------------------------------------------------------------
 
     def replan(self) -> None:
         """Bring every strip of every scene up to date, in one go: its plan, its elements, its place in the queue."""
@@ -198,21 +201,12 @@ class Session:
         self._moved = True
         if self._news:
             self._asked = False
-            self.halted = ""
+            self._states.resume()
 
     def problem(self, image_strip: ImageStrip | None) -> str:
         """The one sentence that the panel shows: what stands in the strip's way, empty while nothing does."""
         state = self.plans.state_of(image_strip) if image_strip else None
         return (state.problem if state else "") or self.halted
-
-    def rate(self) -> float:
-        """Frames made a second, over the last five seconds."""
-        since = time.monotonic() - 5.0
-        recent = [(at, count) for at, count in self._made if at >= since]
-        span = time.monotonic() - recent[0][0] if len(recent) > 1 else 0.0
-        return sum(count for _, count in recent[1:]) / span if span > 0 else 0.0
-
-    # --- the folder ---------------------------------------------------------------------------------------------------
 
     def find_folder(self) -> None:
         """Let frames lie where the open file is now, or where the preferences say."""
@@ -236,74 +230,28 @@ class Session:
                 "Raise the budget in the preferences, or shorten strips; nothing in use was deleted."
             )
 
-    # --- the server ---------------------------------------------------------------------------------------------------
-
     def start_server(self) -> None:
-        """Start the server unless it runs. A Python that cannot be is a problem shown in the panel."""
-        if self.client.state in (ServerState.STARTING, ServerState.READY):
-            return
-        if runtime.problem:
-            runtime.look()  # another Blender may have set it up
-        if runtime.problem:
-            self.halt(runtime.problem)
-            self.without_python = True
-            return
-        self._was_ready = self.without_python = False
-        self.client.start(*server_command(runtime.python, SERVER_ROOT))
+        """Start the server unless it runs. A Python that cannot be used is a problem that the panel shows."""
+        self.keeper.start()
 
     def leave_python(self) -> None:
         """What inference runs on is about to change: end the server that uses it, before its files go."""
         self.feeder.cancel()
-        self.client.stop(_FAREWELL)
+        self.keeper.leave_python()
 
     def inference_changed(self) -> None:
-        """What inference runs on has changed: go on with what had to wait for that."""
-        if self.without_python and not (runtime.problem or self.client.unfit or self.client.other_version):
-            self.without_python = False
-            if self.armed:
-                self.arm()
-        self.redraw()
-
-    def _on_server_change(self) -> None:
-        self._was_ready |= self.client.state is ServerState.READY
-        self.without_python |= self.client.unfit or self.client.other_version
-        self.redraw()
-
-    def _watch_server(self) -> None:
-        """After a death in the middle of work, start again; but not again and again without a frame in between."""
-        if self.client.state is not ServerState.FAILED or not self.armed or self.halted:
-            return
-        if self._was_ready and self._restarts < 2:
-            self._restarts += 1
-            self.start_server()
-        else:
-            self.halt(self.client.message)
+        """What inference runs on has changed: continue with what had to wait for that."""
+        self.keeper.inference_changed()
 
     def ask(
         self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], failed: Callable[[str], None]
     ) -> None:
-        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
-
-        An answer that `then` cannot make anything of is a failure: whoever waits must not wait for ever.
-        """
-
-        def answered(answer: dict[str, Any]) -> None:
-            try:
-                then(answer)
-            except (errors.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
-                self.client.log.append(errors.readable(traceback.format_exc()))
-                text = errors.readable(str(error))[:200]
-                failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
-
-        self.start_server()
-        if self.halted:
-            failed(self.halted)
-        else:
-            self.client.request(method, params, answered, lambda error: failed(str(error)))
+        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick."""
+        self.keeper.ask(method, params, then, failed)
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
-        """Ask what a checkpoint is; `path` as a strip holds it, empty for the built-in one."""
-        self.ask("generator/describe", {"path": location_of(path)}, lambda answer: then(facts_of(answer)), failed)
+        """Ask what a checkpoint is; `path` as a strip holds it, "" for the built-in one."""
+        self.keeper.describe(path, then, failed)
 
     def wait(self, until: Callable[[], bool], timeout: float) -> bool:
         """Tick until `until()` or `timeout` seconds; return whether it came true. For operators without a window."""
@@ -327,26 +275,24 @@ class Session:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
-            return bool(self.halted) or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
+            return not self.making or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
 
         def lacking() -> list[ImageStrip]:
             scenes = [scene] if scene else list(bpy.data.scenes)
             return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
 
         in_time = self.wait(ended, timeout)
-        self.show_arrived(at_once=True)
+        self.showing.show_arrived(at_once=True)
         self.plans.settle()
-        return in_time and not self.halted and not lacking()
+        return in_time and self.making and not lacking()
 
     def shut_down(self) -> None:
         """End the server and forget everything; the add-on is being disabled."""
         self.forget_file()
         self.client.stop()
 
-    # --- frames -------------------------------------------------------------------------------------------------------
-
     def _feed(self) -> None:
-        if not self.armed or self.halted:
+        if not self.making:
             return
         present = self.plans.store.names()
         # A frame that someone looks at goes first.
@@ -366,9 +312,9 @@ class Session:
         if not self._may_make():
             return
         self.start_server()
-        if not self.halted:
+        if self.making:
             self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
-            self._note_previews()
+            self.showing.note_ordered()
 
     def _generator(self, sha256: str) -> dict[str, Any] | None:
         """How requests name a generator of the open file."""
@@ -379,7 +325,7 @@ class Session:
         return None
 
     def _may_make(self) -> bool:
-        return self.armed and not self.halted and (preferences().make_automatically or self._asked)
+        return self.making and (preferences().make_automatically or self._asked)
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
         names = [name for name in params.get("names") or () if isinstance(name, str)]
@@ -392,47 +338,17 @@ class Session:
                 )
             self.feeder.made(there)
             self.plans.note_made(there)
-            self._arrived += there
-            self._made.append((time.monotonic(), len(there)))
             self._budget_due = True
-            self._restarts = 0
-            self._show_previews(there)
+            self.keeper.forgive()
+            self.showing.note_made(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
             self._failed(errors.ProtocolError.from_json(params.get("error")), names)
-
-    def show_arrived(self, at_once: bool = False) -> None:
-        """Let strips show what has been made since they were last pointed at frames."""
-        if not self._arrived:
-            return
-        pause = time.monotonic() - self._shown
-        if self.plans.playing():
-            due = pause > _SHOW_WHILE_PLAYING
-        else:
-            due = pause > _SHOW_AGAIN or any(name in self._arrived for _, _, name in self.plans.looked_at())
-        if due or at_once or not self.feeder.busy:
-            arrived, self._arrived = self._arrived, []
-            self.plans.show_made(arrived)
-            self._shown = time.monotonic()
-            self.redraw()
-
-    def _show_previews(self, names: list[str]) -> None:
-        """While a slider is dragged every frame is overtaken before it is there: show it where someone looks."""
-        for scene, image_strip, _state in self.plans.strips():
-            for name in names:
-                if self._previews.get(name) == (scene.name, image_strip.name, scene.frame_current):
-                    self.plans.show_preview(scene, image_strip, scene.frame_current, name)
-
-    def _note_previews(self) -> None:
-        for scene, image_strip, name in self.plans.looked_at():
-            self._previews[name] = (scene.name, image_strip.name, scene.frame_current)
-        while len(self._previews) > _PREVIEWS:
-            del self._previews[next(iter(self._previews))]
 
     def _failed(self, error: errors.ProtocolError, names: list[str]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
         frames = self.feeder.failed(names)
         if error.code == errors.SERVER_GONE:
-            return  # _watch_server sees to it
+            return  # the keeper starts it again, or halts
         if error.code == errors.SOURCE_MISSING:
             self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
             self._moved = True

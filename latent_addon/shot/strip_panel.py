@@ -63,7 +63,7 @@ class StripPanel(Content):
             row = layout.row(align=True)
             text = f"{done} / {total} frames"
             if session.feeder.busy:
-                rate = session.rate()
+                rate = session.showing.rate()
                 row.progress(factor=done / total, text=f"{text}, {rate:.1f}/s" if rate else text)
                 row.operator("lantern.cancel", text="", icon="CANCEL")
             else:

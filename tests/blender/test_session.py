@@ -386,7 +386,7 @@ def test_strips_are_pointed_at_new_frames_a_few_times_a_second_but_at_once_where
         show_made(names)
 
     monkeypatch.setattr(session.plans, "show_made", record)
-    monkeypatch.setattr("latent_lantern.latent_addon.session.session._SHOW_AGAIN", 1e6)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.showing._SHOW_AGAIN", 1e6)
     stage.settle()
     assert session.wait(lambda: not session.feeder.busy and not session.plans.behind, 60)
     session.tick()
@@ -401,15 +401,15 @@ def test_a_strip_waits_longer_for_its_new_frames_while_the_animation_plays(stage
     strip = stage.keyed_strip(length=48)
     settings_of(strip).psi = 0.6
     monkeypatch.setattr(session.plans, "playing", lambda: True)
-    monkeypatch.setattr("latent_lantern.latent_addon.session.session._SHOW_WHILE_PLAYING", 1e6)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.showing._SHOW_WHILE_PLAYING", 1e6)
     stage.settle()
     plan = session.plans.state_of(strip).plan
     assert session.wait(lambda: plan.done > 3, 60)  # counted at once
-    assert not any(name in shown(strip) for name in session._arrived)
+    assert not any(name in shown(strip) for name in session.showing._arrived)
     path = stage.folder / "shot.blend"
     save(path)  # the saved file shows all existing frames
     assert (
-        session._arrived == []
+        session.showing._arrived == []
         and sum(name == want for name, want in zip(shown(strip), planned(strip), strict=True)) > 3
     )
     stage.fill()

@@ -132,7 +132,8 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     film = story.folder / "dinner" / "dinner.mp4"
     person.choose_file(film)
     blender.until(f"__import__('os').path.exists({str(film)!r})")
-    blender.until("not bpy.app.is_job_running('RENDER') and not addon('session.session').session.busy_rendering", 600.0)
+    rendering = "addon('session.session').session.state.name == 'RENDERING'"
+    blender.until(f"not bpy.app.is_job_running('RENDER') and not {rendering}", 600.0)
     assert blender.look("[window.scene.name for window in bpy.context.window_manager.windows]") == ["Scene", "Output"]
     story.picture("rendered")
     assert frames_of(film) == 4
