@@ -78,7 +78,7 @@ def main() -> None:
         session.fill()
         bpy.context.scene.frame_set(keys[2])
         settings = settings_of(strip)
-        print(f"{settings.generator_name}, {settings.width} x {settings.height}, {session.client.greeting['device']}")
+        print(f"{settings.generator_name}, {settings.width} x {settings.height}, {session.client.greeting.device}")
         print(f"{'':34}     least    median ms   of a bare pass")
         for case in ("all made before the edit", "edited while frames are made"):
             passes, responses, ticks = [], [], []

@@ -56,18 +56,18 @@ class Greeting:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Greeting:
-        """Read the greeting."""
-        device = fields.get("device")
+        """Read the greeting. What the server runs on may be missing; of another kind it may not be."""
+        device = fields.get("device", {})
         if not isinstance(device, dict):
             raise ProtocolError(INVALID_PARAMS, f"'device' must hold kind and name, not {quoted(device)}.")
         return cls(
             protocol=read_integer(fields, "protocol", None, 0, MOST),
             pixel_revision=read_integer(fields, "pixel_revision", None, 0, MOST),
-            server=read_text(fields, "server"),
-            python=read_text(fields, "python"),
-            torch=read_text(fields, "torch"),
-            device=Device(read_text(device, "kind"), read_text(device, "name")),
-            pid=read_integer(fields, "pid", None, 0, MOST),
+            server=read_text(fields, "server", ""),
+            python=read_text(fields, "python", ""),
+            torch=read_text(fields, "torch", ""),
+            device=Device(read_text(device, "kind", ""), read_text(device, "name", "")),
+            pid=read_integer(fields, "pid", 0, 0, MOST),
         )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from dataclasses import dataclass, replace
 
+from ...lantern_protocol.answers import GeneratorDescription, SnapshotFile
 from ...lantern_protocol.orders import FrameOrder, RenderSettings, ShadowOrder, ShadowSettings
 from ...lantern_protocol.versions import PIXEL_REVISION
 
@@ -53,6 +56,28 @@ class GeneratorFacts:
     canvas_step: int = 0
     snapshots: tuple[Snapshot, ...] = ()
 
+    @classmethod
+    def of(cls, about: GeneratorDescription) -> GeneratorFacts:
+        """Return the facts that the server's description of a generator has."""
+        return cls(
+            sha256=about.sha256,
+            name=about.name,
+            z_dim=about.z_dim,
+            w_dim=about.w_dim,
+            width=about.width,
+            height=about.height,
+            num_classes=about.num_classes,
+            has_noise=about.has_noise,
+            num_ws=about.num_ws,
+            has_w="w" in about.spaces,
+            has_truncation=about.has_truncation,
+            default_cutoff=about.default_cutoff,
+            has_transform=about.has_transform,
+            normalises_z=about.normalises_z,
+            canvas_step=about.canvas_step,
+            snapshots=tuple(_snapshot(each, about.path) for each in about.snapshots),
+        )
+
     def latent_shape(self, space: str, rows: int = 1, columns: int = 1) -> tuple[int, ...]:
         """Shape of one latent in space "Z", "W" or "W+"; rows and columns are those of a canvas of several z."""
         if space == "W":
@@ -65,6 +90,15 @@ class GeneratorFacts:
     def picture_size(self, rows: int = 1, columns: int = 1) -> tuple[int, int]:
         """Width and height in pixels of a picture from a canvas of so many z."""
         return self.width + self.canvas_step * (columns - 1), self.height + self.canvas_step * (rows - 1)
+
+
+def _snapshot(file: SnapshotFile, folder: str | None) -> Snapshot:
+    path = file.path
+    if folder is None:  # built-in: the .blend must not hold the path of the extension
+        return Snapshot(file.name, os.path.basename(path), file.sha256)
+    with contextlib.suppress(ValueError):  # if it is on a different drive
+        path = os.path.relpath(path, folder).replace("\\", "/")
+    return Snapshot(file.name, path, file.sha256)
 
 
 @dataclass(frozen=True, slots=True)

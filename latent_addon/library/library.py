@@ -12,8 +12,11 @@ from typing import Any
 
 import bpy.utils.previews
 
+from ...lantern_protocol import methods
+from ...lantern_protocol.answers import GeneratorDescription, LibraryCard, LibraryList
 from ...lantern_protocol.errors import readable
-from ..session.describing import facts_of
+from ...lantern_protocol.methods import A, Method, P
+from ...lantern_protocol.params import CardParams, ListParams
 from ..session.session import session
 from .properties import library_rows
 
@@ -23,15 +26,16 @@ class Card:
     """What is known of one generator.
 
     path: of the file, or of a folder of snapshots; empty for the built-in one. snapshots: how many, 0 for a file.
-    bytes: of all its files. about: the server's description, None until it came. error: why there is none. icon: of its
-    picture, 0 without one.
+    bytes: of all its files. about: the server's description, None until it came. error: why there is none. picture:
+    the path of its thumbnail, "" without one. icon: of the thumbnail, 0 without one.
     """
 
     path: str
     snapshots: int = 0
     bytes: int = 0
-    about: dict[str, Any] | None = None
+    about: GeneratorDescription | None = None
     error: str = ""
+    picture: str = ""
     icon: int = 0
 
     @property
@@ -41,7 +45,7 @@ class Card:
         if self.snapshots:
             return f"{file} ({self.snapshots} snapshots)"
         if self.about is not None:
-            return str(self.about.get("name"))
+            return self.about.name
         return file or "Built-in"
 
 
@@ -66,7 +70,7 @@ class Library:
         self.asked = self.looking = True
         self.cards, self.problems = [Card("")], []
         self.show()
-        self._ask("library/list", {"folders": folders}, self._listed, self._not_listed)
+        self._ask(methods.LIST, ListParams(tuple(folders)), self._listed, self._not_listed)
 
     def forget(self) -> None:
         """Drop every card, and answers that are still to come."""
@@ -91,11 +95,9 @@ class Library:
                 row.name = card.name
         session.redraw()
 
-    def _listed(self, answer: dict[str, Any]) -> None:
-        self.problems = [str(problem) for problem in answer["problems"]]
-        for entry in answer["entries"]:
-            if entry["path"] is not None:  # the built-in one has its card
-                self.cards.append(Card(str(entry["path"]), int(entry["snapshots"]), int(entry["bytes"])))
+    def _listed(self, answer: LibraryList) -> None:
+        self.problems = list(answer.problems)
+        self.cards += [Card(entry.path, entry.snapshots, entry.bytes) for entry in answer.entries]
         self.show()
         self._ask_for_next()
 
@@ -111,11 +113,11 @@ class Library:
             self.show()
             return
 
-        def described(answer: dict[str, Any]) -> None:
-            facts_of(answer)  # raises where anything is missing
-            card.about = {key: readable(value) if isinstance(value, str) else value for key, value in answer.items()}
-            card.bytes = card.bytes or int(answer["bytes"])
-            card.icon = _icon(str(answer["sha256"]), str(answer.get("thumbnail", "")))
+        def described(answer: LibraryCard) -> None:
+            card.about = answer.description
+            card.bytes = card.bytes or card.about.bytes
+            card.picture = answer.thumbnail
+            card.icon = _icon(card.about.sha256, card.picture)
             self.show()
             self._ask_for_next()
 
@@ -127,13 +129,13 @@ class Library:
                 self.show()
                 self._ask_for_next()
 
-        self._ask("library/card", {"path": card.path or None, "thumbnail": True}, described, failed)
+        self._ask(methods.CARD, CardParams(card.path or None, thumbnail=True), described, failed)
 
     def _ask(
         self,
-        method: str,
-        params: dict[str, Any],
-        then: Callable[[dict[str, Any]], None],
+        method: Method[P, A],
+        params: P,
+        then: Callable[[A], None],
         failed: Callable[[str], None],
     ) -> None:
         asked_in = self._round

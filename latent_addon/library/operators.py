@@ -38,7 +38,7 @@ class LANTERN_OT_copy_sha256(Operator):
 
     def execute(self, context: Context) -> set[str]:
         card = library.card(library_rows().chosen)
-        context.window_manager.clipboard = str(card.about["sha256"])
+        context.window_manager.clipboard = card.about.sha256
         self.report({"INFO"}, f"SHA-256 of {card.name} copied")
         return {"FINISHED"}
 

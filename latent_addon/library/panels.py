@@ -39,7 +39,7 @@ class LANTERN_UL_generators(UIList):
         if card.about is not None:
             short = row.row()
             short.alignment = "RIGHT"
-            short.label(text=f"{card.about['width']} x {card.about['height']}")
+            short.label(text=f"{card.about.width} x {card.about.height}")
 
 
 class GeneratorsPanel(Content):
@@ -86,7 +86,7 @@ def _draw_card(layout: UILayout, context: Context, card: Card) -> None:
         for i, line in enumerate(wrapped(context, f"{heading}: {text}")):
             column.label(text=line if i == 0 else f"    {line}")
     row = box.row(align=True)
-    row.label(text=f"SHA-256 {str(card.about['sha256'])[:12]} ...")
+    row.label(text=f"SHA-256 {card.about.sha256[:12]} ...")
     row.operator("lantern.copy_sha256", text="", icon="COPYDOWN")
     row = box.row(align=True)
     row.operator_context = "EXEC_DEFAULT"
@@ -99,18 +99,18 @@ def _draw_card(layout: UILayout, context: Context, card: Card) -> None:
 def _lines(card: Card) -> list[tuple[str, str]]:
     about = card.about
     lines = [
-        ("Kind", about["kind"]),
-        ("Pictures", f"{about['width']} x {about['height']}, {about['channels']} channels"),
+        ("Kind", about.kind),
+        ("Pictures", f"{about.width} x {about.height}, {about.channels} channels"),
         (
             "Latent",
-            f"z {about['z_dim']}"
-            + (f", w {about['w_dim']}, W+ {about['num_ws']} x {about['w_dim']}" if "w" in about["spaces"] else ""),
+            f"z {about.z_dim}"
+            + (f", w {about.w_dim}, W+ {about.num_ws} x {about.w_dim}" if "w" in about.spaces else ""),
         ),
-        ("Classes", about["num_classes"]),
+        ("Classes", about.num_classes),
         ("Snapshots", card.snapshots),
         ("Size", f"{card.bytes / 1e6:.1f} MB" if card.bytes else ""),
-        ("Origin", about["origin"]),
-        ("Training", about["training"]),
-        ("Licence", about["licence"]),
+        ("Origin", about.origin),
+        ("Training", about.training),
+        ("Licence", about.licence),
     ]
     return [(heading, str(text)) for heading, text in lines if text]

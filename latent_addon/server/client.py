@@ -18,7 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...lantern_protocol import errors, framing, versions
+from ...lantern_protocol import errors, framing, methods, versions
+from ...lantern_protocol.answers import Greeting
+from ...lantern_protocol.methods import A, Method, P
+from ...lantern_protocol.params import Hello
 from . import sentences
 from .process import LOG_LINES, ServerProcess
 
@@ -51,7 +54,7 @@ class InferenceClient:
     """Starts, guards and talks to one inference server.
 
     state, message: for the panel; the message is one or two sentences, "" when all is well. greeting: the server's
-    answer to `initialize`, {} until it is READY. log: the newest lines of the server's stderr, and remarks of our own.
+    answer to `initialize`, None until READY. log: the newest lines of the server's stderr, and remarks of our own.
     unfit: whether the last server failed because its Python cannot run it: it could not be started, or ended by itself
     while starting. other_version: whether it was given up because it is of another release than this client.
     `on_notification(method, params)` receives the server's notifications, `on_change()` follows a change of `state`.
@@ -70,7 +73,7 @@ class InferenceClient:
         self.state = ServerState.STOPPED
         self.message = ""
         self.unfit = self.other_version = False
-        self.greeting: dict[str, Any] = {}
+        self.greeting: Greeting | None = None
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._on_notification = on_notification
         self._on_change = on_change
@@ -119,12 +122,10 @@ class InferenceClient:
         # Blender may quit, or forget the client, without a word. The server also ends by itself when its stdin closes.
         self._finalizer = weakref.finalize(self, _kill_and_join, server)
         self._remark(f"Started process {server.pid}: {' '.join(command)}")
-        greeting = {
-            "protocol": versions.PROTOCOL_VERSION,
-            "pixel_revision": versions.PIXEL_REVISION,
-            "client": f"latent-lantern {versions.SERVER_VERSION}",
-        }
-        server.send(self._encode("initialize", greeting, _Request(self._greeted, self._not_greeted, ours=True)))
+        client = f"latent-lantern {versions.SERVER_VERSION}"
+        hello = Hello(versions.PROTOCOL_VERSION, versions.PIXEL_REVISION, client).to_json()
+        greeted = _Request(self._greeted, self._not_greeted, ours=True)
+        server.send(self._encode(methods.INITIALIZE.name, hello, greeted))
         self._set_state(ServerState.STARTING, "")
 
     def stop(self, patience: float = 2.0) -> None:
@@ -157,7 +158,7 @@ class InferenceClient:
         """Ask it, and return for how long it is worth waiting."""
         ready = self.state is ServerState.READY
         if ready:
-            server.send(framing.encode_message(framing.request(self._next_identity(), "shutdown")))
+            server.send(framing.encode_message(framing.request(self._next_identity(), methods.SHUTDOWN.name)))
         server.close()
         return patience if ready else 0.0  # One that is still importing reads no request.
 
@@ -166,6 +167,22 @@ class InferenceClient:
         self._finish(ServerState.STOPPED, "")
 
     # --- talking ------------------------------------------------------------------------------------------------------
+
+    def ask(self, method: Method[P, A], params: P, answered: Callable[[A], None], failed: OnError) -> int:
+        """Ask by a method of the protocol; one of the two callbacks follows, as of `request`.
+
+        An answer that is not of the method's form is an error: nothing unchecked reaches the caller.
+        """
+
+        def read(result: dict[str, Any]) -> None:
+            try:
+                answer = method.answer.from_json(result)
+            except errors.ProtocolError as error:
+                failed(errors.ProtocolError(errors.INTERNAL_ERROR, sentences.useless(error)))
+                return
+            answered(answer)
+
+        return self.request(method.name, params.to_json(), read, failed)
 
     def request(self, method: str, params: dict[str, Any], on_result: OnResult, on_error: OnError) -> int:
         """Ask the server; one of the two callbacks follows, from a later drain. Returns the request's number.
@@ -289,9 +306,11 @@ class InferenceClient:
             self._mismatched(greeting.get("server"))
             return
         assert self._server is not None
-        device = greeting.get("device")
-        device = device if isinstance(device, dict) else {}
-        self.greeting = greeting | {"device": {key: errors.readable(str(value)) for key, value in device.items()}}
+        try:
+            self.greeting = Greeting.from_json(greeting)
+        except errors.ProtocolError as error:
+            self._not_greeted(error)
+            return
         for data in self._held:
             self._server.send(data)
         self._held.clear()
@@ -326,7 +345,7 @@ class InferenceClient:
             return True
         if not starting and now - self._pinged >= PING_EVERY:
             self._pinged = now
-            server.send(self._encode("ping", {}, _Request(lambda _: None, lambda _: None, ours=True)))
+            server.send(self._encode(methods.PING.name, {}, _Request(lambda _: None, lambda _: None, ours=True)))
         return False
 
     def _ended(self, server: ServerProcess) -> None:
@@ -350,7 +369,7 @@ class InferenceClient:
         self._requests.clear()
         self._held.clear()
         self._ahead.clear()
-        self.greeting = {}
+        self.greeting = None
         self.unfit, self.other_version = unfit, other_version
         self._set_state(state, message)
 

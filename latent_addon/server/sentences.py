@@ -48,6 +48,12 @@ def unintelligible(count: int) -> str:
     )
 
 
+def useless(error: Exception) -> str:
+    """The server's answer is not what was asked for."""
+    text = errors.readable(str(error))[:200]
+    return f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again."
+
+
 def ended(starting: bool, code: int | None, last_line: str) -> str:
     """Return the sentence for a server that ended on its own.
 

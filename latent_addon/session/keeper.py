@@ -6,11 +6,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...lantern_protocol import errors
+from ...lantern_protocol import errors, methods
+from ...lantern_protocol.methods import A, Method, P
+from ...lantern_protocol.params import DescribeParams
 from ..core.frame_request import GeneratorFacts
+from ..server import sentences
 from ..server.client import InferenceClient, ServerState
 from ..server.launch import server_command
-from .describing import facts_of, location_of
+from .describing import location_of
 from .runtime import SERVER_ROOT, runtime
 
 _RESTARTS = 2
@@ -108,28 +111,26 @@ class ServerKeeper:
         """Count no earlier deaths any more: the server has made frames since, or the user asks again."""
         self._restarts = 0
 
-    def ask(
-        self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], failed: Callable[[str], None]
-    ) -> None:
+    def ask(self, method: Method[P, A], params: P, then: Callable[[A], None], failed: Callable[[str], None]) -> None:
         """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
 
         An answer that `then` cannot read is a failure, because the caller would wait for ever.
         """
 
-        def answered(answer: dict[str, Any]) -> None:
+        def answered(answer: A) -> None:
             try:
                 then(answer)
-            except (errors.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
+            except (LookupError, TypeError, ValueError, OverflowError) as error:
                 self.client.log.append(errors.readable(traceback.format_exc()))
-                text = errors.readable(str(error))[:200]
-                failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
+                failed(sentences.useless(error))
 
         self.start()
         if self._user.halted:
             failed(self._user.halted)
         else:
-            self.client.request(method, params, answered, lambda error: failed(str(error)))
+            self.client.ask(method, params, answered, lambda error: failed(str(error)))
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, "" for the built-in one."""
-        self.ask("generator/describe", {"path": location_of(path)}, lambda answer: then(facts_of(answer)), failed)
+        params = DescribeParams(location_of(path))
+        self.ask(methods.DESCRIBE, params, lambda answer: then(GeneratorFacts.of(answer)), failed)

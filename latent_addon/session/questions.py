@@ -1,13 +1,14 @@
 """Asks for latents that only the server can compute: the w of a seed, and the w of a z (mapping network)."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from bpy.types import ImageStrip, Scene
 from numpy.typing import NDArray
 
-from ...lantern_protocol import vectors
+from ...lantern_protocol import methods, vectors
+from ...lantern_protocol.params import MapParams
 from ..core.latents import sample_z
 from ..scene import keying
 from ..scene.properties import settings_of
@@ -44,18 +45,16 @@ def ask_mapping(
     failed: Callable[[str], None],
 ) -> None:
     """Ask for the w of each z (n, z_dim) with its class weights (n, C); `answered` takes an array (n, w_dim)."""
-    params = {"generator": generator_of(settings_of(image_strip)), "latents": _packed(latents)}
-    if classes.size:
-        params["classes"] = _packed(classes)
-    session.ask("latents/map", params, lambda answer: answered(floats_of(answer)), failed)
+    weights = _packed(classes) if classes.size else None
+    params = MapParams(generator_of(settings_of(image_strip)), _packed(latents), weights)
+    session.ask(methods.MAP, params, lambda answer: answered(array_of(answer.latents)), failed)
 
 
-def floats_of(answer: dict[str, Any]) -> Floats:
-    """Return the latents of an answer, float64, in the shape that the server gives."""
-    floats, shape = vectors.unpack_floats(answer.get("latents"))
-    return np.frombuffer(floats, np.float32).reshape(shape).astype(np.float64)
+def array_of(floats: vectors.Floats) -> Floats:
+    """Return the numbers of a message as float64, in the shape that the server gives."""
+    return np.frombuffer(floats.data, np.float32).reshape(floats.shape).astype(np.float64)
 
 
-def _packed(values: Floats) -> dict[str, Any]:
+def _packed(values: Floats) -> vectors.Floats:
     data = np.ascontiguousarray(values, np.float32)
-    return vectors.pack_floats(data.tobytes(), data.shape)
+    return vectors.Floats(data.tobytes(), data.shape)

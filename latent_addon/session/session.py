@@ -17,6 +17,7 @@ import bpy
 from bpy.types import ImageStrip, Scene
 
 from ...lantern_protocol import errors
+from ...lantern_protocol.methods import A, Method, P
 from ..core.frame_request import GeneratorFacts
 from ..plans.plans import Plans
 from ..preferences import preferences
@@ -243,9 +244,7 @@ class Session:
         """What inference runs on has changed: continue with what had to wait for that."""
         self.keeper.inference_changed()
 
-    def ask(
-        self, method: str, params: dict[str, Any], then: Callable[[dict[str, Any]], None], failed: Callable[[str], None]
-    ) -> None:
+    def ask(self, method: Method[P, A], params: P, then: Callable[[A], None], failed: Callable[[str], None]) -> None:
         """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick."""
         self.keeper.ask(method, params, then, failed)
 

@@ -2,6 +2,8 @@
 
 from bpy.types import Context, Operator
 
+from ...lantern_protocol import methods
+from ...lantern_protocol.params import Nothing
 from ..server.client import ServerState
 from ..session.session import session
 
@@ -52,7 +54,7 @@ class LANTERN_OT_release_device(Operator):
         return True
 
     def execute(self, _context: Context) -> set[str]:
-        session.ask("device/release", {}, lambda _: None, session.halt)
+        session.ask(methods.RELEASE, Nothing(), lambda _: None, session.halt)
         return {"FINISHED"}
 
 

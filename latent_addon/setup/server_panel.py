@@ -24,9 +24,9 @@ class ServerPanel(Content):
     def draw(self, context: Context) -> None:
         layout = self.layout
         client = session.client
-        device = client.greeting.get("device") or {}
         ready = client.state is ServerState.READY
-        layout.label(text=f"Ready: {device.get('name', 'unknown device')}" if ready else self._STATES[client.state])
+        device = client.greeting.device.name if client.greeting is not None else ""
+        layout.label(text=f"Ready: {device or 'unknown device'}" if ready else self._STATES[client.state])
         if client.message:
             draw_message(layout, context, client.message)
         row = layout.row(align=True)

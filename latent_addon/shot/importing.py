@@ -8,11 +8,14 @@ from bpy.props import IntProperty, StringProperty
 from bpy.types import Context, Event
 from bpy_extras.io_utils import ImportHelper
 
+from ...lantern_protocol import methods
+from ...lantern_protocol.answers import ImportedLatents
+from ...lantern_protocol.params import ImportParams
 from ..scene import curves, strip
 from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.describing import generator_of
-from ..session.questions import Floats, floats_of
+from ..session.questions import Floats, array_of
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
 
@@ -46,11 +49,10 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
 
     def ask(self, context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         generator = generator_of(settings_of(the_strip(context)))
-        params = {"path": bpy.path.abspath(self._file), "generator": generator}
-        session.ask("latents/import", params, answered, failed)
+        session.ask(methods.IMPORT, ImportParams(bpy.path.abspath(self._file), generator), answered, failed)
 
-    def act(self, context: Context, answer: dict[str, Any]) -> set[str]:
-        latents, space = floats_of(answer), str(answer.get("space")).upper()
+    def act(self, context: Context, answer: ImportedLatents) -> set[str]:
+        latents, space = array_of(answer.latents), answer.space.upper()
         problem = self._problem(context, latents, space)
         if problem:
             self.report({"ERROR"}, problem)
@@ -61,8 +63,7 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
     def _problem(self, context: Context, latents: Floats, space: str) -> str:
         """Return why the strip cannot take these latents; "" if it can."""
         settings = settings_of(the_strip(context))
-        known = space in ("Z", "W", "W+")
-        if not known or not len(latents):
+        if not len(latents):
             return f"{self._file} holds no latents."
         wanted = settings.facts().latent_shape(space)
         if latents.shape[1:] != wanted:

@@ -40,7 +40,7 @@ def test_cards_come_one_by_one(stage, nets):
     assert [row.name for row in library_rows().rows] == [card.name for card in library.cards]
     assert stage.methods().count("library/list") == 1 and stage.methods().count("library/card") == 4
     horses, run, torn = library.cards[1:]
-    assert horses.about["sha256"] == fake_files.identity(str(nets / "horses.pkl"))[0]
+    assert horses.about.sha256 == fake_files.identity(str(nets / "horses.pkl"))[0]
     assert (horses.snapshots, horses.bytes) == (0, 6)
     assert (run.snapshots, run.path, run.bytes) == (3, str(nets / "run"), 27)
     assert torn.about is None and "torn.pt" in torn.error

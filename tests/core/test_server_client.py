@@ -15,6 +15,7 @@ import fake_pictures
 import fake_server
 from conversation import Conversation, eventually, fake_command, is_running, journal_of, scripted
 from latent_lantern.lantern_protocol import errors, orders
+from latent_lantern.lantern_protocol.answers import Device
 from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
 
 COUNT = """
@@ -26,15 +27,15 @@ for _ in messages: pass
 def test_start_returns_before_the_server_is_ready_and_greets_it() -> None:
     with Conversation() as talk:
         assert talk.client.state is ServerState.STARTING
-        assert talk.client.greeting == {}
+        assert talk.client.greeting is None
         talk.until_ready()
-        assert talk.client.greeting["pid"] == talk.client.pid
-        assert talk.client.greeting["device"] == {"kind": "cpu", "name": "fake"}
+        assert talk.client.greeting.pid == talk.client.pid
+        assert talk.client.greeting.device == Device("cpu", "fake")
         assert talk.client.message == ""
         assert talk.states == [ServerState.STARTING, ServerState.READY]
     assert talk.states[-1] is ServerState.STOPPED
     assert talk.client.pid is None
-    assert talk.client.greeting == {}
+    assert talk.client.greeting is None
 
 
 def test_every_method_is_answered(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_server_of_another_release_is_sent_away(what: str) -> None:
         assert message.startswith(
             f"The inference server is version 0.0.9 and this add-on needs {versions.SERVER_VERSION}:"
         )
-        assert talk.client.greeting == {}
+        assert talk.client.greeting is None
         assert eventually(lambda: not is_running(talk.pids[0]))
 
 
