@@ -28,6 +28,9 @@ TOO_LONG = -32009
 """A request, or the answer to it, would be longer than a message may be."""
 SERVER_GONE = -32010
 """Never sent: the add-on's own answer to a request whose server stopped, or was not running."""
+CANCELLED = -32800
+"""Long work ended before its end, by work/cancel or because the server ends. It is the Language Server Protocol's code
+for a cancelled request."""
 
 
 class ProtocolError(Exception):

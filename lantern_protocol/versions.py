@@ -19,6 +19,7 @@ frames/generate     job, folder, generator, toward or absent, space,  made, fail
                     latents (rows), frames [FrameOrder], append       of these frames is made, failed or dropped
 shadows/derive      job, folder, shadows [ShadowOrder], append        the same
 frames/cancel       job                                               dropped: a count
+work/cancel         id: of a request answered by long work            cancelled: whether it was under way
 library/list        folders [path]                                    entries [{path, snapshots: a count, bytes}],
                                                                       problems [text]
 library/card        path, thumbnail: whether to make one              as generator/describe, and thumbnail: path of a
@@ -39,13 +40,19 @@ one are dropped at once. Within a job, orders are made in the order given; the f
 the frame under the playhead never waits for a batch. Whatever a frames/failed says of the disk or of memory would meet
 the next frame as well: the rest of the job is dropped then.
 
+Long work (a search, an inversion) answers its request only at its end, and may take minutes. The device does it in
+slices between calls and batches of frames, so that no frame waits for more than one slice. Meanwhile `work/progress`
+names the request by its id: `done` of `total`, at most five times a second, and `done` only grows. Where work/cancel
+has answered that the work was under way, its request is answered with the error CANCELLED. No method is answered by
+long work yet.
+
 Notifications, from the server to the add-on: `frames/made` {job, names, seconds} after files have their final names,
-`frames/failed` {job, names, error}, and `log` {level, text}.
+`frames/failed` {job, names, error}, `work/progress` {id, done, total}, and `log` {level, text}.
 """
 
 from __future__ import annotations
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 SERVER_VERSION = "0.1.0"
 PIXEL_REVISION = 2
 """Raised whenever the same request would give other pixels. Part of every frame's name."""

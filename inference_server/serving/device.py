@@ -38,6 +38,7 @@ from ..rendering.renderer import Renderer, frames_at_once, is_out_of_memory
 from ..rendering.residents import Loaded
 from ..rendering.seeds import sample_seeds
 from ..rendering.thumbnails import thumbnail_of
+from .long_work import LongWork
 from .pipeline import THERE, Flight, Frame, Pipeline, is_there, missing_shadows
 from .requests import Floats, Which
 from .scheduler import Order, Scheduler, Ticket
@@ -76,6 +77,8 @@ class Worker:
             work = self._scheduler.wait(idle_seconds if self.renderer.holds_generators else None)
             if isinstance(work, Order):
                 self._make(work)
+            elif isinstance(work, LongWork):
+                self._do_slice(work)
             elif work is not None:
                 work()
             elif not self._scheduler.stopped:
@@ -85,6 +88,9 @@ class Worker:
                     f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
                     f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
                 )
+
+    def _do_slice(self, work: LongWork) -> None:
+        self._scheduler.settle(work, self.answer(lambda _: work.step()))
 
     def answer(self, work: Callable[[Worker], T]) -> T | ProtocolError:
         """Return what a request's work gives, or the error to answer with."""

@@ -94,6 +94,14 @@ def read_job(params: dict[str, Any]) -> int:
     return job
 
 
+def read_id(params: dict[str, Any]) -> int | str:
+    """Return the id of another request."""
+    identity = params.get("id")
+    if not isinstance(identity, int | str) or isinstance(identity, bool):
+        raise ProtocolError(INVALID_PARAMS, "'id' must be the id of a request: a number or a word.")
+    return identity
+
+
 def read_generator(params: dict[str, Any], key: str = "generator") -> Which:
     """Return the generator that a request names."""
     value = params.get(key)

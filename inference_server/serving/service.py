@@ -21,6 +21,7 @@ from lantern_protocol import framing
 from lantern_protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, ProtocolError
 
 from . import requests
+from .long_work import LongWork, Slices
 from .scheduler import MOST_CALLS, Reply, Scheduler, too_much
 
 if TYPE_CHECKING:
@@ -62,6 +63,38 @@ class Connection:
         with contextlib.suppress(OSError, ValueError):  # nobody reads stderr any more
             print(f"{level}: {text}", file=sys.stderr, flush=True)
         self.notify("log", level=level, text=text)
+
+
+class Asker:
+    """Whoever sent a request: is answered once, and told of progress, from any thread.
+
+    identity: what the request is called; None if it has no id that can be repeated.
+    """
+
+    def __init__(self, connection: Connection, identity: int | str | None, wanted: bool):
+        self.identity = identity
+        self._connection = connection
+        self._wanted = wanted
+
+    def __call__(self, outcome: dict[str, Any] | ProtocolError) -> None:
+        """Answer with a result or an error. A message without an id wants no answer."""
+        if not self._wanted:
+            return
+        try:
+            if isinstance(outcome, ProtocolError):
+                self._connection.send(framing.failure(self.identity, outcome))
+            else:
+                self._connection.send(framing.result(self.identity, outcome))
+        except ProtocolError as error:
+            self._connection.send(framing.failure(self.identity, error))
+        except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
+            text = f"The answer cannot be sent: {error}"
+            self._connection.send(framing.failure(self.identity, ProtocolError(INTERNAL_ERROR, text)))
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how far the request is."""
+        if self.identity is not None:
+            self._connection.notify("work/progress", id=self.identity, done=done, total=total)
 
 
 class Service:
@@ -153,22 +186,8 @@ class Service:
         except Exception as error:
             reply(ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
 
-    def _reply_to(self, identity: int | str | None, wanted: bool) -> Reply:
-        def reply(outcome: dict[str, Any] | ProtocolError) -> None:
-            if not wanted:
-                return
-            try:
-                if isinstance(outcome, ProtocolError):
-                    self.connection.send(framing.failure(identity, outcome))
-                else:
-                    self.connection.send(framing.result(identity, outcome))
-            except ProtocolError as error:
-                self.connection.send(framing.failure(identity, error))
-            except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
-                text = f"The answer cannot be sent: {error}"
-                self.connection.send(framing.failure(identity, ProtocolError(INTERNAL_ERROR, text)))
-
-        return reply
+    def _reply_to(self, identity: int | str | None, wanted: bool) -> Asker:
+        return Asker(self.connection, identity, wanted)
 
     def _handle(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         if method == "ping":
@@ -188,6 +207,8 @@ class Service:
             self.scheduler.submit(*requests.read_derive(params, reply))
         elif method == "frames/cancel":
             reply({"dropped": self.scheduler.cancel(requests.read_job(params))})
+        elif method == "work/cancel":
+            reply({"cancelled": self.scheduler.cancel_work(requests.read_id(params))})
         elif method == "device/release":
             self._on_device(reply, lambda worker: worker.release())
         elif method == "generator/describe":
@@ -218,6 +239,15 @@ class Service:
             reply(self._worker.answer(work))
 
         self.scheduler.call(call, patient)
+
+    def _in_slices(self, asker: Asker, slices: Callable[[Worker], Slices]) -> None:
+        """Have the device thread do `slices` between calls and frames, and answer when they end."""
+
+        def begin() -> Slices:
+            assert self._worker is not None  # slices are begun by the worker itself
+            return slices(self._worker)
+
+        self.scheduler.work(LongWork(asker.identity, begin, asker, asker.progress))
 
     def _on_run(
         self,

@@ -64,6 +64,7 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         assert talk.ask("shadows/derive", derive) == {"made": 1, "failed": 1, "dropped": 0}
         assert talk.names("frames/failed") == ["lost.png"]
         assert set(fake_pictures.decode_png((tmp_path / "white.png").read_bytes())[0]) == {255}
+        assert talk.ask("work/cancel", {"id": 1}) == {"cancelled": False}
         assert talk.ask("device/release") == {"released": 0}
         assert talk.ask("ping") == {}
         checkpoint.write_bytes(b"other weights")
