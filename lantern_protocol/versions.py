@@ -42,9 +42,9 @@ the next frame as well: the rest of the job is dropped then.
 
 Long work (a search, an inversion) answers its request only at its end, and may take minutes. The device does it in
 slices between calls and batches of frames, so that no frame waits for more than one slice. Meanwhile `work/progress`
-names the request by its id: `done` of `total`, at most five times a second, and `done` only grows. Where work/cancel
-has answered that the work was under way, its request is answered with the error CANCELLED. No method is answered by
-long work yet.
+names the request by its id, at most five times a second: `done` of `total`, 0 <= done <= total < 2^31, and `done` only
+grows. Where work/cancel has answered that the work was under way, its request is answered with the error CANCELLED. No
+method is answered by long work yet.
 
 Notifications, from the server to the add-on: `frames/made` {job, names, seconds} after files have their final names,
 `frames/failed` {job, names, error}, `work/progress` {id, done, total}, and `log` {level, text}.

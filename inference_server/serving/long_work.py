@@ -17,7 +17,9 @@ TELL_EVERY = 0.2
 """Seconds between two messages about the progress of one piece of work."""
 
 Slices = Generator[tuple[int, int], None, dict[str, Any]]
-"""Does one slice of the work at each step, and yields how far it is: (done, total). Returns the request's result.
+"""Does one slice of the work at each step, and yields how far it is: (done, total), 0 <= done <= total < 2^31.
+
+Returns the request's result.
 
 A slice should take some tens of milliseconds, because a frame may wait for a whole one. Raises ProtocolError, or any
 other error, to give the work up; when it is cancelled, it is closed between two slices (see `Generator.close`).
