@@ -13,6 +13,7 @@ from .errors import INVALID_PARAMS, ProtocolError, quoted
 from .fields import (
     read_file,
     read_flag,
+    read_id,
     read_integer,
     read_job,
     read_list,
@@ -298,6 +299,22 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Whether the long work that `work/cancel` named was under way. Then its request is answered with CANCELLED."""
+
+    cancelled: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the flag as a JSON value."""
+        return {"cancelled": self.cancelled}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Cancelled:
+        """Read the flag."""
+        return cls(read_flag(fields, "cancelled", None))
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """How many bytes `device/release` has freed."""
 
@@ -350,6 +367,25 @@ class FramesFailed:
     def from_json(cls, fields: dict[str, Any]) -> FramesFailed:
         """Read the params of the notification."""
         return cls(read_job(fields), _names(fields), ProtocolError.from_json(fields.get("error")))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkProgress:
+    """A notification: how far the long work of a request is, 0 <= done <= total."""
+
+    id: int | str
+    done: int
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the params of the notification."""
+        return {"id": self.id, "done": self.done, "total": self.total}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> WorkProgress:
+        """Read the params of the notification."""
+        total = read_integer(fields, "total", None, 0, MOST)
+        return cls(read_id(fields), read_integer(fields, "done", None, 0, total), total)
 
 
 def _length(fields: dict[str, Any], key: str) -> int:

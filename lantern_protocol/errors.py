@@ -28,6 +28,9 @@ TOO_LONG = -32009
 """A request, or the answer to it, would be longer than the longest message allowed."""
 SERVER_GONE = -32010
 """Never sent. The add-on itself answers a request with this code if the server has stopped or is not running."""
+CANCELLED = -32800
+"""Long work ended before its end, by work/cancel or because the server ends. It is the Language Server Protocol's code
+for a cancelled request."""
 
 
 class ProtocolError(Exception):

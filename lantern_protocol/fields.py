@@ -121,6 +121,14 @@ def read_job(fields: dict[str, Any]) -> int:
     return job
 
 
+def read_id(fields: dict[str, Any]) -> int | str:
+    """Return the id of a request. Raises ProtocolError."""
+    identity = fields.get("id")
+    if not isinstance(identity, int | str) or isinstance(identity, bool):
+        raise ProtocolError(INVALID_PARAMS, "'id' must be the id of a request: a number or a word.")
+    return identity
+
+
 def is_path(value: Any) -> TypeGuard[str]:
     """Return whether a value can be the name of a file on this system, whether the file is there or not."""
     if not isinstance(value, str) or not value or "\0" in value:

@@ -4,8 +4,12 @@ An order drops what is left of older jobs, unless `append` is true and the job i
 the end of its queue. Orders for a job older than the current one are dropped at once. Within a job, orders are made in
 the order given. The first one of a job is made alone, so that the frame under the playhead never waits for a batch.
 
-Notifications go from the server to the add-on: `frames/made` (FramesMade), `frames/failed` (FramesFailed), and `log`
-with a level and a text.
+Long work (a search, an inversion) answers its request only at its end, and may take minutes. The device does it in
+slices between calls and batches of frames, so that no frame waits for more than one slice. Meanwhile notifications tell
+how far it is, at most five times a second; `done` only grows. No method is answered by long work yet.
+
+Notifications go from the server to the add-on: `frames/made` (FramesMade), `frames/failed` (FramesFailed),
+`work/progress` (WorkProgress), and `log` with a level and a text.
 """
 
 from __future__ import annotations
@@ -54,6 +58,7 @@ IMPORT = Method("latents/import", params.ImportParams, answers.ImportedLatents)
 GENERATE = Method("frames/generate", params.GenerateParams, answers.Counts)
 DERIVE = Method("shadows/derive", params.DeriveParams, answers.Counts)
 CANCEL = Method("frames/cancel", params.CancelParams, answers.Dropped)
+CANCEL_WORK = Method("work/cancel", params.CancelWorkParams, answers.Cancelled)
 LIST = Method("library/list", params.ListParams, answers.LibraryList)
 CARD = Method("library/card", params.CardParams, answers.LibraryCard)
 RELEASE = Method("device/release", Nothing, answers.Released)
@@ -66,7 +71,7 @@ SHUTDOWN = Method("shutdown", Nothing, Nothing)
 """Answered after the files that are being written are whole."""
 
 METHODS: tuple[Method[Any, Any], ...] = (
-    *(INITIALIZE, DESCRIBE, MAP, IMPORT, GENERATE, DERIVE, CANCEL, LIST, CARD, RELEASE, PING, SHUTDOWN),
+    *(INITIALIZE, DESCRIBE, MAP, IMPORT, GENERATE, DERIVE, CANCEL, CANCEL_WORK, LIST, CARD, RELEASE, PING, SHUTDOWN),
 )
 
-FRAMES_MADE, FRAMES_FAILED, LOG = "frames/made", "frames/failed", "log"
+FRAMES_MADE, FRAMES_FAILED, PROGRESS, LOG = "frames/made", "frames/failed", "work/progress", "log"

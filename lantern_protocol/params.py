@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import INVALID_PARAMS, ProtocolError
-from .fields import is_path, read_file, read_flag, read_job, read_list, read_path, read_sha256
+from .fields import is_path, read_file, read_flag, read_id, read_job, read_list, read_path, read_sha256
 from .orders import FrameOrder, ShadowOrder
 from .vectors import Floats
 
@@ -249,6 +249,22 @@ class CancelParams:
     def from_json(cls, fields: dict[str, Any]) -> CancelParams:
         """Read the params."""
         return cls(read_job(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class CancelWorkParams:
+    """id: of a request that is answered by long work, which is given up."""
+
+    id: int | str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the params as JSON values."""
+        return {"id": self.id}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> CancelWorkParams:
+        """Read the params."""
+        return cls(read_id(fields))
 
 
 def _check_frames(frames: Sequence[FrameOrder], latents: Floats, toward: GeneratorFile | None) -> None:

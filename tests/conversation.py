@@ -71,7 +71,7 @@ def is_running(pid: int) -> bool:
 class Conversation:
     """Starts a server and greets it. The end of the `with` block stops it and checks that its process is gone.
 
-    notifications: (method, params) in order. results, errors: by the number of the request.
+    notifications: (method, params) in order. results, errors, progress: by the number of the request.
     """
 
     def __init__(self, *options: object, command: list[str] | None = None, **settings: Any):
@@ -80,6 +80,7 @@ class Conversation:
         self.states: list[ServerState] = []
         self.results: dict[int, dict[str, Any]] = {}
         self.errors: dict[int, errors.ProtocolError] = {}
+        self.progress: dict[int, list[tuple[int, int]]] = {}
         self.client = InferenceClient(self._notified, self._changed, **settings)
         self.pids: list[int] = []
 
@@ -115,6 +116,7 @@ class Conversation:
             params or {},
             lambda result: self.results.__setitem__(number[0], result),
             lambda error: self.errors.__setitem__(number[0], error),
+            lambda done, total: self.progress.setdefault(number[0], []).append((done, total)),
         )
         number.append(identity)
         return identity

@@ -144,6 +144,7 @@ class FakeServer:
             "library/list": self._library,
             "library/card": self._card,
             "frames/cancel": lambda params: {"dropped": self._bench.cancel(params["job"])},
+            "work/cancel": lambda params: {"cancelled": False},
             "device/release": lambda params: {"released": 0},
             "ping": lambda params: {},
             "shutdown": self._shutdown,

@@ -298,6 +298,7 @@ def answers_and_notes() -> list[dict[str, Any]]:
         framing.failure(0, errors.ProtocolError(errors.VERSION_MISMATCH, "Old.", {"server": "0.0.1"})),
         framing.notification("frames/made", {"job": 1, "names": ["f0.png"], "seconds": 0.1}),
         framing.notification("frames/failed", {"job": 1, "names": ["f0.png"], "error": error.to_json()}),
+        framing.notification("work/progress", {"id": 1, "done": 3, "total": 9}),
         framing.notification("log", {"level": "info", "text": "words"}),
     ]
 

@@ -79,6 +79,7 @@ def sound_requests(folder: str, generator: dict[str, Any]) -> list[dict[str, Any
         ("shadows/derive", job | {"shadows": [shadow.to_json()]}),
         ("shadows/derive", job | {"shadows": []}),
         ("frames/cancel", {"job": 3}),
+        ("work/cancel", {"id": 3}),
         ("library/list", {"folders": ["/nowhere/at/all"]}),
         ("library/card", {"path": generator["path"], "thumbnail": False}),
         ("device/release", {}),

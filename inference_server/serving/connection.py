@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from lantern_protocol import framing
-from lantern_protocol.methods import LOG
+from lantern_protocol.answers import WorkProgress
+from lantern_protocol.errors import INTERNAL_ERROR, ProtocolError
+from lantern_protocol.methods import LOG, PROGRESS, Body
 
 
 class Connection:
@@ -39,3 +41,35 @@ class Connection:
         with contextlib.suppress(OSError, ValueError):  # nobody reads stderr any more
             print(f"{level}: {text}", file=sys.stderr, flush=True)
         self.notify(LOG, {"level": level, "text": text})
+
+
+class Asker:
+    """Whoever sent a request: is answered once, and told of progress, from any thread.
+
+    identity: the id of the request; None if it has no id that can be repeated.
+    """
+
+    def __init__(self, connection: Connection, identity: int | str | None, wanted: bool):
+        self.identity = identity
+        self._connection = connection
+        self._wanted = wanted
+
+    def __call__(self, outcome: Body | ProtocolError) -> None:
+        """Answer with the method's answer or an error. A message without an id wants no answer."""
+        if not self._wanted:
+            return
+        try:
+            if isinstance(outcome, ProtocolError):
+                self._connection.send(framing.failure(self.identity, outcome))
+            else:
+                self._connection.send(framing.result(self.identity, outcome.to_json()))
+        except ProtocolError as error:
+            self._connection.send(framing.failure(self.identity, error))
+        except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
+            text = f"The answer cannot be sent: {error}"
+            self._connection.send(framing.failure(self.identity, ProtocolError(INTERNAL_ERROR, text)))
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how far the request is."""
+        if self.identity is not None:
+            self._connection.notify(PROGRESS, WorkProgress(self.identity, done, total).to_json())

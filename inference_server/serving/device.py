@@ -29,6 +29,7 @@ from ..rendering.renderer import Renderer, frames_at_once, is_out_of_memory
 from ..rendering.residents import Loaded
 from .answers import array_of
 from .connection import Connection
+from .long_work import LongWork
 from .pipeline import THERE, Flight, Frame, Pipeline, is_there, missing_shadows
 from .scheduler import Order, Scheduler, Ticket
 
@@ -63,6 +64,8 @@ class DeviceThread:
             work = self._scheduler.wait(idle_seconds if self.renderer.holds_generators else None)
             if isinstance(work, Order):
                 self._make(work)
+            elif isinstance(work, LongWork):
+                self._do_slice(work)
             elif work is not None:
                 work()
             elif not self._scheduler.stopped:
@@ -72,6 +75,9 @@ class DeviceThread:
                     f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
                     f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
                 )
+
+    def _do_slice(self, work: LongWork) -> None:
+        self._scheduler.settle(work, self.answer(work.step))
 
     def answer(self, work: Callable[[], T]) -> T | ProtocolError:
         """Return what a request's work gives, or the error to answer with."""

@@ -14,6 +14,8 @@ from lantern_protocol.errors import INVALID_REQUEST, ProtocolError
 from lantern_protocol.methods import Body
 from lantern_protocol.orders import FrameOrder, ShadowOrder
 
+from .long_work import LongWork
+
 MOST_CALLS = 4096
 MOST_WAITING = 1 << 17
 """Requests, and orders, that wait at most: whoever sends on without hearing answers must not fill the memory."""
@@ -118,6 +120,9 @@ class Scheduler:
         self._by_key: dict[Hashable, Order] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._later: deque[Callable[[], None]] = deque()
+        self._works: deque[LongWork] = deque()
+        """Long work that has not ended, the next one to have a slice first."""
+        self._slice_next = True
         self._stopped = False
 
     def call(self, function: Callable[[], None], patient: bool = False) -> None:
@@ -126,10 +131,55 @@ class Scheduler:
         Raises ProtocolError when too much is waiting.
         """
         with self._wake:
-            if len(self._calls) + len(self._later) >= MOST_CALLS and not self._stopped:
-                raise too_much()
+            self._check_room()
             (self._later if patient else self._calls).append(function)
             self._wake.notify()
+
+    def work(self, work: LongWork) -> None:
+        """Have the device thread do long work in slices, while neither a call nor a frame is wanted.
+
+        Slices take turns: with those of other long work, and with patient calls, so that none of them starves.
+
+        Raises ProtocolError when too much is waiting.
+        """
+        with self._wake:
+            self._check_room()
+            late = self._stopped
+            if not late:
+                self._works.append(work)
+                self._wake.notify()
+        if late:
+            work.cancel()
+
+    def _check_room(self) -> None:
+        waiting = len(self._calls) + len(self._later) + len(self._works)
+        if waiting >= MOST_CALLS and not self._stopped:
+            raise too_much()
+
+    def settle(self, work: LongWork, outcome: Body | ProtocolError | None) -> None:
+        """Answer the request of long work with the outcome of a slice; None says that there are more slices."""
+        if outcome is None:
+            return
+        with self._wake:
+            if work not in self._works:
+                return  # it was cancelled during this slice: the call that closes it answers
+            self._works.remove(work)
+        work.reply(outcome)
+
+    def cancel_work(self, identity: int | str) -> bool:
+        """Cancel the long work of a request; return whether it had not ended.
+
+        It is closed on the device thread, after the slice under way, and before the next frame.
+        """
+        with self._wake:
+            return self._cancel_works([work for work in self._works if work.identity == identity])
+
+    def _cancel_works(self, works: list[LongWork]) -> bool:
+        for work in works:
+            self._works.remove(work)
+            self._calls.append(work.cancel)
+        self._wake.notify()
+        return bool(works)
 
     def submit(self, ticket: Ticket, specs: Sequence[FrameOrder | ShadowOrder], append: bool) -> None:
         """Queue a ticket's orders. A newer job drops what is left of older ones; an older job is dropped itself.
@@ -181,17 +231,25 @@ class Scheduler:
         for order in fallen:
             order.settle("dropped")
 
-    def wait(self, timeout: float | None) -> Callable[[], None] | Order | None:
-        """Return the next call, else the next order (it stays queued), else the next patient call.
+    def wait(self, timeout: float | None) -> Callable[[], None] | Order | LongWork | None:
+        """Return the next call, else the next order (it stays queued), else a patient call or long work, in turn.
 
-        None after `timeout` seconds or stop().
+        Long work is to have one slice, and stays queued until `settle` is told of its end. None after `timeout`
+        seconds or stop().
         """
         with self._wake:
-            self._wake.wait_for(lambda: self._calls or self._orders or self._later or self._stopped, timeout)
+            self._wake.wait_for(
+                lambda: self._calls or self._orders or self._later or self._works or self._stopped, timeout
+            )
             if self._calls:
                 return self._calls.popleft()
             if self._orders:
                 return self._orders[0]
+            if self._works and (self._slice_next or not self._later):
+                self._slice_next = False
+                self._works.rotate(-1)
+                return self._works[-1]
+            self._slice_next = True
             return self._later.popleft() if self._later else None
 
     def take(self, batch_key: Hashable) -> Order | None:
@@ -205,10 +263,11 @@ class Scheduler:
             return order
 
     def stop(self) -> None:
-        """Drop everything; wait() returns None from now on once the calls are done."""
+        """Drop everything, cancel long work; wait() returns None from now on once the calls are done."""
         with self._wake:
             self._stopped = True
             self._later.clear()
+            self._cancel_works(list(self._works))
             dropped = self._take_all()
             self._wake.notify_all()
         for order in dropped:

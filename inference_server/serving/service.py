@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lantern_protocol import framing, methods
-from lantern_protocol.answers import Dropped, LibraryList, SnapshotFile
+from lantern_protocol.answers import Cancelled, Dropped, LibraryList, SnapshotFile
 from lantern_protocol.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -30,6 +30,7 @@ from lantern_protocol.errors import (
 from lantern_protocol.methods import A, Body, Method, P
 from lantern_protocol.params import (
     CancelParams,
+    CancelWorkParams,
     CardParams,
     DeriveParams,
     DescribeParams,
@@ -42,7 +43,8 @@ from lantern_protocol.params import (
 )
 from lantern_protocol.versions import PIXEL_REVISION, PROTOCOL_VERSION, SERVER_VERSION
 
-from .connection import Connection
+from .connection import Asker, Connection
+from .long_work import LongWork, Slices
 from .scheduler import MOST_CALLS, Reply, Scheduler, Ticket, too_much
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class Service:
         self._take(methods.GENERATE, self._generate)
         self._take(methods.DERIVE, self._derive)
         self._take(methods.CANCEL, self._cancel)
+        self._take(methods.CANCEL_WORK, self._cancel_work)
         self._take(methods.RELEASE, self._release)
         self._take(methods.DESCRIBE, self._describe)
         self._take(methods.LIST, self._list)
@@ -167,22 +170,8 @@ class Service:
         except Exception as error:
             reply(ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}"))
 
-    def _reply_to(self, identity: int | str | None, wanted: bool) -> Reply:
-        def reply(outcome: Body | ProtocolError) -> None:
-            if not wanted:
-                return
-            try:
-                if isinstance(outcome, ProtocolError):
-                    self.connection.send(framing.failure(identity, outcome))
-                else:
-                    self.connection.send(framing.result(identity, outcome.to_json()))
-            except ProtocolError as error:
-                self.connection.send(framing.failure(identity, error))
-            except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
-                text = f"The answer cannot be sent: {error}"
-                self.connection.send(framing.failure(identity, ProtocolError(INTERNAL_ERROR, text)))
-
-        return reply
+    def _reply_to(self, identity: int | str | None, wanted: bool) -> Asker:
+        return Asker(self.connection, identity, wanted)
 
     def _handle(self, method: str, params: dict[str, Any], reply: Reply) -> None:
         if not self._initialized and method not in _BEFORE_INITIALIZE:
@@ -212,6 +201,9 @@ class Service:
     def _cancel(self, params: CancelParams, reply: Reply) -> None:
         reply(Dropped(self.scheduler.cancel(params.job)))
 
+    def _cancel_work(self, params: CancelWorkParams, reply: Reply) -> None:
+        reply(Cancelled(self.scheduler.cancel_work(params.id)))
+
     def _release(self, _params: Nothing, reply: Reply) -> None:
         self._on_device(reply, lambda device, _answers: device.release())
 
@@ -236,6 +228,10 @@ class Service:
             reply(device.answer(lambda: work(device, answers)))
 
         self.scheduler.call(call, patient)
+
+    def _in_slices(self, asker: Asker, slices: Callable[[DeviceThread, Answers], Slices]) -> None:
+        """Let the device thread do `slices` between calls and frames, and answer when they end."""
+        self.scheduler.work(LongWork(asker.identity, lambda: slices(*self._ready()), asker, asker.progress))
 
     def _on_run(
         self,

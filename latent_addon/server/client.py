@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...lantern_protocol import errors, framing, methods, versions
-from ...lantern_protocol.answers import Greeting
+from ...lantern_protocol.answers import Greeting, WorkProgress
 from ...lantern_protocol.methods import A, Method, P
-from ...lantern_protocol.params import Hello
+from ...lantern_protocol.params import CancelWorkParams, Hello
 from . import sentences
 from .process import LOG_LINES, ServerProcess
 
@@ -32,6 +32,10 @@ _PIPE_GRACE = 1.0
 
 OnResult = Callable[[dict[str, Any]], None]
 OnError = Callable[[errors.ProtocolError], None]
+OnProgress = Callable[[int, int], None]
+"""Is told how far long work is: done, total."""
+
+"""The largest `total` that is passed on: Blender's whole numbers hold no more."""
 
 
 class ServerState(enum.Enum):
@@ -47,7 +51,8 @@ class ServerState(enum.Enum):
 class _Request:
     on_result: OnResult
     on_error: OnError
-    ours: bool = False  # a ping or the greeting, which nobody but the client waits for
+    ours: bool = False  # a ping, a cancel or the greeting, which nobody but the client waits for
+    on_progress: OnProgress | None = None
 
 
 class InferenceClient:
@@ -168,8 +173,15 @@ class InferenceClient:
 
     # --- talking ------------------------------------------------------------------------------------------------------
 
-    def ask(self, method: Method[P, A], params: P, answered: Callable[[A], None], failed: OnError) -> int:
-        """Ask by a method of the protocol; one of the two callbacks follows, as of `request`.
+    def ask(
+        self,
+        method: Method[P, A],
+        params: P,
+        answered: Callable[[A], None],
+        failed: OnError,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Ask by a method of the protocol; the callbacks are as those of `request`.
 
         An answer that is not of the method's form is an error: nothing unchecked reaches the caller.
         """
@@ -182,12 +194,20 @@ class InferenceClient:
                 return
             answered(answer)
 
-        return self.request(method.name, params.to_json(), read, failed)
+        return self.request(method.name, params.to_json(), read, failed, on_progress)
 
-    def request(self, method: str, params: dict[str, Any], on_result: OnResult, on_error: OnError) -> int:
-        """Ask the server; one of the two callbacks follows, from a later drain. Returns the request's number.
+    def request(
+        self,
+        method: str,
+        params: dict[str, Any],
+        on_result: OnResult,
+        on_error: OnError,
+        on_progress: OnProgress | None = None,
+    ) -> int:
+        """Ask the server; one of the first two callbacks follows, from a later drain. Returns the request's number.
 
-        Until the server is READY, requests wait for it; without a server, the error comes with the next drain.
+        `on_progress(done, total)` is called from drains before that, if the server answers by long work. Until the
+        server is READY, requests wait for it; without a server, the error comes with the next drain.
         """
         if self._server is None:
             text = self.message or sentences.NOT_RUNNING
@@ -196,15 +216,32 @@ class InferenceClient:
         if self.state is ServerState.READY and not self.pending:
             self._heard = self._pinged = self._clock()  # A server that was asked nothing has not been silent.
         try:
-            data = self._encode(method, params, _Request(on_result, on_error))
+            data = self._encode(method, params, _Request(on_result, on_error, on_progress=on_progress))
         except errors.ProtocolError as error:  # longer than a message may be
             self._lost.append((on_error, error))
             return self._last_identity
+        number = self._last_identity
+        self._send_in_turn(self._server, data)
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Ask the server to give up the long work of a request; nothing happens if the request is answered already.
+
+        The request's error follows, of code CANCELLED, or its outcome, if that was on its way, or if the server does
+        not answer it by long work.
+        """
+        request = self._requests.get(number)
+        if self._server is not None and request is not None and not request.ours:
+            quiet = _Request(lambda _: None, lambda _: None, ours=True)
+            self._send_in_turn(
+                self._server, self._encode(methods.CANCEL_WORK.name, CancelWorkParams(number).to_json(), quiet)
+            )
+
+    def _send_in_turn(self, server: ServerProcess, data: bytes) -> None:
         if self.state is ServerState.READY:
-            self._server.send(data)
+            server.send(data)
         else:
             self._held.append(data)
-        return self._last_identity
 
     def drain(self, budget: float = 0.004) -> bool:
         """Dispatch what has arrived, in its order, for about `budget` seconds; return True if something happened.
@@ -275,7 +312,23 @@ class InferenceClient:
         if not isinstance(method, str) or not isinstance(params, dict) or "id" in message:
             self._remark(f"Not understood: {errors.quoted(message)}")
             return
-        self._call(self._on_notification, method, params)
+        if method == methods.PROGRESS:
+            self._progressed(params)
+        else:
+            self._call(self._on_notification, method, params)
+
+    def _progressed(self, params: dict[str, Any]) -> None:
+        """Pass progress on to the request it is of. After the answer nobody waits for it: then it is dropped."""
+        try:
+            progress = WorkProgress.from_json(params)
+        except errors.ProtocolError:
+            progress = None
+        if progress is None or not isinstance(progress.id, int):  # our requests are numbered
+            self._remark(f"Not understood: {errors.quoted(params)}")
+            return
+        request = self._requests.get(progress.id)
+        if request is not None and request.on_progress is not None:
+            self._call(request.on_progress, progress.done, progress.total)
 
     def _answered(self, message: dict[str, Any]) -> None:
         identity = message.get("id")

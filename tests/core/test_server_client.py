@@ -23,6 +23,21 @@ for n in [*range(200), -1]: send(framing.notification("count", {"n": n}))
 for _ in messages: pass
 """
 
+LONG_WORK = """
+from lantern_protocol import errors
+def tell(identity, done): send(framing.notification("work/progress", {"id": identity, "done": done, "total": 9}))
+for message in messages:
+    if message["method"] == "tests/long":
+        for done in (1, 4, 7): tell(message["id"], done)
+    elif message["method"] == "work/cancel":
+        send(framing.result(message["id"], {"cancelled": True}))
+        send(framing.failure(message["params"]["id"], errors.ProtocolError(errors.CANCELLED, "Cancelled.")))
+        tell(message["params"]["id"], 8)
+    else:
+        send(framing.result(message["id"], {}))
+"""
+PROGRESS = [(1, 9), (4, 9), (7, 9)]
+
 
 def test_start_returns_before_the_server_is_ready_and_greets_it() -> None:
     with Conversation() as talk:
@@ -65,6 +80,7 @@ def test_every_method_is_answered(tmp_path: Path) -> None:
         assert talk.ask("shadows/derive", derive) == {"made": 1, "failed": 1, "dropped": 0}
         assert talk.names("frames/failed") == ["lost.png"]
         assert set(fake_pictures.decode_png((tmp_path / "white.png").read_bytes())[0]) == {255}
+        assert talk.ask("work/cancel", {"id": 1}) == {"cancelled": False}
         assert talk.ask("device/release") == {"released": 0}
         assert talk.ask("ping") == {}
         checkpoint.write_bytes(b"other weights")
@@ -115,6 +131,76 @@ def test_newest_job_wins_append_joins_cancel_drops(tmp_path: Path) -> None:
         last = talk.order(tmp_path, [f"last{n}.png" for n in range(40)], job=3)
         assert talk.ask("frames/cancel", {"job": 3})["dropped"] >= 38
         assert talk.settled(last)
+
+
+def test_progress_reaches_the_request_it_is_of_until_that_is_answered() -> None:
+    with Conversation(command=scripted(LONG_WORK)) as talk:
+        first, second = talk.send("tests/long"), talk.send("tests/long")
+        silent: list[errors.ProtocolError] = []
+        third = talk.client.request("tests/long", {}, pytest.fail, silent.append)
+        assert talk.client.wait(lambda: talk.progress.get(second) == PROGRESS, 20)
+        assert talk.progress == {first: PROGRESS, second: PROGRESS} and not talk.results and not talk.errors
+        for number in (first, third, second):
+            talk.client.cancel(number)
+        assert talk.settled(first, second) and talk.client.wait(lambda: bool(silent), 20)
+        talk.ask("ping")
+        codes = [error.code for error in (talk.errors[first], talk.errors[second], *silent)]
+        assert codes == [errors.CANCELLED] * 3
+        assert talk.progress == {first: PROGRESS, second: PROGRESS}, "what came after the answer is dropped"
+        assert talk.notifications == [] and talk.client.pending == 0
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"id": 2}, {"id": True, "done": 1, "total": 2}, {"id": 2, "done": 3, "total": 2}]
+    + [{"id": 2, "done": wrong, "total": 2} for wrong in (-1, 0.5, "1", None, True)]
+    + [{"id": wrong, "done": 1, "total": 2} for wrong in ("2", [2], None)]
+    + [{"id": 2, "done": 1, "total": 1 << 31}],
+)
+def test_progress_that_is_none_is_a_line_in_the_log(params: dict[str, object]) -> None:
+    code = f"""
+send(framing.notification("work/progress", {params!r}))
+for message in messages: send(framing.result(message["id"], {{}}))
+"""
+    with Conversation(command=scripted(code)) as talk:
+        assert talk.send("ping") == 2
+        assert talk.settled(2)
+        assert talk.progress == {} and talk.notifications == []
+        assert [line for line in talk.client.log if line.startswith("Not understood: ")]
+
+
+def test_cancel_is_sent_for_what_is_open_only_and_in_its_turn(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with Conversation("--journal", journal, "--slow", 0.2) as talk:
+        frames = talk.order(tmp_path, ["a.png", "b.png"])
+        talk.client.cancel(frames)  # before the server is ready
+        assert talk.client.pending == 1
+        assert talk.settled(frames)
+        assert talk.results[frames]["made"] == 2, "frames are no long work: the server answers that there is none"
+        for number in (frames, 1, 0, -1, 10**9):  # 1 is the greeting
+            talk.client.cancel(number)
+        talk.ask("ping")
+        assert [(entry["method"], entry["params"].get("id")) for entry in journal_of(journal)][1:] == [
+            ("frames/generate", None),
+            ("work/cancel", frames),
+            ("ping", None),
+        ]
+        talk.client.stop()
+        talk.client.cancel(frames)  # there is no server
+
+
+def test_long_work_is_no_silence() -> None:
+    now = [0.0]
+    with Conversation(command=scripted(LONG_WORK), clock=lambda: now[0]) as talk:
+        request = talk.until_ready().send("tests/long")
+        assert talk.client.wait(lambda: talk.progress.get(request) == PROGRESS, 20)
+        for _ in range(40):
+            now[0] += 2.5
+            talk.client.drain()
+            assert talk.client.wait(lambda: talk.client._heard == now[0], 20)
+        assert talk.client.state is ServerState.READY and talk.client.pending == 1
+        talk.client.cancel(request)
+        assert talk.settled(request)
 
 
 def test_without_a_server_the_error_comes_with_the_next_drain() -> None:
