@@ -190,7 +190,9 @@ def test_the_distance_of_shifted_clouds_is_the_shift() -> None:
     for shift in (0.5, 2.0):
         expected = 1000 * shift * 7 * np.sqrt(2 / (np.pi * 49))
         assert sliced_distance(reals, reals + np.float32(shift), 0) == pytest.approx(expected, rel=0.1)
-    assert sliced_distance(reals, reals[::-1], 0) == 0
+    assert sliced_distance(reals, reals.copy(), 0) == 0
+    # A product of matrices may round a row differently at a different place, by one bit of a number near 1.
+    assert sliced_distance(reals, reals[::-1], 0) < 1000 * np.finfo(np.float32).eps
 
 
 def test_precision_and_recall_of_points_on_a_line() -> None:
