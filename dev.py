@@ -6,6 +6,7 @@
     python3 dev.py demo [...]               make the film in demo/ with the built extension in a clean Blender
     python3 dev.py test [LAYER ...] [...]   run everything that tests this project, or some layers:
                                             lint, core, server, blender, versions, window; the rest goes to pytest
+    python3 dev.py test --fast [...]        lint, core and the quick tests of the newest Blender, in minutes
     python3 dev.py server ...               python -m inference_server ..., in its environment
     python3 dev.py blender FILE.py ...      run a script in Blender with the extension enabled
     python3 dev.py build | setup | lint     the extension's zip and notes into dist/; the environments; ruff and types
@@ -22,19 +23,37 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said in words, before the import
     sys.exit("dev.py: this is Python {}.{}; run dev.py with Python 3.11 or later.".format(*sys.version_info[:2]))
 
 import argparse
+import contextlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tools import environments, package, window_root
+from tools import environments, package, side_by_side, window_root
 from tools.console import Problem, run, say
 from tools.environments import ROOT, Environment
 
 LAYERS = ("lint", "core", "server", "blender", "versions", "window")
+PROGRAM = (sys.executable, Path(__file__).resolve())
+SECONDS = {"window": 300, "blender": 180, "server": 180, "core": 75, "versions": 25, "lint": 15}
+"""About how long a job of each layer takes. The longest starts first, so that jobs side by side end together."""
+
+FAST_LAYERS = ("lint", "core", "blender")
+SLOW_IN_BLENDER = (
+    "test_endings",
+    "test_faults",
+    "test_hostile_files",
+    "test_inference_environment",
+    "test_real_generators",
+    "test_slices",
+    "test_storm",
+)
+"""Files that `--fast` leaves out. They take three quarters of the time; the others touch every part of the add-on."""
+
 NOTHING_SELECTED = 5  # pytest's exit status when no test was collected
+MISSING = 6  # ours, when this machine lacks something
+OUTCOMES = {0: "passed", NOTHING_SELECTED: "nothing selected", MISSING: "missing"}
 
 
 def set_up(named: tuple[str, ...], version: str | None = None) -> tuple[Environment, Environment]:
@@ -119,7 +138,8 @@ def plain_tests(args: argparse.Namespace, layer: str, pytest_arguments: list[str
 def blender_tests(args: argparse.Namespace, version: str, pytest_arguments: list[str]) -> int:
     """Run tests/blender in one Blender, with the built zip installed in it."""
     blender, server = set_up(args.python, version)
-    pytest = ["-m", "pytest", f"--rootdir={ROOT}", *_with_paths("blender", pytest_arguments)]
+    left_out = [f"--ignore-glob=*/{name}.py" for name in SLOW_IN_BLENDER] if args.fast else []
+    pytest = ["-m", "pytest", f"--rootdir={ROOT}", *left_out, *_with_paths("blender", pytest_arguments)]
     return run_in_blender(blender, server, pytest)
 
 
@@ -160,49 +180,106 @@ def pictures(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Run the chosen layers one after the other, whatever becomes of each, and sum up."""
-    rest = list(args.rest)
-    layers = []
-    while rest and rest[0] in LAYERS:
-        layers.append(rest.pop(0))
-    layers = layers or [layer for layer in LAYERS if _belongs(layer, rest)]
-    jobs: dict[str, Callable[[], int]] = {}
-    for layer in layers:
-        if layer == "lint":
-            jobs["lint"] = lambda: lint(args)
-        elif layer == "blender":
-            for version in args.blender or environments.TESTED_BLENDERS:
-                jobs[f"blender {version}"] = lambda version=version: blender_tests(args, version, rest)
-        elif layer == "versions":
-            jobs["versions"] = lambda: version_tests(args, rest)
-        elif layer == "window":
-            jobs["window"] = lambda: window_tests(args, rest)
-        else:
-            jobs[layer] = lambda layer=layer: plain_tests(args, layer, rest)
-    outcomes = {name: _timed(name, job) for name, job in jobs.items()}
-    say("summary: " + "; ".join(f"{name} {outcome}" for name, outcome in outcomes.items()))
+    """Run the chosen layers, two jobs side by side, whatever becomes of each, and sum up."""
+    start = time.monotonic()
+    names, rest = _chosen_jobs(args)
+    at_once = min(args.jobs or min(2, os.cpu_count() or 1), len(names))
+    done = _side_by_side(args, names, rest, at_once) if at_once > 1 else _one_by_one(args, names, rest)
+    parts = [f"{name} {outcome} ({seconds:.0f} s)" for name, (outcome, seconds) in done.items()]
+    say(f"summary after {time.monotonic() - start:.0f} s: {'; '.join(parts)}")
     good = {"passed"}
     if rest:
         good.add("nothing selected")
     if args.allow_missing and not os.environ.get("CI"):
         good.add("missing")
-    return 0 if "passed" in outcomes.values() and set(outcomes.values()) <= good else 1
+    outcomes = {outcome for outcome, _ in done.values()}
+    return 0 if "passed" in outcomes and outcomes <= good else 1
 
 
-def _timed(name: str, job: Callable[[], int]) -> str:
-    say(f"== {name}")
-    start = time.monotonic()
+def _chosen_jobs(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Return the names of the jobs to run, in the order of the layers, and the arguments for pytest."""
+    rest = list(args.rest)
+    named = []
+    while rest and rest[0] in LAYERS:
+        named.append(rest.pop(0))
+    possible = FAST_LAYERS if args.fast else LAYERS
+    layers = list(dict.fromkeys(named)) or [layer for layer in possible if _belongs(layer, rest)]
+    if not set(layers) <= set(possible) or not layers:
+        raise Problem(f"--fast runs {', '.join(FAST_LAYERS)}, and no other layer. Leave it out to run what you named.")
+    names = []
+    for layer in layers:
+        names += [f"blender {version}" for version in _blenders(args)] if layer == "blender" else [layer]
+    return names, rest
+
+
+def _blenders(args: argparse.Namespace) -> tuple[str, ...]:
+    if args.blender:
+        return tuple(args.blender)
+    return (environments.newest_blender_version(args.python),) if args.fast else environments.TESTED_BLENDERS
+
+
+def job(args: argparse.Namespace) -> int:
+    """Run one job of `test` by its name, and tell its outcome by the exit status: one of `OUTCOMES`, or else failed."""
+    layer, _, version = args.name.partition(" ")
     try:
-        status = job()
-        outcome = {0: "passed", NOTHING_SELECTED: "nothing selected"}.get(status, "FAILED")
+        if layer == "lint":
+            return lint(args)
+        elif layer == "blender":
+            return blender_tests(args, version, args.rest)
+        elif layer == "versions":
+            return version_tests(args, args.rest)
+        elif layer == "window":
+            return window_tests(args, args.rest)
+        return plain_tests(args, layer, args.rest)
     except environments.Missing as problem:
         say(str(problem))
-        outcome = "missing"
+        return MISSING
     except Problem as problem:
         say(str(problem))
-        outcome = "FAILED"
-    say(f"== {name}: {outcome} after {time.monotonic() - start:.0f} s")
-    return outcome
+        return 1
+
+
+def _one_by_one(args: argparse.Namespace, names: list[str], rest: list[str]) -> dict[str, tuple[str, float]]:
+    """Run the jobs in this process, their output as it comes; return the outcome and the seconds of each."""
+    done = {}
+    for name in names:
+        say(f"== {name}")
+        start = time.monotonic()
+        status = job(argparse.Namespace(**vars(args) | {"name": name, "rest": rest}))
+        done[name] = OUTCOMES.get(status, "FAILED"), time.monotonic() - start
+        say(f"== {name}: {done[name][0]} after {done[name][1]:.0f} s")
+    return done
+
+
+def _side_by_side(
+    args: argparse.Namespace, names: list[str], rest: list[str], at_once: int
+) -> dict[str, tuple[str, float]]:
+    """Run the jobs in processes of their own, and print the output of each when it ends; return as `_one_by_one`."""
+    options = [word for python in args.python for word in ("--python", python)]
+    options += [word for version in args.blender or () for word in ("--blender", version)]
+    options += ["--fast"] if args.fast else []
+    commands = {
+        name: [*PROGRAM, "job", *options, name, *rest] for name in sorted(names, key=_expected_seconds, reverse=True)
+    }
+    done = {}
+    with contextlib.closing(side_by_side.run_all(commands, at_once)) as events:
+        for event in events:
+            running = f"running: {', '.join(event.running) or 'nothing'}"
+            if isinstance(event, side_by_side.Started):
+                say(f"-- {event.name} begins; {running}")
+                continue
+            done[event.name] = OUTCOMES.get(event.status, "FAILED"), event.seconds
+            say(f"== {event.name}")
+            sys.stdout.flush()
+            sys.stdout.buffer.write(event.output)
+            sys.stdout.flush()
+            say(f"== {event.name}: {done[event.name][0]} after {event.seconds:.0f} s; {running}")
+    return {name: done[name] for name in names}
+
+
+def _expected_seconds(name: str) -> tuple[int, str]:
+    """Return what jobs are sorted by; a newer Blender has more tests than an older one."""
+    return SECONDS[name.partition(" ")[0]], name
 
 
 def _belongs(layer: str, pytest_arguments: list[str]) -> bool:
@@ -230,6 +307,13 @@ def _with_paths(layer: str, pytest_arguments: list[str]) -> list[str | Path]:
     return [*options, *(own or [ROOT / "tests" / layer, *top])]
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dev.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -245,7 +329,14 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("test", parents=[common], help=test.__doc__, allow_abbrev=False)
     command.add_argument("--blender", action="append", choices=versions, help="test in this Blender only (repeatable)")
     command.add_argument("--allow-missing", action="store_true", help="do not fail for want of a Python (never in CI)")
+    command.add_argument("--fast", action="store_true", help="lint, core and quick tests of the newest Blender only")
+    command.add_argument("--jobs", type=_count, metavar="N", help="jobs at once (default: 2; on one processor 1)")
     command.set_defaults(function=test)
+    command = commands.add_parser("job", parents=[common], allow_abbrev=False)  # no help: `test` alone starts it
+    command.add_argument("--blender", action="append", choices=versions)
+    command.add_argument("--fast", action="store_true")
+    command.add_argument("name", choices=[*SECONDS, *(f"blender {version}" for version in versions)])
+    command.set_defaults(function=job)
     command = commands.add_parser("server", add_help=False, help=inference_server.__doc__)
     command.set_defaults(function=inference_server)
     command = commands.add_parser("blender", parents=[common], help=blender_script.__doc__, allow_abbrev=False)
@@ -263,7 +354,7 @@ def main(argv: list[str]) -> int:
     args.python = tuple(args.python)
     if args.command == "server":
         args.rest = argv[argv.index("server") + 1 :]
-    elif args.rest and args.command not in ("demo", "test"):
+    elif args.rest and args.command not in ("demo", "test", "job"):
         parser.error(f"{args.command} does not know {' '.join(args.rest)}")
     try:
         return args.function(args)

@@ -133,6 +133,9 @@ def test_stray_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatc
         (["tests/test_dev.py"], ["core"]),
         (["-k", "docs"], ["core", "server", *BLENDERS, "versions", "window"]),
         (["--blender", "5.2", "blender", "-k", "strip"], ["blender 5.2"]),
+        (["--fast"], ["lint", "core", "blender 5.2"]),
+        (["--fast", "--blender", "4.5", "blender"], ["blender 4.5"]),
+        (["--fast", "tests/test_dev.py"], ["core"]),
     ],
 )
 def test_layers_are_chosen_by_name_or_by_path(
@@ -145,15 +148,39 @@ def test_layers_are_chosen_by_name_or_by_path(
     monkeypatch.setattr(dev, "blender_tests", lambda args, version, rest: ran.append(f"blender {version}") or 0)
     monkeypatch.setattr(dev, "version_tests", lambda args, rest: ran.append("versions") or 0)
     monkeypatch.setattr(dev, "window_tests", lambda args, rest: ran.append("window") or 0)
-    assert dev.main(["test", *arguments]) == 0
+    monkeypatch.setattr(environments, "newest_blender_version", lambda named: "5.2")
+    assert dev.main(["test", "--jobs", "1", *arguments]) == 0
     assert ran == layers
+
+
+def test_what_fast_leaves_out_exists_and_the_rest_of_the_blender_layer_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path.stem for path in (root / "tests" / "blender").rglob("test_*.py")}
+    assert set(dev.SLOW_IN_BLENDER) < files
+    started = []
+    monkeypatch.setattr(dev, "set_up", lambda named, version: (None, None))
+    monkeypatch.setattr(dev, "run_in_blender", lambda blender, server, command: started.append(command) or 0)
+    for options in ([], ["--fast"]):
+        assert dev.main(["test", *options, "--blender", "5.2", "blender", "-x"]) == 0
+    whole, quick = started
+    assert [word for word in quick if word not in whole] == [
+        f"--ignore-glob=*/{name}.py" for name in dev.SLOW_IN_BLENDER
+    ]
+    assert "-x" in whole and "-x" in quick and root / "tests" / "blender" in quick
+
+
+def test_fast_refuses_a_layer_that_it_does_not_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dev.main(["test", "--fast", "server"]) == 1
+    assert dev.main(["test", "--fast", str(root / "tests" / "server" / "test_render.py")]) == 1
+    assert capsys.readouterr().err.count("--fast runs lint, core, blender") == 2
 
 
 def test_a_layer_without_tests_fails_unless_a_choice_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dev, "lint", lambda args: 0)
     monkeypatch.setattr(dev, "plain_tests", lambda args, layer, rest: dev.NOTHING_SELECTED)
-    assert dev.main(["test", "lint", "core"]) == 1
-    assert dev.main(["test", "lint", "core", "-k", "strip"]) == 0
+    assert dev.main(["test", "--jobs", "1", "lint", "core"]) == 1
+    assert dev.main(["test", "--jobs", "1", "lint", "core", "-k", "strip"]) == 0
     assert dev.main(["test", "core", "-k", "strip"]) == 1
 
 
@@ -164,8 +191,8 @@ def test_a_missing_python_fails_in_ci_whatever_is_allowed(monkeypatch: pytest.Mo
     monkeypatch.setattr(dev, "lint", lambda args: 0)
     monkeypatch.setattr(dev, "blender_tests", missing)
     monkeypatch.delenv("CI", raising=False)
-    assert dev.main(["test", "lint", "blender"]) == 1
-    assert dev.main(["test", "--allow-missing", "lint", "blender"]) == 0
-    assert dev.main(["test", "--allow-missing", "blender"]) == 1
+    assert dev.main(["test", "--jobs", "1", "lint", "blender"]) == 1
+    assert dev.main(["test", "--jobs", "1", "--allow-missing", "lint", "blender"]) == 0
+    assert dev.main(["test", "--jobs", "1", "--allow-missing", "blender"]) == 1
     monkeypatch.setenv("CI", "true")
-    assert dev.main(["test", "--allow-missing", "lint", "blender"]) == 1
+    assert dev.main(["test", "--jobs", "1", "--allow-missing", "lint", "blender"]) == 1

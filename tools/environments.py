@@ -105,10 +105,15 @@ def newest_blender(named: tuple[str, ...]) -> Environment:
 
     Raises `Missing` if there is none.
     """
+    return blender(newest_blender_version(named))
+
+
+def newest_blender_version(named: tuple[str, ...]) -> str:
+    """Return the version ("5.2") of `newest_blender`."""
     for version in BLENDER_PYTHONS:
         environment = blender(version)
         if wheel_exists(version) and (environment.ready or pythons.find(environment.version, named)):
-            return environment
+            return version
     raise Missing(_no_python(tuple(dict.fromkeys(BLENDER_PYTHONS.values()))))
 
 

@@ -7,9 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from latent_addon.environments.children import clean_environment
-from tools.console import STDERR, Problem, run, say
+from tools.console import STDERR, Problem, lock, run, say
+
+LOCK = Path("/run/latent-lantern-apt.lock")
+"""apt-get refuses to run twice at once. Only root comes here, and only root may write into this folder."""
 
 DEBIAN_PACKAGES = {
     "libX11.so.6": "libx11-6",
@@ -89,7 +93,9 @@ def install(packages: list[str]) -> None:
         )
     command = ["apt-get", "install", "-y", "--no-install-recommends", "-q", *packages]
     say(f"installing {' '.join(packages)}")
-    if _apt(command) and (_apt(["apt-get", "update", "-q"]) or _apt(command)):
+    with lock(LOCK, "apt-get"):
+        failed = _apt(command) and (_apt(["apt-get", "update", "-q"]) or _apt(command))
+    if failed:
         raise Problem(f"apt-get could not install {' '.join(packages)}; the reason is printed above.")
 
 

@@ -1,8 +1,10 @@
 """Faults outside the add-on: one clear message, nothing is lost, and work continues when the cause is gone."""
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from latent_lantern.latent_addon.server.client import ServerState
 from latent_lantern.latent_addon.session.session import session
 from stage import kill_server, planned, shown
 
-SMALL_GENERATOR = """
+SEEDS = (1, 2, 3)
+SMALL_GENERATORS = """
 import sys, torch
 from inference_server.checkpoints import save_generator
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
-torch.manual_seed(int(sys.argv[2]))
 config = StyleGAN2Config(z_dim=6, w_dim=5, channels=(8, 8, 8), mapping_layers=2)
-save_generator(StyleGAN2(config, name="small"), sys.argv[1], {}, torch.float32)
+for seed in map(int, sys.argv[1:]):
+    torch.manual_seed(seed)
+    save_generator(StyleGAN2(config, name="small"), f"{seed}.safetensors", {}, torch.float32)
 """
 
 
@@ -36,10 +40,18 @@ def checkpoint(stage, server_python, root, tmp_path):
 
 
 def write_checkpoint(python, root, path, seed):
-    """Write a generator with random weights."""
-    command = [python, "-c", SMALL_GENERATOR, str(path), str(seed)]
-    environment = {"PYTHONPATH": str(root), "PATH": os.environ["PATH"]}
-    subprocess.run(command, check=True, env=environment, cwd=path.parent)
+    """Write a generator with the random weights of one of `SEEDS`."""
+    path.write_bytes(small_generators(python, root)[seed])
+
+
+@functools.cache
+def small_generators(python, root):
+    """Generators by their seeds. They are made once, and all by one process: it has to import torch first."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"PYTHONPATH": str(root), "PATH": os.environ["PATH"]}
+        command = [python, "-c", SMALL_GENERATORS, *map(str, SEEDS)]
+        subprocess.run(command, check=True, env=environment, cwd=folder)
+        return {seed: Path(folder, f"{seed}.safetensors").read_bytes() for seed in SEEDS}
 
 
 def refused(stage, **properties):

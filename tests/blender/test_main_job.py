@@ -15,6 +15,9 @@ from latent_lantern.latent_addon.session.session import session
 from pictures import read_picture
 from stage import planned, shown, to_shadow
 
+FILM_PERCENTAGE = 25
+"""Of the composite's size, which a person chooses. A processor draws these films: a whole one takes half a minute."""
+
 
 @pytest.fixture
 def real(stage, server_python):
@@ -35,6 +38,7 @@ def test_from_keys_to_the_composite(real, tmp_path, root, server_python):
     real.fill()
     assert bpy.ops.lantern.set_up_drawing() == {"FINISHED"}
     assert drawing.pencil_of(real.scene) is not None
+    real.scene.render.resolution_percentage = FILM_PERCENTAGE
     assert bpy.ops.lantern.make_output_scene() == {"FINISHED"}
     assert output.output_scene_of(real.scene) is not None
     assert bpy.ops.lantern.render_composite(filepath=str(tmp_path / "film.mp4")) == {"FINISHED"}
@@ -111,6 +115,7 @@ def test_missing_frames_are_made_before_the_composite(stage, tmp_path):
     strip = stage.keyed_strip()
     stage.scene.frame_start, stage.scene.frame_end = 1, 4
     bpy.ops.lantern.set_up_drawing()
+    stage.scene.render.resolution_percentage = FILM_PERCENTAGE
     (session.plans.store.folder / planned(strip)[2]).unlink()
     assert bpy.ops.lantern.render_composite(filepath=str(tmp_path / "film.mp4")) == {"FINISHED"}
     assert planned(strip)[2] in session.plans.store.names()
