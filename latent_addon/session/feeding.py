@@ -1,8 +1,12 @@
-"""Which orders the server has, and which it gets next: a few at a time, so that an edit or the playhead wins."""
+"""Which orders the server has, and which it gets next: a few at a time, so that an edit or the playhead wins.
+
+Strips are not the only ones that want frames (`core/wanting.py`). Orders of one priority are with the server at a time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ from ...lantern_protocol.orders import ShadowOrder
 from ..core import frame_plan
 from ..core.frame_plan import FramePlan, PlannedFrame
 from ..core.frame_request import frame_order
+from ..core.wanting import FrameWanter, first_lacking
 from ..server.client import InferenceClient
 
 WINDOW = 64
@@ -22,17 +27,28 @@ NUMBERS = 1 << 17
 
 FEW = 8
 
-OnFailed = Callable[[errors.ProtocolError, list[str]], None]
+OnFailed = Callable[[errors.ProtocolError, list[str], list[FrameWanter]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    frame: PlannedFrame
+    wanter: FrameWanter
 
 
 class Feeder:
-    """Keeps the server fed with the orders of one job at a time."""
+    """Keeps the server fed with the orders of one job at a time.
+
+    on_failed: called with the error, the names of the frames, and the wanters that they were ordered for.
+    """
 
     def __init__(self, client: InferenceClient, on_failed: OnFailed):
         self.job = 0
         self._client = client
         self._on_failed = on_failed
-        self._ordered: dict[str, PlannedFrame] = {}
+        self._ordered: dict[str, _Ordered] = {}
+        self._priority = 0
+        """Of the wanters whose frames were last ordered."""
 
     @property
     def busy(self) -> bool:
@@ -48,38 +64,55 @@ class Feeder:
         """Whether the frame of this name is on order."""
         return name in self._ordered
 
-    def feed(
-        self,
-        plans: Sequence[tuple[FramePlan, int]],
-        looked_at: Collection[str],
-        present: Collection[str],
-        folder: Path,
-        generator: Callable[[str], dict[str, Any] | None],
-    ) -> None:
-        """Order the first of the missing frames, nearest first.
+    def busy_for(self, wanter: FrameWanter) -> bool:
+        """Whether the server has orders for this wanter."""
+        return any(each.wanter is wanter for each in self._ordered.values())
 
-        Orders under way are kept while plans still show them and what someone looks at is among them; else a new job
-        takes their place. plans: each with the timeline frame of its playhead. looked_at: missing files at playheads,
-        which of many strips may be more than are ordered at once. present: names of files in `folder`.
-        generator: says how requests name the generator of a sha256; None where no strip has it any more.
+    def wanters_of(self, names: Iterable[str]) -> list[FrameWanter]:
+        """Return the wanters that these frames are on order for."""
+        found = {id(each.wanter): each.wanter for name in names if (each := self._ordered.get(name)) is not None}
+        return list(found.values())
+
+    def is_due(self, wanters: Sequence[FrameWanter], present: Collection[str]) -> bool:
+        """Whether these wanters should be fed although no plan has changed.
+
+        That is so when the server runs out of orders, when its orders are of a different priority, and when someone
+        looks at a missing frame that is not on order.
         """
+        if self.hungry or any(wanter.priority != self._priority for wanter in wanters):
+            return True
+        return not all(map(self.has, _looked_at(wanters, present)))
+
+    def feed(self, wanters: Iterable[FrameWanter], present: Collection[str], folder: Path) -> None:
+        """Order the first of the missing frames: those of the first priority that lacks any, nearest first.
+
+        Orders under way are kept while plans of that priority still show them, and what someone looks at is among them.
+        Otherwise a new job replaces them. Orders of a lower priority that are replaced are ordered again when nothing
+        of a higher priority is missing any more. present: names of files in `folder`.
+        """
+        wanters = first_lacking(wanters)
+        owners = [(wanter, wanter.plans()) for wanter in wanters]
+        plans = [pair for _, own in owners for pair in own]
         missing = frame_plan.wanted(plans)
         first = next(missing, None)
         if first is None:
             return
+        looked_at = _looked_at(wanters, present)  # of many strips that may be more than are ordered at once
         most = min(WINDOW, max(FEW, NUMBERS // max(1, first.plan.source.width)))
         waiting = len(looked_at) <= most and any(name not in self._ordered for name in looked_at)
         fresh = waiting or first.name not in self._ordered or self._is_stale(plans, present)
         if fresh:
             self._next_job()
+        self._priority = wanters[0].priority
         room = min(WINDOW - len(self._ordered), most)
-        chosen = frame_plan.planned(
-            list(islice((each for each in chain([first], missing) if each.name not in self._ordered), room))
-        )
+        picked = list(islice((each for each in chain([first], missing) if each.name not in self._ordered), room))
+        owner_of = {id(plan): wanter for wanter, own in reversed(owners) for plan, _ in own}
+        owner = {each.name: owner_of[id(each.plan)] for each in picked}
+        chosen = frame_plan.planned(picked)
         shas = {sha256 for frame in chosen for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256}
-        generators = {sha256: generator(sha256) for sha256 in shas}
+        generators = {sha256: _generator(wanters, sha256) for sha256 in shas}
         chosen = [frame for frame in chosen if _is_named(frame, generators)]
-        self._ordered.update((frame.name, frame) for frame in chosen)
+        self._ordered.update((frame.name, _Ordered(frame, owner[frame.name])) for frame in chosen)
         append = not fresh
         for kind, run in groupby(chosen, lambda frame: _kind(frame, present)):
             frames = list(run)
@@ -121,7 +154,7 @@ class Feeder:
 
     def failed(self, names: Iterable[str]) -> list[PlannedFrame]:
         """Strike frames that could not be made off the list, and return what was ordered."""
-        return [self._ordered.pop(name) for name in list(names) if name in self._ordered]
+        return [self._ordered.pop(name).frame for name in list(names) if name in self._ordered]
 
     def _next_job(self) -> None:
         self._ordered.clear()
@@ -130,24 +163,33 @@ class Feeder:
     def _request(self, method: str, params: dict[str, Any], frames: list[PlannedFrame]) -> None:
         job = self.job
         names = [frame.name for frame in frames]
+        wanters = self.wanters_of(names)
 
         def ended(_answer: dict[str, Any]) -> None:
             left = self._left(job, names)
             if left:  # neither made nor failed, and nobody took them back: asking again might go on for ever
                 self.failed(left)
                 message = f"The inference server passed over {len(left)} frames. Try again; its log may say why."
-                self._on_failed(errors.ProtocolError(errors.INTERNAL_ERROR, message), left)
+                self._on_failed(errors.ProtocolError(errors.INTERNAL_ERROR, message), left, wanters)
 
         def refused(error: errors.ProtocolError) -> None:
             left = self._left(job, names)
             self.failed(left)
             if job == self.job:
-                self._on_failed(error, left)
+                self._on_failed(error, left, wanters)
 
         self._client.request(method, params, ended, refused)
 
     def _left(self, job: int, names: list[str]) -> list[str]:
         return [name for name in names if name in self._ordered] if job == self.job else []
+
+
+def _looked_at(wanters: Iterable[FrameWanter], present: Collection[str]) -> set[str]:
+    return {name for wanter in wanters for name in wanter.looked_at() if name not in present}
+
+
+def _generator(wanters: Iterable[FrameWanter], sha256: str) -> dict[str, Any] | None:
+    return next(filter(None, (wanter.generator(sha256) for wanter in wanters)), None)
 
 
 def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str, tuple[int, ...]] | None:

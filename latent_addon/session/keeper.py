@@ -49,6 +49,10 @@ class ServerUser(Protocol):
         """Make no more frames, for a reason that a person can read."""
         ...
 
+    def server_lost(self, reason: str) -> None:
+        """The server has died too often, or cannot be started. It is started again only after a call of `forgive`."""
+        ...
+
     def redraw(self) -> None:
         """Show what has changed."""
         ...
@@ -105,7 +109,7 @@ class ServerKeeper:
             self._restarts += 1
             self.start()
         else:
-            self._user.halt(self.client.message)
+            self._user.server_lost(self.client.message)
 
     def forgive(self) -> None:
         """Count no earlier deaths any more: the server has made frames since, or the user asks again."""

@@ -39,7 +39,7 @@ class Saving:
         try:
             names = plans.store.names()  # without those that were found damaged
             if not first:
-                names = names & plans.files_in_use()
+                names = names & session.files_in_use()
             store.adopt(plans.folder.path, names)
             if first:
                 self._left = plans.store

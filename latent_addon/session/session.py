@@ -19,16 +19,18 @@ from bpy.types import ImageStrip, Scene
 from ...lantern_protocol import errors
 from ...lantern_protocol.methods import A, Method, P
 from ..core.frame_request import GeneratorFacts
+from ..core.wanting import FrameWanter
 from ..plans.plans import Plans
+from ..plans.strips import Strips
 from ..preferences import preferences
 from ..scene import changes
 from ..scene.frame_folder import frame_folder
-from ..scene.properties import settings_of
 from ..server.client import ServerState
 from .feeding import Feeder
 from .keeper import ServerKeeper
 from .showing import Showing
 from .states import SessionState, States
+from .wanters import Wanters
 
 GIGABYTE = 1e9
 
@@ -51,6 +53,8 @@ class Session:
         self.client = self.keeper.client
         self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
+        self.strips = Strips(self.plans, self._may_make, self.halt)
+        self.wanters = Wanters(self.strips)
         self.showing = Showing(self.plans, self.redraw)
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
@@ -61,6 +65,10 @@ class Session:
         self._news = True
         """Whether what the pass under way finds is news to what the user last asked for or stopped."""
         self._budget_due = False
+        self._lacked = False
+        """Whether strips have lacked frames since the frame budget was last kept."""
+        self._lost: list[FrameWanter] = []
+        """Whose frames were on order when the server died, since it last made a frame."""
         self._moved = True
         """Whether any plan is another than when the feeder was last asked."""
         self._asked = False
@@ -97,7 +105,7 @@ class Session:
         if self.state is SessionState.RENDERING:
             return
         self.keeper.watch()
-        self.showing.show_arrived(at_once=not self.feeder.busy)
+        self.showing.show_arrived(at_once=not self.feeder.busy_for(self.strips))
         if not self.plans.held_up():
             self._follow_changes()
         self._feed()
@@ -107,10 +115,10 @@ class Session:
         if not behind:
             if self.armed and self.plans.store.look_closer():
                 self.plans.store.take_news()
-                changes.mark()
+                self._note_files()
             if self.plans.postponed and not self.plans.playing():
                 changes.mark()
-        rested = not self.feeder.busy or time.monotonic() - self._planned > self._plan_again
+        rested = not self.feeder.busy_for(self.strips) or time.monotonic() - self._planned > self._plan_again
         if changes.take(hints=rested and not behind):
             self._begin_pass(news=True)
         elif not behind and time.monotonic() - self._looked > _LOOK_AGAIN:
@@ -168,6 +176,7 @@ class Session:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.feeder.cancel()
         self.plans.forget()
+        self.wanters.forget_file()
         self.showing.forget_file()
         self._states.forget_file()
         changes.mark()
@@ -215,16 +224,26 @@ class Session:
         if folder != self.plans.folder:
             self.feeder.cancel()
             self.plans.use_folder(folder)
+            for wanter in self.wanters.others:  # a pass over the strips follows in any case
+                wanter.look_again(self.plans.store.names())
 
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
         self.plans.store.names()
-        if self.plans.store.take_news() and self.plans.all():
-            changes.mark()  # someone deleted frames, or a server died before it could tell of some
+        if self.plans.store.take_news():
+            self._note_files()  # someone deleted frames, or a server died before it could tell of some
+
+    def _note_files(self) -> None:
+        for wanter in self.wanters:
+            wanter.look_again(self.plans.store.names())
+
+    def files_in_use(self) -> set[str]:
+        """Return the names of all files that strips and other wanters need."""
+        return self.wanters.files_in_use()
 
     def _keep_to_budget(self) -> None:
-        self._budget_due = False
-        removed = self.plans.store.enforce_budget(round(preferences().budget * GIGABYTE), self.plans.files_in_use())
+        self._budget_due = self._lacked = False
+        removed = self.plans.store.enforce_budget(round(preferences().budget * GIGABYTE), self.files_in_use())
         if removed.over:
             self.halt(
                 f"The frames in use take {removed.over / GIGABYTE:.1f} GB more than the frame budget. "
@@ -274,7 +293,8 @@ class Session:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
-            return not self.making or not (self.feeder.busy or any(not self.problem(each) for each in lacking()))
+            busy = self.feeder.busy_for(self.strips)
+            return not self.making or not (busy or any(not self.problem(each) for each in lacking()))
 
         def lacking() -> list[ImageStrip]:
             scenes = [scene] if scene else list(bpy.data.scenes)
@@ -294,34 +314,62 @@ class Session:
         if not self.making:
             return
         present = self.plans.store.names()
-        # A frame that someone looks at goes first.
-        looked_at = {name for _, _, name in self.plans.looked_at() if name not in present}
-        urgent = not all(map(self.feeder.has, looked_at))
-        if not (self._moved or self.feeder.hungry or urgent):
+        # While a pass is under way it is not known what strips lack: nothing that comes after them is ordered.
+        lacking = self.wanters.first_lacking(urgent_only=self.plans.behind)
+        if not (self._moved or self.feeder.is_due(lacking, present)):
             return
         self._moved = False
-        plans = [(state.plan, scene.frame_current) for scene, _, state in self.plans.strips() if state.plan]
-        if not any(plan.lacks for plan, _ in plans):
-            if not self.plans.behind:
-                self.feeder.cancel()
-                self._asked = False
-                if self._budget_due and not self.plans.store.unchecked:
-                    self._keep_to_budget()
-            return
-        if not self._may_make():
-            return
-        self.start_server()
-        if self.making:
-            self.feeder.feed(plans, looked_at, present, self.plans.folder.path, self._generator)
-            self.showing.note_ordered()
+        strips_lack = self.strips.lacks
+        self._lacked |= strips_lack
+        if not (strips_lack or self.plans.behind):
+            self._strips_finished(others_lack=bool(lacking))
+        if lacking and self.making:
+            self.start_server()
+        if lacking and self.making:
+            self.feeder.feed(lacking, present, self.plans.folder.path)
+            if self.strips in lacking:
+                self.showing.note_ordered()
 
-    def _generator(self, sha256: str) -> dict[str, Any] | None:
-        """How requests name a generator of the open file."""
-        for _, image_strip, _ in self.plans.strips():
-            sources = settings_of(image_strip).sources()
-            if sha256 in sources:
-                return {"path": sources[sha256], "sha256": sha256}
-        return None
+    def _strips_finished(self, others_lack: bool) -> None:
+        if not others_lack:
+            self.feeder.cancel()
+        self._asked = False
+        # The budget is kept once for the strips, and once more when the others have what they want.
+        if self._budget_due and (self._lacked or not others_lack) and not self.plans.store.unchecked:
+            self._keep_to_budget()
+
+    def add_wanter(self, wanter: FrameWanter) -> None:
+        """Make the frames that something besides the strips wants, in the order of priorities, until it is removed.
+
+        Nothing is made before the session is armed, and opening another file removes every wanter except the strips.
+        """
+        self.wanters.add(wanter)
+        self._moved = True
+
+    def remove_wanter(self, wanter: FrameWanter) -> None:
+        """Make no more frames for a wanter. What is made stays, but the frame budget may delete it."""
+        self.wanters.remove(wanter)
+        self._take_back(wanter)
+
+    def wanter_changed(self, wanter: FrameWanter) -> None:
+        """Look at a wanter's plans again, and ask for its frames again if they failed before."""
+        self.wanters.forgive(wanter)
+        self._moved = True
+
+    def _take_back(self, wanter: FrameWanter) -> None:
+        if self.feeder.busy_for(wanter):
+            self.feeder.cancel()  # orders of others in the same job are ordered again
+        self._moved = True
+
+    def _give_up(self, wanters: list[FrameWanter], reason: str) -> None:
+        """Frames of these wanters cannot be made: tell them. For the strips, the session halts.
+
+        Any other wanter is not asked again before it changes, and all others go on.
+        """
+        for wanter in wanters:
+            self.wanters.give_up(wanter, reason)
+            if wanter is not self.strips:
+                self._take_back(wanter)
 
     def _may_make(self) -> bool:
         return self.making and (preferences().make_automatically or self._asked)
@@ -331,28 +379,47 @@ class Session:
         if method == "frames/made":
             there = self.plans.store.note_made(names)
             if len(there) < len(names) and params.get("job") == self.feeder.job:
-                self.halt(
+                self._give_up(
+                    self._ordered_for(names),
                     f"The inference server says that it made {names[0]}, but it is not in {self.plans.folder.path}. "
-                    "Look whether something deletes files there, then try again."
+                    "Look whether something deletes files there, then try again.",
                 )
             self.feeder.made(there)
-            self.plans.note_made(there)
+            self.strips.made(there)
             self._budget_due = True
+            self._lost = []
             self.keeper.forgive()
             self.showing.note_made(there)
+            for wanter in self.wanters.others:
+                wanter.made(there)
         elif method == "frames/failed" and params.get("job") == self.feeder.job:
-            self._failed(errors.ProtocolError.from_json(params.get("error")), names)
+            self._failed(errors.ProtocolError.from_json(params.get("error")), names, self._ordered_for(names))
 
-    def _failed(self, error: errors.ProtocolError, names: list[str]) -> None:
+    def _ordered_for(self, names: list[str]) -> list[FrameWanter]:
+        """Return the wanters of these frames; the strips if none of the frames is on order."""
+        return self.feeder.wanters_of(names) or [self.strips]
+
+    def _failed(self, error: errors.ProtocolError, names: list[str], wanters: list[FrameWanter]) -> None:
         """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
         frames = self.feeder.failed(names)
         if error.code == errors.SERVER_GONE:
-            return  # the keeper starts it again, or halts
+            if names:  # else all were made, and only the answer was lost
+                self._lost += wanters
+            return  # the keeper starts it again, or reports that it is lost
         if error.code == errors.SOURCE_MISSING:
             self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
             self._moved = True
             return
-        self.halt(str(error))
+        self._give_up(wanters, str(error))
+
+    def server_lost(self, reason: str) -> None:
+        """The server died again and again. If it died only over frames that come after the strips, give those up."""
+        lost, self._lost = self._lost, []
+        if lost and self.strips not in lost:
+            self._give_up([wanter for wanter in self.wanters if wanter in lost], reason)
+            self.keeper.forgive()  # it is started again, without the orders that it died of
+        else:
+            self.halt(reason)
 
     def redraw(self) -> None:
         """Let the Sequencers, our tab and the preferences draw again; a 3D scene takes long, and need not."""

@@ -62,7 +62,7 @@ class StripPanel(Content):
         if done < total:
             row = layout.row(align=True)
             text = f"{done} / {total} frames"
-            if session.feeder.busy:
+            if session.feeder.busy_for(session.strips):
                 rate = session.showing.rate()
                 row.progress(factor=done / total, text=f"{text}, {rate:.1f}/s" if rate else text)
                 row.operator("lantern.cancel", text="", icon="CANCEL")

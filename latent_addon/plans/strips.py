@@ -1,0 +1,69 @@
+"""The latent strips as what wants frames first of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..core.frame_plan import FramePlan
+from ..scene import changes
+from ..scene.properties import settings_of
+from .plans import Plans
+
+
+class Strips:
+    """The `FrameWanter` of the strips of all scenes.
+
+    making: says whether missing frames of strips are made now. failed: called with the reason when frames cannot be
+    made.
+    """
+
+    def __init__(self, plans: Plans, making: Callable[[], bool], failed: Callable[[str], None]) -> None:
+        self._plans = plans
+        self._making = making
+        self._failed = failed
+
+    @property
+    def priority(self) -> int:
+        """The highest: nothing delays the frame at the playhead."""
+        return 0
+
+    @property
+    def lacks(self) -> bool:
+        """Whether any frame of any strip is known to be missing, whether it may be made now or not."""
+        return any(state.plan is not None and state.plan.lacks for _, _, state in self._plans.strips())
+
+    def plans(self) -> list[tuple[FramePlan, int]]:
+        """Return the plans of all strips, each with its scene's playhead; [] while no frames of strips are made."""
+        if not self._making():
+            return []
+        return [(state.plan, scene.frame_current) for scene, _, state in self._plans.strips() if state.plan]
+
+    def looked_at(self) -> set[str]:
+        """Return the names of the files at playheads; {} while no frames of strips are made."""
+        return {name for _, _, name in self._plans.looked_at()} if self._making() else set()
+
+    def generator(self, sha256: str) -> dict[str, Any] | None:
+        """Return how requests name a generator of the open file; None if no strip has it any more."""
+        for _, image_strip, _ in self._plans.strips():
+            sources = settings_of(image_strip).sources()
+            if sha256 in sources:
+                return {"path": sources[sha256], "sha256": sha256}
+        return None
+
+    def files_in_use(self) -> set[str]:
+        """Return the names of all files that strips show, and of the colour frames behind shadows."""
+        return self._plans.files_in_use()
+
+    def made(self, names: Collection[str]) -> None:
+        """Note in the plans that files have come."""
+        self._plans.note_made(names)
+
+    def failed(self, reason: str) -> None:
+        """Say that frames of strips cannot be made."""
+        self._failed(reason)
+
+    def look_again(self, present: Collection[str]) -> None:
+        """Let the next pass over the strips look which files are there."""
+        if self._plans.all():
+            changes.mark()
