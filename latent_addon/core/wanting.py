@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Protocol
 
+from ...lantern_protocol.params import GeneratorFile
 from .frame_plan import FramePlan
 
 
@@ -33,8 +34,8 @@ class FrameWanter(Protocol):
         """Names of files in `plans` that someone looks at. If one is missing, it is ordered before all others."""
         ...
 
-    def generator(self, sha256: str) -> dict[str, Any] | None:
-        """How requests name the generator of a sha256; None if this wanter has none: its frames are not ordered."""
+    def generator(self, sha256: str) -> GeneratorFile | None:
+        """The generator of a sha256, as requests name it; None if this wanter has none: its frames are not ordered."""
         ...
 
     def files_in_use(self) -> set[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
 
+from ...lantern_protocol.params import GeneratorFile
 from ..core.frame_plan import FramePlan
 from ..scene import changes
 from ..scene.properties import settings_of
@@ -43,12 +43,12 @@ class Strips:
         """Return the names of the files at playheads; {} while no frames of strips are made."""
         return {name for _, _, name in self._plans.looked_at()} if self._making() else set()
 
-    def generator(self, sha256: str) -> dict[str, Any] | None:
-        """Return how requests name a generator of the open file; None if no strip has it any more."""
+    def generator(self, sha256: str) -> GeneratorFile | None:
+        """Return a generator of the open file, as requests name it; None if no strip has it any more."""
         for _, image_strip, _ in self._plans.strips():
             sources = settings_of(image_strip).sources()
             if sha256 in sources:
-                return {"path": sources[sha256], "sha256": sha256}
+                return GeneratorFile(sources[sha256], sha256)
         return None
 
     def files_in_use(self) -> set[str]:

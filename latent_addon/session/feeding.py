@@ -9,10 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any
 
-from ...lantern_protocol import errors, vectors
+from ...lantern_protocol import errors, methods
+from ...lantern_protocol.answers import Counts
+from ...lantern_protocol.methods import Method, P
 from ...lantern_protocol.orders import ShadowOrder
+from ...lantern_protocol.params import CancelParams, DeriveParams, GenerateParams, GeneratorFile
+from ...lantern_protocol.vectors import Floats
 from ..core import frame_plan
 from ..core.frame_plan import FramePlan, PlannedFrame
 from ..core.frame_request import frame_order
@@ -110,25 +113,29 @@ class Feeder:
         owner = {each.name: owner_of[id(each.plan)] for each in picked}
         chosen = frame_plan.planned(picked)
         shas = {sha256 for frame in chosen for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256}
-        generators = {sha256: _generator(wanters, sha256) for sha256 in shas}
+        found = {sha256: _generator(wanters, sha256) for sha256 in shas}
+        generators = {sha256: generator for sha256, generator in found.items() if generator is not None}
         chosen = [frame for frame in chosen if _is_named(frame, generators)]
         self._ordered.update((frame.name, _Ordered(frame, owner[frame.name])) for frame in chosen)
         append = not fresh
         for kind, run in groupby(chosen, lambda frame: _kind(frame, present)):
             frames = list(run)
-            order: dict[str, Any] = {"job": self.job, "folder": str(folder), "append": append}
             if kind is None:
-                shadows = [_shadow_order(f).to_json() for f in frames]
-                self._request("shadows/derive", order | {"shadows": shadows}, frames)
+                shadows = tuple(map(_shadow_order, frames))
+                self._order(methods.DERIVE, DeriveParams(self.job, str(folder), shadows, append), frames)
             else:
                 checkpoint, toward, space, _shape = kind
-                order["generator"] = generators[checkpoint]
-                if toward:
-                    order["toward"] = generators[toward]
-                order["space"] = space
-                order["latents"] = _rows(frames)
-                order["frames"] = [frame_order(f.request, i, f.colour, f.name).to_json() for i, f in enumerate(frames)]
-                self._request("frames/generate", order, frames)
+                params = GenerateParams(
+                    job=self.job,
+                    folder=str(folder),
+                    generator=generators[checkpoint],
+                    space=space,
+                    latents=_rows(frames),
+                    frames=tuple(frame_order(f.request, i, f.colour, f.name) for i, f in enumerate(frames)),
+                    toward=generators[toward] if toward else None,
+                    append=append,
+                )
+                self._order(methods.GENERATE, params, frames)
             append = True
 
     def _is_stale(self, plans: Sequence[tuple[FramePlan, int]], present: Collection[str]) -> bool:
@@ -144,7 +151,7 @@ class Feeder:
     def cancel(self) -> None:
         """Take back what is on order. What the device has begun is still made and kept."""
         if self._ordered:
-            self._client.request("frames/cancel", {"job": self.job}, lambda _: None, lambda _: None)
+            self._client.ask(methods.CANCEL, CancelParams(self.job), lambda _: None, lambda _: None)
             self._next_job()
 
     def made(self, names: Iterable[str]) -> None:
@@ -160,12 +167,12 @@ class Feeder:
         self._ordered.clear()
         self.job += 1
 
-    def _request(self, method: str, params: dict[str, Any], frames: list[PlannedFrame]) -> None:
+    def _order(self, method: Method[P, Counts], params: P, frames: list[PlannedFrame]) -> None:
         job = self.job
         names = [frame.name for frame in frames]
         wanters = self.wanters_of(names)
 
-        def ended(_answer: dict[str, Any]) -> None:
+        def ended(_counts: Counts) -> None:
             left = self._left(job, names)
             if left:  # neither made nor failed, and nobody took them back: asking again might go on for ever
                 self.failed(left)
@@ -178,7 +185,7 @@ class Feeder:
             if job == self.job:
                 self._on_failed(error, left, wanters)
 
-        self._client.request(method, params, ended, refused)
+        self._client.ask(method, params, ended, refused)
 
     def _left(self, job: int, names: list[str]) -> list[str]:
         return [name for name in names if name in self._ordered] if job == self.job else []
@@ -188,7 +195,7 @@ def _looked_at(wanters: Iterable[FrameWanter], present: Collection[str]) -> set[
     return {name for wanter in wanters for name in wanter.looked_at() if name not in present}
 
 
-def _generator(wanters: Iterable[FrameWanter], sha256: str) -> dict[str, Any] | None:
+def _generator(wanters: Iterable[FrameWanter], sha256: str) -> GeneratorFile | None:
     return next(filter(None, (wanter.generator(sha256) for wanter in wanters)), None)
 
 
@@ -203,8 +210,8 @@ def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str,
     return request.checkpoint, request.toward, request.space, request.shape
 
 
-def _is_named(frame: PlannedFrame, generators: Mapping[str, dict[str, Any] | None]) -> bool:
-    return all(generators.get(sha256) for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256)
+def _is_named(frame: PlannedFrame, generators: Mapping[str, GeneratorFile]) -> bool:
+    return all(sha256 in generators for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256)
 
 
 def _shadow_order(frame: PlannedFrame) -> ShadowOrder:
@@ -212,6 +219,6 @@ def _shadow_order(frame: PlannedFrame) -> ShadowOrder:
     return ShadowOrder(frame.name, frame.colour, frame.request.shadow)
 
 
-def _rows(frames: Sequence[PlannedFrame]) -> dict[str, Any]:
+def _rows(frames: Sequence[PlannedFrame]) -> Floats:
     data = b"".join(frame.request.latent for frame in frames)
-    return vectors.pack_floats(data, (len(frames), *frames[0].request.shape))
+    return Floats(data, (len(frames), *frames[0].request.shape))

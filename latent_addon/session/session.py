@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ...lantern_protocol import errors
+from ...lantern_protocol import errors, methods
+from ...lantern_protocol.answers import FramesFailed, FramesMade
 from ...lantern_protocol.methods import A, Method, P
 from ..core.frame_request import GeneratorFacts
 from ..core.wanting import FrameWanter
@@ -375,27 +376,31 @@ class Session:
         return self.making and (preferences().make_automatically or self._asked)
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:
-        names = [name for name in params.get("names") or () if isinstance(name, str)]
-        if method == "frames/made":
-            there = self.plans.store.note_made(names)
-            if len(there) < len(names) and params.get("job") == self.feeder.job:
-                self._give_up(
-                    self._ordered_for(names),
-                    f"The inference server says that it made {names[0]}, but it is not in {self.plans.folder.path}. "
-                    "Look whether something deletes files there, then try again.",
-                )
-            self.feeder.made(there)
-            self.strips.made(there)
-            self._budget_due = True
-            self._lost = []
-            self.keeper.forgive()
-            self.showing.note_made(there)
-            for wanter in self.wanters.others:
-                wanter.made(there)
-        elif method == "frames/failed" and params.get("job") == self.feeder.job:
-            self._failed(errors.ProtocolError.from_json(params.get("error")), names, self._ordered_for(names))
+        if method == methods.FRAMES_MADE:
+            self._made(FramesMade.from_json(params))
+        elif method == methods.FRAMES_FAILED:
+            failed = FramesFailed.from_json(params)
+            if failed.job == self.feeder.job:
+                self._failed(failed.error, list(failed.names), self._ordered_for(failed.names))
 
-    def _ordered_for(self, names: list[str]) -> list[FrameWanter]:
+    def _made(self, made: FramesMade) -> None:
+        there = self.plans.store.note_made(made.names)
+        if len(there) < len(made.names) and made.job == self.feeder.job:
+            self._give_up(
+                self._ordered_for(made.names),
+                f"The inference server says that it made {made.names[0]}, but it is not in {self.plans.folder.path}. "
+                "Look whether something deletes files there, then try again.",
+            )
+        self.feeder.made(there)
+        self.strips.made(there)
+        self._budget_due = True
+        self._lost = []
+        self.keeper.forgive()
+        self.showing.note_made(there)
+        for wanter in self.wanters.others:
+            wanter.made(there)
+
+    def _ordered_for(self, names: Sequence[str]) -> list[FrameWanter]:
         """Return the wanters of these frames; the strips if none of the frames is on order."""
         return self.feeder.wanters_of(names) or [self.strips]
 

@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
+from latent_lantern.lantern_protocol.params import GeneratorFile
 from latent_lantern.latent_addon.core.frame_plan import FramePlan
 from latent_lantern.latent_addon.core.frame_request import DIGEST
 from latent_lantern.latent_addon.scene.properties import settings_of
@@ -48,7 +49,7 @@ class Sheet:
     def __init__(self, strip, count=64, seed=1):
         settings = settings_of(strip)
         self.request = session.plans.state_of(strip).plan.frames[0].request
-        self.source = {"path": settings.sources()[self.request.checkpoint], "sha256": self.request.checkpoint}
+        self.source = GeneratorFile(settings.sources()[self.request.checkpoint], self.request.checkpoint)
         self.failures = []
         self.show(count, seed)
 
@@ -166,7 +167,7 @@ def test_a_sheet_s_frame_that_is_deleted_is_made_again(stage, strip, sheet):
 
 
 def test_a_failure_of_a_sheet_does_not_halt_the_strips(stage, strip, sheet, tmp_path):
-    sheet.source = {"path": str(tmp_path / "gone.pkl"), "sha256": sheet.source["sha256"]}
+    sheet.source = GeneratorFile(str(tmp_path / "gone.pkl"), sheet.source.sha256)
     (tmp_path / "gone.pkl").write_bytes(b"not the generator")
     assert session.wait(lambda: sheet.failures, 30)
     assert "has changed" in sheet.failures[0]
@@ -176,7 +177,7 @@ def test_a_failure_of_a_sheet_does_not_halt_the_strips(stage, strip, sheet, tmp_
     settings_of(strip).psi = 0.4
     stage.fill()
     assert shown(strip) == planned(strip) and sheet.plan.done == 0
-    sheet.source = {"path": None, "sha256": sheet.source["sha256"]}
+    sheet.source = GeneratorFile(None, sheet.source.sha256)
     session.wanter_changed(sheet)
     assert completed(sheet) and len(sheet.failures) == 1
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from latent_lantern.lantern_protocol import errors
+from latent_lantern.lantern_protocol.params import GeneratorFile
 from latent_lantern.latent_addon.core.wanting import first_lacking
 from latent_lantern.latent_addon.session.feeding import WINDOW, Feeder
 from latent_lantern.latent_addon.session.wanters import Wanters
@@ -22,9 +23,9 @@ class Client:
         self.requests = []
         self.refuse = self.end = None
 
-    def request(self, method, params, on_result, on_error):
-        self.requests.append((method, params))
-        self.end, self.refuse = on_result, on_error
+    def ask(self, method, params, answered, failed):
+        self.requests.append((method.name, params.to_json()))
+        self.end, self.refuse = answered, failed
 
     def taken(self):
         """Job and names of the orders since this was last asked."""
@@ -50,7 +51,7 @@ class Wanter:
         return self.looks_at
 
     def generator(self, sha256):
-        return {"path": None, "sha256": sha256} if self.known else None
+        return GeneratorFile(None, sha256) if self.known else None
 
     def files_in_use(self):
         return self.plan.files()
