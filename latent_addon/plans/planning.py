@@ -10,12 +10,13 @@ import bpy
 from bpy.types import ImageStrip, Scene
 from idprop.types import IDPropertyArray
 
+from ..core.animatable import CLASSES, LATENT, SETTINGS, SWITCH
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
 from ..core.whole_keys import whole_keys
 from ..scene import curves, versions
-from ..scene.curves import ANIMATABLE, CurveReading, Places, StripValues
-from ..scene.properties import CLASSES, LATENT, LatentStripSettings, settings_of
+from ..scene.curves import CurveReading, Places, StripValues
+from ..scene.properties import LatentStripSettings, settings_of
 
 Result = TypeVar("Result")
 
@@ -119,10 +120,10 @@ def _sweep(key: StripKey, start: int, end: int) -> Generator[None, None, list[St
 
 def _look(group: LatentStripSettings) -> Look:
     limits = []
-    for name in ANIMATABLE:
-        prop: Any = group.bl_rna.properties[name]
-        if prop.type != "BOOLEAN":
-            limits.append((name, float(prop.hard_min), float(prop.hard_max)))
+    for setting in SETTINGS:
+        if setting.kind is not SWITCH:
+            prop: Any = group.bl_rna.properties[setting.name]
+            limits.append((setting.name, float(prop.hard_min), float(prop.hard_max)))
     return Look(
         facts=group.facts(),
         space=group.space,

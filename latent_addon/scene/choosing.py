@@ -4,10 +4,11 @@ import math
 
 from bpy.types import ImageStrip, Scene
 
+from ..core.animatable import LATENT
 from ..core.frame_request import GeneratorFacts
 from ..core.latents import sample_z
 from . import curves, strip
-from .properties import LATENT, settings_of
+from .properties import settings_of
 
 
 def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import bpy
@@ -15,39 +14,14 @@ from idprop.types import IDPropertyArray
 from numpy.typing import NDArray
 
 from ..core import fcurves
+from ..core.animatable import CLASSES, LATENT, SETTINGS
 from ..core.recipe import Track
 from ..core.whole_keys import WholeKeys, whole_keys
 from . import changes, versions
-from .properties import CLASSES, LATENT, settings_of
+from .animatable import PATHS, WHOLE_NUMBER_PATHS, owner_of
+from .properties import settings_of
 
 GROUP = "Latent"
-ANIMATABLE = {
-    "snapshot": 1,
-    "move_x": 1,
-    "move_y": 1,
-    "turn": 1,
-    "zoom": 1,
-    "psi": 1,
-    "cutoff": 1,
-    "noise_seed": 1,
-    "shadow_threshold": 1,
-    "shadow_softness": 1,
-    "shadow_fill_holes": 1,
-    "shadow_min_area": 1,
-    "shadow_invert": 1,
-    "shadow_figure": 4,
-    "shadow_ground": 4,
-    "shadow_mix": 1,
-}
-"""Settings that may have F-curves, and how many components each has."""
-
-_LATENT_PATH = f'["{LATENT}"]'
-_CLASSES_PATH = f'["{CLASSES}"]'
-_ARRAYS = {_LATENT_PATH: LATENT, _CLASSES_PATH: CLASSES}
-_PATHS = {LATENT: _LATENT_PATH, CLASSES: _CLASSES_PATH}
-_SETTINGS_PATH = ".latent_lantern."
-_WHOLE_NUMBERS = (".cutoff", ".noise_seed", ".shadow_fill_holes", ".shadow_min_area", ".shadow_invert")
-"""How the paths end of curves that Blender rounds as it evaluates them."""
 
 
 def path_prefix(strip: ImageStrip) -> str:
@@ -84,16 +58,7 @@ def curves_of_scene(scene: Scene) -> dict[str, StripCurves]:
 
 def _owner(curve: FCurve) -> tuple[str, str] | None:
     """Whose curve it is, by path prefix, and of which property; None if it moves nothing of a latent strip."""
-    return None if curve.mute else _owner_of(curve.data_path)  # a muted group moves its curves all the same
-
-
-@lru_cache(maxsize=4096)
-def _owner_of(path: str) -> tuple[str, str] | None:
-    if not path.startswith("sequence_editor.strips_all["):
-        return None
-    prefix, name = _split_path(path)
-    name = _ARRAYS.get(name, name)
-    return (prefix, name) if name in ANIMATABLE or name in (LATENT, CLASSES) else None
+    return None if curve.mute else owner_of(curve.data_path)  # a muted group moves its curves all the same
 
 
 Places = dict[tuple[str, int], int]
@@ -131,17 +96,9 @@ def curves_at(scene: Scene, prefix: str, places: Sequence[tuple[tuple[str, int],
     count = len(curves)
     for (name, index), place in places:
         curve = curves[place] if place < count else None
-        path = prefix + _PATHS.get(name, _SETTINGS_PATH + name)
+        path = prefix + PATHS[name]
         same = curve is not None and curve.data_path == path and curve.array_index == index and not curve.mute
         yield curve if same else None
-
-
-def _split_path(path: str) -> tuple[str, str]:
-    for array in (_LATENT_PATH, _CLASSES_PATH):
-        if path.endswith(array):
-            return path[: -len(array)], array
-    prefix, _, name = path.rpartition(_SETTINGS_PATH)
-    return prefix, name
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -149,7 +106,7 @@ def _split_path(path: str) -> tuple[str, str]:
 
 def insert_latent_key(strip: ImageStrip, frame: int) -> None:
     """Key the whole latent as it is now, in one group of curves."""
-    strip.keyframe_insert(_LATENT_PATH, index=-1, frame=frame, group=_group_name(strip))
+    strip.keyframe_insert(PATHS[LATENT], index=-1, frame=frame, group=_group_name(strip))
     changes.mark()
 
 
@@ -158,7 +115,7 @@ def delete_latent_key(scene: Scene, strip: ImageStrip, frame: int) -> bool:
     curves = _latent_curves(scene, strip)
     if not any(frame in _key_frames(curve) for curve in curves):
         return False
-    strip.keyframe_delete(_LATENT_PATH, index=-1, frame=frame)
+    strip.keyframe_delete(PATHS[LATENT], index=-1, frame=frame)
     changes.mark()
     return True
 
@@ -188,7 +145,7 @@ def whole_latent_keys(scene: Scene, strip: ImageStrip) -> WholeKeys:
 def write_whole_keys(scene: Scene, strip: ImageStrip, keys: WholeKeys, values: NDArray[np.float64]) -> None:
     """Key the latent at the frames of `keys` with other values (K, D). Held keys stay held, the rest ease."""
     curves = versions.fcurves_of(scene, ensure=True)
-    path = path_prefix(strip) + _LATENT_PATH
+    path = path_prefix(strip) + PATHS[LATENT]
     kinds = np.where(keys.holds, fcurves.CONSTANT, fcurves.BEZIER).astype(np.int32)
     for index in range(values.shape[1] if len(keys.frames) else 0):
         points = curves.new(path, index=index).keyframe_points
@@ -203,7 +160,7 @@ def write_whole_keys(scene: Scene, strip: ImageStrip, keys: WholeKeys, values: N
 
 def group_loose_curves(scene: Scene, strips: Sequence[ImageStrip]) -> None:
     """Give each strip's latent curves their group again: Blender duplicates and splits strips without it."""
-    owners = {path_prefix(strip) + _LATENT_PATH: strip for strip in strips}
+    owners = {path_prefix(strip) + PATHS[LATENT]: strip for strip in strips}
     loose: dict[str, list[FCurve]] = {}
     for curve in versions.fcurves_of(scene) or ():
         if curve.group is None and curve.data_path in owners:
@@ -233,7 +190,7 @@ def keys_kept(scene: Scene, strip: ImageStrip) -> Iterator[None]:
 
 
 def _latent_curves(scene: Scene, strip: ImageStrip) -> list[FCurve]:
-    path = path_prefix(strip) + _LATENT_PATH
+    path = path_prefix(strip) + PATHS[LATENT]
     return [curve for curve in versions.fcurves_of(scene) or () if curve.data_path == path]
 
 
@@ -286,7 +243,7 @@ def sweep(scene: Scene, strip: ImageStrip, frames: Sequence[int]) -> list[StripV
 
 def swept_tracks(values: Sequence[StripValues]) -> dict[str, Track]:
     """The values that a sweep has read at each shown frame, by property."""
-    tracks = {name: _sampled([v.settings[name] for v in values]) for name in ANIMATABLE}
+    tracks = {each.name: _sampled([v.settings[each.name] for v in values]) for each in SETTINGS}
     return tracks | {LATENT: _sampled([v.latent for v in values]), CLASSES: _sampled([v.classes for v in values])}
 
 
@@ -309,8 +266,10 @@ def read_values(strip: ImageStrip) -> StripValues:
     """Read the strip's stored values."""
     settings = settings_of(strip)
     values = {
-        name: tuple(getattr(settings, name)) if size > 1 else (float(getattr(settings, name)),)
-        for name, size in ANIMATABLE.items()
+        each.name: tuple(getattr(settings, each.name))
+        if each.kind.components > 1
+        else (float(getattr(settings, each.name)),)
+        for each in SETTINGS
     }
     return StripValues(stored_array(strip, LATENT), stored_array(strip, CLASSES), values)
 
@@ -366,7 +325,7 @@ class CurveReading:
 def read_curve(curve: FCurve, first: int, end: int) -> CurveReading:
     """Read a curve for the frames first .. end - 1. Modifiers, baked samples and whole numbers are left to Blender."""
     keys = read_keys(curve)
-    if keys.is_simple() and not len(curve.modifiers) and not curve.data_path.endswith(_WHOLE_NUMBERS):
+    if keys.is_simple() and not len(curve.modifiers) and not curve.data_path.endswith(WHOLE_NUMBER_PATHS):
         return CurveReading(keys)
     return CurveReading(keys, np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first))
 

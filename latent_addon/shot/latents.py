@@ -8,11 +8,12 @@ import numpy as np
 from bpy.props import EnumProperty, IntProperty
 from bpy.types import Context, Event, ImageStrip
 
+from ..core.animatable import LATENT
 from ..core.latents import sample_z
 from ..scene import curves, keying, strip
 from ..scene.context import the_strip, working_scene
 from ..scene.generator_properties import LARGEST_CANVAS
-from ..scene.properties import LATENT, settings_of
+from ..scene.properties import settings_of
 from ..session.questions import Floats, ask_latent, ask_mapping
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
