@@ -9,7 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from .library.library import library
-from .scene import changes, curves, drawing
+from .scene import changes, drawing, evaluation
 from .session.runtime import runtime
 from .session.saving import saving
 from .session.session import session
@@ -45,7 +45,7 @@ def timer() -> float:
 @persistent
 def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """An edit: only Actions and Scenes hold what frames depend on, unless drivers or NLA take part."""
-    if curves.sweeping:
+    if evaluation.sweeping:
         return
     if depsgraph.id_type_updated("ACTION"):
         changes.mark()
@@ -62,7 +62,7 @@ def on_undo(_scene: bpy.types.Scene, *_: Any) -> None:
 @persistent
 def on_frame_change(scene: bpy.types.Scene, *_: Any) -> None:
     """Let the picture behind the drawing follow the strip."""
-    if not curves.sweeping:
+    if not evaluation.sweeping:
         drawing.show_background(scene, session.plans.shown_file(scene))
 
 

@@ -14,8 +14,9 @@ from ..core.animatable import CLASSES, LATENT, SETTINGS, SWITCH
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
 from ..core.whole_keys import whole_keys
-from ..scene import curves, versions
-from ..scene.curves import CurveReading, Places, StripValues
+from ..scene import curves, evaluation, versions
+from ..scene.curves import Places
+from ..scene.evaluation import CurveReading, StripValues
 from ..scene.properties import LatentStripSettings, settings_of
 
 Result = TypeVar("Result")
@@ -73,15 +74,15 @@ def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
     check_sizes(strip)
     shown = extent(strip)
     start, end, _origin = shown
-    swept = (yield from _sweep(key, start, end)) if curves.needs_sweep(scene, strip) else None
+    swept = (yield from _sweep(key, start, end)) if evaluation.needs_sweep(scene, strip) else None
     heeded = swept is None or settings_of(key.find()[1]).interpolation != "FCURVE"
     readings = (yield from _read_curves(key, places, start, end)) if heeded else {}
     scene, strip = key.find()
     if shown != extent(strip):
         raise Changed
     group = settings_of(strip)
-    stored = curves.read_values(strip) if swept is None else swept[0]
-    tracks = curves.tracks_of(strip, stored, readings) if swept is None else curves.swept_tracks(swept)
+    stored = evaluation.read_values(strip) if swept is None else swept[0]
+    tracks = evaluation.tracks_of(strip, stored, readings) if swept is None else evaluation.swept_tracks(swept)
     keys = {index: reading.keys for (name, index), reading in readings.items() if name == LATENT}
     whole = whole_keys(keys, stored.latent) if keys and group.interpolation != "FCURVE" else None
     return Recipe(*shown, _look(group), tracks, whole)
@@ -104,7 +105,7 @@ def _read_curves(
         for (named, _place), curve in zip(part, curves.curves_at(scene, prefix, part), strict=True):
             if curve is None:
                 raise Changed
-            readings[named] = curves.read_curve(curve, start, end)
+            readings[named] = evaluation.read_curve(curve, start, end)
         yield
     return readings
 
@@ -113,7 +114,7 @@ def _sweep(key: StripKey, start: int, end: int) -> Generator[None, None, list[St
     found: list[StripValues] = []
     for first in range(start, end, _STEP):
         scene, strip = key.find()
-        found += curves.sweep(scene, strip, range(first, min(first + _STEP, end)))
+        found += evaluation.sweep(scene, strip, range(first, min(first + _STEP, end)))
         yield
     return found
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..core.animatable import CLASSES
 from . import changes, versions
 from .animatable import PATHS
-from .curves import StripCurves, curves_of_scene, path_prefix, stored_array
+from .curves import StripCurves, curves_of_scene, path_prefix
+from .evaluation import stored_array
 from .properties import settings_of
 
 

@@ -10,7 +10,7 @@ from bpy.types import ImageStrip, Scene
 from ..core.animatable import ALL_ROWS, CLASSES, LATENT
 from ..core.frame_request import GeneratorFacts
 from . import changes, versions
-from .curves import keys_kept
+from .latent_keys import keys_kept
 from .properties import is_latent, settings_of
 
 FEW = 32

@@ -11,7 +11,7 @@ import pytest
 from latent_lantern.lantern_protocol.orders import ShadowSettings
 from latent_lantern.latent_addon.core import animatable, transform
 from latent_lantern.latent_addon.core.animatable import COLOUR, SETTINGS, SWITCH, Part, Setting
-from latent_lantern.latent_addon.scene import curves
+from latent_lantern.latent_addon.scene import curves, evaluation
 from latent_lantern.latent_addon.scene.animatable import PATHS, WHOLE_NUMBER_PATHS, owner_of
 from latent_lantern.latent_addon.scene.properties import settings_of
 
@@ -57,7 +57,7 @@ def test_a_key_of_each_setting_is_found_by_its_path(stage, setting: Setting):
     assert owner_of(path) == (curves.path_prefix(strip), setting.name)
     own = curves.curves_of_scene(stage.scene)[curves.path_prefix(strip)].settings
     assert set(own) == {(setting.name, component) for component in range(setting.kind.components)}
-    whole = curves.read_curve(own[setting.name, 0], 1, 4).samples is not None
+    whole = evaluation.read_curve(own[setting.name, 0], 1, 4).samples is not None
     assert whole == setting.kind.whole_number == path.endswith(WHOLE_NUMBER_PATHS)
 
 
