@@ -4,9 +4,9 @@ import bpy
 
 from . import handlers, panels
 from .drawing import operators as drawing_operators
-from .library import library
 from .library import operators as library_operators
 from .library import properties as library_properties
+from .library.library import library
 from .preferences import LibraryFolder
 from .scene import generator_properties, properties
 from .setup import operators as setup_operators
@@ -16,6 +16,7 @@ from .shot import adding, classes, dropping, frames, generators, importing, keys
 from .training import operators as training_operators
 from .training import properties as training_properties
 from .training import training
+from .ui import pictures
 
 BLENDER_CLASSES = (
     LibraryFolder,
@@ -51,7 +52,7 @@ def register() -> None:
     properties.register()
     library_properties.register()
     training_properties.register()
-    library.register()
+    pictures.register()
     training.register()
     handlers.register()
 
@@ -60,7 +61,8 @@ def unregister() -> None:
     """Unregister it, without a trace."""
     handlers.unregister()
     training.unregister()
-    library.unregister()
+    library.forget()
+    pictures.unregister()
     training_properties.unregister()
     library_properties.unregister()
     properties.unregister()

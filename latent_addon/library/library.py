@@ -5,17 +5,20 @@ Nothing is looked for until the user asks, whatever a .blend holds, and nothing 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import bpy.utils.previews
-
 from ...lantern_protocol.errors import readable
 from ..session.describing import facts_of
 from ..session.session import session
+from ..ui.pictures import pictures
 from .properties import library_rows
+
+_ROOM = "library"
+"""The room of its pictures."""
 
 
 @dataclass(slots=True)
@@ -23,8 +26,7 @@ class Card:
     """What is known of one generator.
 
     path: of the file, or of a folder of snapshots; empty for the built-in one. snapshots: how many, 0 for a file.
-    bytes: of all its files. about: the server's description, None until it came. error: why there is none. icon: of its
-    picture, 0 without one.
+    bytes: of all its files. about: the server's description, None until it came. error: why there is none.
     """
 
     path: str
@@ -32,7 +34,16 @@ class Card:
     bytes: int = 0
     about: dict[str, Any] | None = None
     error: str = ""
-    icon: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """The identity of the generator, "" until its description is there."""
+        return "" if self.about is None else str(self.about["sha256"])
+
+    @property
+    def icon(self) -> int:
+        """The icon of its picture, 0 if there is none."""
+        return pictures.icon(_ROOM, self.sha256)
 
     @property
     def name(self) -> str:
@@ -73,6 +84,7 @@ class Library:
         self._round += 1
         self.cards, self.problems = [], []
         self.looking = self.asked = False
+        pictures.keep(_ROOM, ())
 
     def card(self, place: int) -> Card | None:
         """The card of a place in the list."""
@@ -108,6 +120,7 @@ class Library:
         card = next((card for card in self.cards if card.about is None and not card.error), None)
         if card is None:
             self.looking = False
+            pictures.keep(_ROOM, {card.sha256 for card in self.cards})
             self.show()
             return
 
@@ -115,7 +128,7 @@ class Library:
             facts_of(answer)  # raises where anything is missing
             card.about = {key: readable(value) if isinstance(value, str) else value for key, value in answer.items()}
             card.bytes = card.bytes or int(answer["bytes"])
-            card.icon = _icon(str(answer["sha256"]), str(answer.get("thumbnail", "")))
+            _load_picture(card.sha256, str(answer.get("thumbnail", "")))
             self.show()
             self._ask_for_next()
 
@@ -144,30 +157,11 @@ class Library:
         session.ask(method, params, heed(then), heed(failed))
 
 
-_icons: Any = None
-
-
-def _icon(sha256: str, thumbnail: str) -> int:
-    """The icon of a picture on disk, which Blender loads when it is first drawn; 0 without one."""
-    if _icons is None or not os.path.isfile(thumbnail):
-        return 0
-    if sha256 not in _icons:
-        _icons.load(sha256, thumbnail, "IMAGE")
-    return _icons[sha256].icon_id
-
-
-def register() -> None:
-    """Make room for the pictures."""
-    global _icons
-    _icons = bpy.utils.previews.new()
-
-
-def unregister() -> None:
-    """Forget the pictures and the cards."""
-    global _icons
-    library.forget()
-    bpy.utils.previews.remove(_icons)
-    _icons = None
+def _load_picture(sha256: str, thumbnail: str) -> None:
+    """Load a card's picture, if there is such a file."""
+    with contextlib.suppress(OSError, ValueError):  # a path with a zero byte is a ValueError
+        pictures.load(_ROOM, sha256, thumbnail, os.stat(thumbnail).st_mtime_ns)
 
 
 library = Library()
+"""The library of this Blender's user."""
