@@ -9,6 +9,8 @@ from .library import properties as library_properties
 from .library.library import library
 from .preferences import LibraryFolder
 from .scene import generator_properties, properties
+from .server.log import LogHandler
+from .session.session import session
 from .setup import operators as setup_operators
 from .setup import server_operators
 from .setup.preferences_panel import LanternPreferences
@@ -44,9 +46,12 @@ BLENDER_CLASSES = (
     *panels.BLENDER_CLASSES,
 )
 
+_LOG = LogHandler(session.client.log)
+
 
 def register() -> None:
     """Register the extension."""
+    _LOG.attach()
     for cls in BLENDER_CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
@@ -68,3 +73,4 @@ def unregister() -> None:
     properties.unregister()
     for cls in reversed(BLENDER_CLASSES):
         bpy.utils.unregister_class(cls)
+    _LOG.detach()

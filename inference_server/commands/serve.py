@@ -23,10 +23,13 @@ def run(options: argparse.Namespace) -> int:
     messages, output = _claim_pipes()
 
     from ..serving.service import Service
+    from ..terminal.log import log_goes_to
 
     # Ctrl+C in the terminal that Blender was started from is Blender's to handle; the end of stdin ends the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = Service(messages, output, options.device, options.idle_seconds, options.compile or None).run()
+    service = Service(messages, output, options.device, options.idle_seconds, options.compile or None)
+    with log_goes_to(service.connection.log):
+        code = service.run()
     sys.stderr.flush()
     # The reader thread is in a read of stdin that no orderly exit can interrupt.
     os._exit(code)

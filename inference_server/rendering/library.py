@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from ..checkpoints import CheckpointError
 from ..checkpoints.cache import ConversionCache
 from ..checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
 from .identities import Identities
+
+logger = logging.getLogger(__name__)
 
 DEPTH = 2
 """Levels of folders below those that the user names."""
@@ -71,9 +73,7 @@ def _entries_of(folder: Path, checkpoints: list[Checkpoint]) -> list[dict[str, A
     ]
 
 
-def read_run(
-    folder: Path, identities: Identities, cache: ConversionCache, log: Callable[[str, str], None]
-) -> list[dict[str, Any]]:
+def read_run(folder: Path, identities: Identities, cache: ConversionCache) -> list[dict[str, Any]]:
     """Return {name, path, sha256, bytes} of the snapshots in a folder, in the order of training.
 
     What is known of their make without loading them must agree with the last one's; others are left out, and the log
@@ -88,7 +88,7 @@ def read_run(
     for index, path in enumerate(paths):
         if time.monotonic() - reported > REPORT_SECONDS:
             reported = time.monotonic()
-            log("info", f"Looking at snapshot {index + 1} of {len(paths)} in {folder} ...")
+            logger.info("Looking at snapshot %d of %d in %s ...", index + 1, len(paths), folder)
         size, sha256 = identities.of(path)
         snapshots.append({"name": path.stem, "path": str(path), "sha256": sha256, "bytes": size})
     makes = [cache.make(path, snapshot["sha256"]) for path, snapshot in zip(paths, snapshots, strict=True)]
@@ -96,5 +96,7 @@ def read_run(
     kept = [snapshot for snapshot, make in zip(snapshots, makes, strict=True) if make is None or make == wanted]
     if len(kept) < len(snapshots):
         left = [snapshot["name"] for snapshot in snapshots if snapshot not in kept]
-        log("warning", f"Left out of the snapshots in {folder}, for they are of another make: {', '.join(left[:8])}.")
+        logger.warning(
+            "Left out of the snapshots in %s, for they are of another make: %s.", folder, ", ".join(left[:8])
+        )
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .service import Connection
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MOST_IN_A_FLIGHT = 64
 """Orders reported together when their files are there already; else the batch decides."""
@@ -61,7 +63,7 @@ class Worker:
     """Owns the renderer and the encoders. All methods belong to the device thread, but for what encoders report."""
 
     def __init__(self, scheduler: Scheduler, connection: Connection, device: str | None, compiled: bool | None = None):
-        self.renderer = Renderer(device, connection.log, compiled)
+        self.renderer = Renderer(device, compiled)
         self._scheduler = scheduler
         self._connection = connection
         self._pipeline = Pipeline(self._report, encoder_threads())
@@ -80,10 +82,12 @@ class Worker:
                 work()
             elif not self._scheduler.stopped:
                 freed = self._let_go()
-                self._connection.log(
-                    "info",
-                    f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
-                    f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
+                logger.info(
+                    "Nothing to do for %g seconds: freed %.0f MB on %s. The generator is loaded again when it is "
+                    "needed.",
+                    idle_seconds,
+                    freed / 1e6,
+                    self.renderer.device_name(),
                 )
 
     def answer(self, work: Callable[[Worker], T]) -> T | ProtocolError:
@@ -114,7 +118,7 @@ class Worker:
         thereafter. On the files thread."""
         place = BUILTIN_RUN if path is None else Path(path)
         if os.path.isdir(place):  # which a path too long for any file is not, and no error either
-            return read_run(place, self.renderer.identities, self.renderer.cache, self._connection.log)
+            return read_run(place, self.renderer.identities, self.renderer.cache)
         self.renderer.identities.of(place)
         return []
 
@@ -135,7 +139,7 @@ class Worker:
             except ProtocolError as error:
                 if error.code in (CHECKPOINT_UNREADABLE, CHECKPOINT_CHANGED):
                     raise
-                self._connection.log("warning", f"There is no thumbnail of {place.name}: {error}")
+                logger.warning("There is no thumbnail of %s: %s", place.name, error)
         info = self.renderer.cache.info(place, sha256) or self.renderer.open(file, known, keep=False).info
         return self._about(info, path, sha256, size, snapshots) | {"thumbnail": picture}
 
@@ -175,7 +179,7 @@ class Worker:
     def release(self) -> dict[str, Any]:
         """Answer device/release."""
         freed = self._let_go()
-        self._connection.log("info", f"Freed {freed / 1e6:.0f} MB on {self.renderer.device_name()}, as asked.")
+        logger.info("Freed %.0f MB on %s, as asked.", freed / 1e6, self.renderer.device_name())
         return {"released": freed}
 
     def _let_go(self) -> int:

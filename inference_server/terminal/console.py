@@ -1,4 +1,4 @@
-"""What the commands have in common: a renderer that speaks to stderr, arrays of files, and progress."""
+"""What the commands have in common: a renderer, lines on stderr, arrays of files, and progress."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class UsageError(Exception):
 
 
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
-    """Return a renderer that writes its log to stderr. Raises UsageError."""
+    """Return a renderer on the device. Raises UsageError."""
     from ..rendering.renderer import DeviceError, Renderer
 
     try:
-        return Renderer(device, tell, compiled or None)
+        return Renderer(device, compiled or None)
     except DeviceError as error:
         raise UsageError(str(error)) from None
 

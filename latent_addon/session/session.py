@@ -8,9 +8,9 @@ interpreter, checkpoint or folder is touched.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +30,8 @@ from ..server.launch import server_command
 from .describing import facts_of, location_of
 from .feeding import Feeder
 from .runtime import SERVER_ROOT, runtime
+
+logger = logging.getLogger(__name__)
 
 GIGABYTE = 1e9
 
@@ -291,7 +293,7 @@ class Session:
             try:
                 then(answer)
             except (errors.ProtocolError, LookupError, TypeError, ValueError, OverflowError) as error:
-                self.client.log.append(errors.readable(traceback.format_exc()))
+                logger.exception("an answer is of no use")
                 text = errors.readable(str(error))[:200]
                 failed(f"The inference server's answer is of no use ({type(error).__name__}: {text}). Try again.")
 

@@ -64,6 +64,10 @@ class Training:
         """The panel is drawn: somebody wants to know how things are."""
         self._seen = time.monotonic()
 
+    def fail(self, problem: str) -> None:
+        """Show a problem in the panel."""
+        self.problem = problem
+
     def inference_changed(self) -> None:
         """What inference runs on has changed: perhaps it stands in the way no more."""
         if self.without_python and not runtime.problem:
