@@ -14,7 +14,7 @@ from pathlib import Path
 
 import bpy
 import staging
-from bl_ext.user_default.latent_lantern.latent_addon.scene import curves, versions
+from bl_ext.user_default.latent_lantern.latent_addon.scene import latent_keys, versions
 from bpy.types import ImageStrip
 from staging import change_key, latent_curves, ordered, session, settings_of
 
@@ -51,7 +51,7 @@ def key_again(strip: ImageStrip, key: int) -> None:
     """Insert a key again where one exists, with the same values."""
     frame = round(latent_curves(strip)[0].keyframe_points[key].co[0])
     bpy.context.scene.frame_set(frame)
-    curves.insert_latent_key(strip, frame)
+    latent_keys.insert_latent_key(strip, frame)
 
 
 def put(strip: ImageStrip, **settings: object) -> None:

@@ -19,7 +19,7 @@ from inference_server.rendering.renderer import Renderer
 
 def main(checkpoint: str, frames: str, device: str) -> None:
     """Answer each line with the seconds that mapping, truncation and synthesis take. The pictures are thrown away."""
-    renderer = Renderer(device or None, lambda level, text: print(text, file=sys.stderr))
+    renderer = Renderer(device or None)
     loaded = renderer.open(checkpoint, None)
     generator, batch = loaded.generator, loaded.batch
     latents = np.random.RandomState(0).randn(int(frames), loaded.info.z_dim).astype(np.float32)

@@ -35,9 +35,7 @@ def ours(mode: str, checkpoint: str, device: torch.device) -> tuple[Pass, tuple[
         generator.set_precision(getattr(torch, mode))
         run = generator.synthesize
     else:
-        run = accelerate(
-            generator, device, lambda level, text: print(text, file=sys.stderr), compiled=mode == "compiled"
-        ).synthesize
+        run = accelerate(generator, device, compiled=mode == "compiled").synthesize
     return lambda ws: run(ws, "const"), (generator.info.num_ws, generator.info.w_dim)
 
 

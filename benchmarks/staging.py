@@ -22,7 +22,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from bl_ext.user_default.latent_lantern.latent_addon.preferences import preferences
-from bl_ext.user_default.latent_lantern.latent_addon.scene import curves
+from bl_ext.user_default.latent_lantern.latent_addon.scene import curves, latent_keys
 from bl_ext.user_default.latent_lantern.latent_addon.scene.properties import settings_of
 from bl_ext.user_default.latent_lantern.latent_addon.session import session
 from bpy.types import FCurve, ImageStrip
@@ -70,7 +70,7 @@ def add_strip(length: int, key_frames: Sequence[int], checkpoint: Path | None = 
     strip = scene.sequence_editor.active_strip
     for seed, frame in enumerate(key_frames):
         strip["latent"] = np.random.RandomState(seed).randn(len(strip["latent"])).tolist()
-        curves.insert_latent_key(strip, frame)
+        latent_keys.insert_latent_key(strip, frame)
     return strip
 
 

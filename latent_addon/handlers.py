@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
-import traceback
+import logging
 from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
 
 from .library.library import library
-from .scene import changes, curves, drawing
+from .scene import changes, drawing, evaluation
 from .session.runtime import runtime
 from .session.saving import saving
 from .session.session import session
 from .training.training import training
 
+logger = logging.getLogger(__name__)
+
 _SOON = 0.04
 _LATER = 0.1
 
+_WENT_WRONG = "Something in the Lantern itself went wrong. Its log, in the Server panel, has the details."
+
 
 def timer() -> float:
-    """Let the session work for a moment; return the seconds until the next time."""
-    try:
-        session.tick()
-    except Exception:
-        # A timer that raises is taken off by Blender, and the Lantern would stand still until a restart.
-        session.client.log.append(traceback.format_exc())
-        session.halt("Something in the Lantern itself went wrong. Its log, in the Server panel, has the details.")
-    try:
-        training.tick()
-    except Exception:
-        session.client.log.append(traceback.format_exc())
-        training.problem = "Something in the Lantern itself went wrong. Its log, in the Server panel, has the details."
-    try:
-        if runtime.tick():
-            session.inference_changed()
-            training.inference_changed()
-    except Exception:
-        session.client.log.append(traceback.format_exc())
-        runtime.close()
+    """Let the session, the trainings and the runtime work for a moment; return the seconds until the next time."""
+    for work, say in (
+        (session.tick, session.halt),
+        (training.tick, training.fail),
+        (_tick_runtime, _give_runtime_up),
+    ):
+        try:
+            work()
+        except Exception:
+            # Blender removes a timer that raises, and the Lantern would stand still until a restart.
+            logger.exception("the work of the timer failed")
+            say(_WENT_WRONG)
     return _SOON if session.working else _LATER
+
+
+def _tick_runtime() -> None:
+    if runtime.tick():
+        session.inference_changed()
+        training.inference_changed()
+
+
+def _give_runtime_up(_reason: str) -> None:
+    runtime.close()
 
 
 @persistent
 def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """An edit: only Actions and Scenes hold what frames depend on, unless drivers or NLA take part."""
-    if curves.sweeping:
+    if evaluation.sweeping:
         return
     if depsgraph.id_type_updated("ACTION"):
         changes.mark()
@@ -62,7 +69,7 @@ def on_undo(_scene: bpy.types.Scene, *_: Any) -> None:
 @persistent
 def on_frame_change(scene: bpy.types.Scene, *_: Any) -> None:
     """Let the picture behind the drawing follow the strip."""
-    if not curves.sweeping:
+    if not evaluation.sweeping:
         drawing.show_background(scene, session.plans.shown_file(scene))
 
 

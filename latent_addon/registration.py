@@ -4,11 +4,13 @@ import bpy
 
 from . import handlers, panels
 from .drawing import operators as drawing_operators
-from .library import library
 from .library import operators as library_operators
 from .library import properties as library_properties
+from .library.library import library
 from .preferences import LibraryFolder
 from .scene import generator_properties, properties
+from .server.log import LogHandler
+from .session.session import session
 from .setup import operators as setup_operators
 from .setup import server_operators
 from .setup.preferences_panel import LanternPreferences
@@ -16,6 +18,7 @@ from .shot import adding, classes, dropping, frames, generators, importing, keys
 from .training import operators as training_operators
 from .training import properties as training_properties
 from .training import training
+from .ui import pictures
 
 BLENDER_CLASSES = (
     LibraryFolder,
@@ -43,15 +46,18 @@ BLENDER_CLASSES = (
     *panels.BLENDER_CLASSES,
 )
 
+_LOG = LogHandler(session.client.log)
+
 
 def register() -> None:
     """Register the extension."""
+    _LOG.attach()
     for cls in BLENDER_CLASSES:
         bpy.utils.register_class(cls)
     properties.register()
     library_properties.register()
     training_properties.register()
-    library.register()
+    pictures.register()
     training.register()
     handlers.register()
 
@@ -60,9 +66,11 @@ def unregister() -> None:
     """Unregister the extension, and leave nothing behind."""
     handlers.unregister()
     training.unregister()
-    library.unregister()
+    library.forget()
+    pictures.unregister()
     training_properties.unregister()
     library_properties.unregister()
     properties.unregister()
     for cls in reversed(BLENDER_CLASSES):
         bpy.utils.unregister_class(cls)
+    _LOG.detach()

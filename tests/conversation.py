@@ -14,6 +14,7 @@ import fake_pictures
 import fake_server
 from latent_lantern.lantern_protocol import errors, orders
 from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
+from latent_lantern.latent_addon.server.log import LogHandler
 
 SERVER = Path(fake_server.__file__)
 PATIENCE = 20.0
@@ -82,14 +83,17 @@ class Conversation:
         self.errors: dict[int, errors.ProtocolError] = {}
         self.progress: dict[int, list[tuple[int, int]]] = {}
         self.client = InferenceClient(self._notified, self._changed, **settings)
+        self._log = LogHandler(self.client.log)
         self.pids: list[int] = []
 
     def __enter__(self) -> Conversation:
+        self._log.attach()
         self.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.client.stop()
+        self._log.detach()
         assert all(eventually(lambda pid=pid: not is_running(pid)) for pid in self.pids)
 
     def start(self) -> None:

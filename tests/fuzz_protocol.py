@@ -35,6 +35,7 @@ from lantern_protocol.params import Nothing  # noqa: E402
 from latent_lantern.lantern_protocol import errors as addon_errors  # noqa: E402
 from latent_lantern.lantern_protocol import framing as addon_framing  # noqa: E402
 from latent_lantern.latent_addon.server import client as client_module  # noqa: E402
+from latent_lantern.latent_addon.server.log import LogHandler  # noqa: E402
 from wild_messages import LONG, Wild, WildMessages, sound_requests  # noqa: E402
 
 FOLDER = "/nowhere/at/all/frames"
@@ -210,6 +211,10 @@ class ScriptedServer:
     taken = close = terminate = join = kill
 
 
+_LOG = LogHandler(collections.deque())
+"""Hands what the client logs to the newest client's log."""
+
+
 class ClientSide:
     """The real InferenceClient with a scripted server. The answers of every request are counted."""
 
@@ -218,6 +223,8 @@ class ClientSide:
         self.outcomes: dict[int, int] = {}
         self._notified = 0
         self._client = client_module.InferenceClient(self._on_notification, clock=lambda: 0.0)  # never "silent"
+        _LOG.lines = self._client.log
+        _LOG.attach()
         client_module.ServerProcess = ScriptedServer
 
     def _on_notification(self, method: str, params: dict[str, Any]) -> None:

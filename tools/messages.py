@@ -36,6 +36,11 @@ _PLACE = {
 }
 """The index of the text among the arguments of a function that shows one."""
 
+_LEVELS = {"info", "warning", "error"}
+"""Methods of a logger whose lines people see. Their texts have %-signs for what is put in: "Freed %.0f MB."."""
+
+_FORMAT = re.compile(r"%(?:%|[-+#0]*\d*(?:\.\d+)?[a-zA-Z])")
+
 _KEPT_IN = {"problem", "unreadable", "halted", "message", "error"}
 """Attributes that a panel draws."""
 
@@ -174,7 +179,9 @@ class _Reader:
         """Yield the texts that a statement or call shows, or passes on to be shown."""
         if isinstance(node, ast.Call):
             name = _name(node.func)
-            if name in _PLACE and len(node.args) > _PLACE[name]:
+            if name in _LEVELS and isinstance(node.func, ast.Attribute) and _name(node.func.value) == "logger":
+                yield self._with_gaps(node.args[0])
+            elif name in _PLACE and len(node.args) > _PLACE[name]:
                 yield node.args[_PLACE[name]]
             elif name == "print" and any(_name(keyword.value) == "stderr" for keyword in node.keywords):
                 yield from (text for text in node.args if not _counts(text))
@@ -182,6 +189,14 @@ class _Reader:
                 yield from node.args[:2]
         elif isinstance(node, ast.Assign) and any(_name(target) in _KEPT_IN for target in node.targets):
             yield from node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+
+    def _with_gaps(self, text: ast.expr) -> ast.expr:
+        """Return the text of a line for the log, with a gap for each %-sign."""
+        if not isinstance(text, ast.Constant):
+            return text
+        self._silent.add(text)
+        words = _FORMAT.sub(lambda found: "%" if found[0] == "%%" else GAP, str(text.value))
+        return ast.copy_location(ast.Constant(words), text)
 
     def _texts(self, node: ast.expr) -> Iterator[tuple[int, str]]:
         """Yield line and text of everything that an expression can be, if it contains words and not only gaps."""

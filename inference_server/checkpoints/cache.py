@@ -8,12 +8,12 @@ deleted at any time. Without the folder everything works, but slower.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from .errors import CheckpointError
 from .file_kinds import is_native
 from .native import read_info, read_make, read_native, sha256_of, write_native
 from .opening import load_generator
+
+logger = logging.getLogger(__name__)
 
 REVISION = 2
 """Increase it when a reader makes different tensors or a different configuration from the same file."""
@@ -53,14 +55,10 @@ def cache_folder() -> Path:
 
 
 class ConversionCache:
-    """Loads checkpoints of any kind, and keeps the conversions of foreign ones.
+    """Loads checkpoints of any kind, and keeps the conversions of foreign ones in `folder`."""
 
-    folder: where conversions are kept. log: takes a level and a sentence.
-    """
-
-    def __init__(self, folder: Path, log: Callable[[str, str], None]):
+    def __init__(self, folder: Path):
         self.folder = folder
-        self._log = log
         self._complained = False
 
     def load(self, path: Path, sha256: str) -> Generator:
@@ -76,7 +74,7 @@ class ConversionCache:
             try:
                 generator = read_native(kept, path.stem)
             except (CheckpointError, OSError, ValueError):
-                self._log("info", f"The conversion of {path.name} in the cache was damaged; it is made again.")
+                logger.info("The conversion of %s in the cache was damaged; it is made again.", path.name)
                 with suppress(OSError):
                     kept.unlink()
             else:
@@ -131,9 +129,8 @@ class ConversionCache:
             if not self._complained:
                 self._complained = True
                 reason = getattr(error, "strerror", None) or error
-                self._log(
-                    "warning",
-                    f"Conversions cannot be kept in {self.folder} ({reason}): such checkpoints take longer to load.",
+                logger.warning(
+                    "Conversions cannot be kept in %s (%s): such checkpoints take longer to load.", self.folder, reason
                 )
 
     def _trim(self, newest: Path) -> None:

@@ -103,7 +103,7 @@ def _try_device(device: str | None, found: dict[str, Any]) -> None:
     from ..rendering.renderer import DeviceError, Renderer
 
     try:
-        renderer = Renderer(device, lambda level, text: None, compiled=False)
+        renderer = Renderer(device, compiled=False)
     except DeviceError as error:
         found["problems"].append(str(error))
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 
-from ..terminal.console import DTYPES, UsageError, open_renderer, print_json, tell
+from ..terminal.console import DTYPES, UsageError, open_renderer, print_json
 
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def info(options: argparse.Namespace) -> int:
     renderer = open_renderer("cpu")
     run = []
     if options.file is not None and options.file.is_dir():
-        run = read_run(options.file, renderer.identities, renderer.cache, tell)
+        run = read_run(options.file, renderer.identities, renderer.cache)
     file = run[-1].path if run else options.file
     loaded = renderer.open(None if file is None else str(file), None)
     about = loaded.info.to_dict() | {"sha256": loaded.sha256, "bytes": loaded.file_bytes, "path": str(loaded.path)}

@@ -10,8 +10,9 @@ import sys
 from lantern_protocol.errors import ProtocolError
 from lantern_protocol.versions import SERVER_VERSION
 
-from ..terminal.console import UsageError
+from ..terminal.console import UsageError, tell
 from ..terminal.jobs import JobError
+from ..terminal.log import log_goes_to
 from . import check, checkpoints, dataset, film, generate, quality, render, serve, train
 
 COMMANDS = (serve, checkpoints, generate, render, check, dataset, train, film, quality)
@@ -42,7 +43,8 @@ def main(arguments: list[str]) -> int:
         )
         return MISSING
     try:
-        return options.run(options)
+        with log_goes_to(tell):
+            return options.run(options)
     except UsageError as error:
         print(f"{error}", file=sys.stderr)
         return USAGE

@@ -23,10 +23,13 @@ def run(options: argparse.Namespace) -> int:
     messages, output = _claim_pipes()
 
     from ..serving.service import Service
+    from ..terminal.log import log_goes_to
 
     # Blender handles Ctrl+C in the terminal that it was started from; the server ends when stdin ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    code = Service(messages, output, options.device, options.idle_seconds, options.compile or None).run()
+    service = Service(messages, output, options.device, options.idle_seconds, options.compile or None)
+    with log_goes_to(service.connection.log):
+        code = service.run()
     sys.stderr.flush()
     # The reader thread waits in a read of stdin, which a normal exit cannot interrupt.
     os._exit(code)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from .stylegan3_config import LayerConfig
 from .stylegan3_threads import share_out
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SLOPE = 0.2
 TILE_SIDE = 64
@@ -57,7 +57,7 @@ class FilteredLReLU:
                 fused = self._fused(x, up_filter, down_filter)
             except Exception as error:
                 FilteredLReLU.fusing_fails = True
-                log.warning("StyleGAN3 runs without its fused kernel, slower: %s: %s", type(error).__name__, error)
+                logger.warning("StyleGAN3 runs without its fused kernel, slower: %s: %s", type(error).__name__, error)
             else:
                 if fused is not None:
                     return fused

@@ -7,6 +7,7 @@ CUDA, a C++ compiler on the CPU) and a minute; it is used only if it is asked fo
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 
 from ..checkpoints.cache import cache_folder
 from ..generators.base import Generator
+
+logger = logging.getLogger(__name__)
 
 COMPILE_SWITCH = "LATENT_LANTERN_COMPILE"
 """If this environment variable is 1, torch.compile is used, as with ``--compile``."""
@@ -32,7 +35,6 @@ exists."""
 MOST_GRAPHS = 4
 """The most recordings kept for a generator. The least recently used one is dropped first."""
 
-Log = Callable[[str, str], None]
 Synthesize = Callable[[torch.Tensor, "str | int", "torch.Tensor | None"], torch.Tensor]
 
 
@@ -44,32 +46,30 @@ class Synthesizer(Protocol):
         ...
 
 
-def accelerate(generator: Generator, device: torch.device, log: Log, compiled: bool | None = None) -> Synthesizer:
+def accelerate(generator: Generator, device: torch.device, compiled: bool | None = None) -> Synthesizer:
     """Return the synthesizer that makes a generator's pictures fastest on a device; it may be the generator itself.
 
     Args:
         generator: its weights must not change afterwards.
-        log: takes a level and a sentence.
         compiled: use torch.compile; None: the environment variable LATENT_LANTERN_COMPILE decides.
     """
     if compiled is None:
         compiled = os.environ.get(COMPILE_SWITCH) == "1"
     synthesizer: Synthesizer = generator
     if compiled and generator.compiles:
-        synthesizer = Compiled(generator, log)
+        synthesizer = Compiled(generator)
     elif compiled:
-        log("info", f"'{generator.info.name}' is not compiled: it would not be faster.")
+        logger.info("'%s' is not compiled: it would not be faster.", generator.info.name)
     if device.type == "cuda":
-        synthesizer = Graphed(synthesizer, generator.info.name, log)
+        synthesizer = Graphed(synthesizer, generator.info.name)
     return synthesizer
 
 
 class Compiled:
     """A generator compiled by torch.compile. After the first error, the plain generator is used."""
 
-    def __init__(self, generator: Generator, log: Log):
+    def __init__(self, generator: Generator):
         self._generator = generator
-        self._log = log
         self._synthesize: Synthesize | None = None
         self._failed = False
 
@@ -83,7 +83,7 @@ class Compiled:
         try:
             if self._synthesize is None:
                 name = self._generator.info.name
-                self._log("info", f"Compiling '{name}': this takes a minute or more, once for each size of batch.")
+                logger.info("Compiling '%s': this takes a minute or more, once for each size of batch.", name)
                 if CHOSEN_FOLDER is None:
                     # Later processes find the compiled code again here; torch's default is a temporary folder.
                     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache_folder() / "compiled")
@@ -93,7 +93,7 @@ class Compiled:
             raise
         except Exception as error:
             self._failed = True
-            self._log("warning", f"Compiling failed, frames are made without it: {_reason(error)}")
+            logger.warning("Compiling failed, frames are made without it: %s", _reason(error))
             return self._generator.synthesize(ws, noise, transform)
 
 
@@ -104,10 +104,9 @@ class Graphed:
     are freed.
     """
 
-    def __init__(self, inner: Synthesizer, name: str, log: Log, record: Callable[..., Replay] | None = None):
+    def __init__(self, inner: Synthesizer, name: str, record: Callable[..., Replay] | None = None):
         self._inner = inner
         self._name = name
-        self._log = log
         self._record = record or Recording
         self._passes: dict[Any, int] = {}
         self._graphs: OrderedDict[Any, Replay] = OrderedDict()
@@ -127,7 +126,7 @@ class Graphed:
             except Exception as error:
                 self._graphs.clear()
                 self._failed = True
-                self._log("warning", f"'{self._name}' is made without CUDA graphs, a little slower: {_reason(error)}")
+                logger.warning("'%s' is made without CUDA graphs, a little slower: %s", self._name, _reason(error))
                 return self._inner.synthesize(ws, noise, transform)
             if len(self._graphs) > MOST_GRAPHS:
                 oldest, _ = self._graphs.popitem(last=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from lantern_protocol.answers import LibraryEntry, LibraryList, SnapshotFile
@@ -14,6 +14,8 @@ from ..checkpoints import CheckpointError
 from ..checkpoints.cache import ConversionCache
 from ..checkpoints.snapshots import Checkpoint, find_snapshots, largest_run, list_checkpoints
 from .identities import Identities
+
+logger = logging.getLogger(__name__)
 
 DEPTH = 2
 """How many levels of folders are searched below the folders that the user names."""
@@ -68,9 +70,7 @@ def _entries_of(folder: Path, checkpoints: list[Checkpoint]) -> list[LibraryEntr
     return entries + [LibraryEntry(str(checkpoint.path), 0, checkpoint.size) for checkpoint in checkpoints]
 
 
-def read_run(
-    folder: Path, identities: Identities, cache: ConversionCache, log: Callable[[str, str], None]
-) -> list[SnapshotFile]:
+def read_run(folder: Path, identities: Identities, cache: ConversionCache) -> list[SnapshotFile]:
     """Return the snapshots in a folder, in the order of training.
 
     Snapshots whose make differs from the last one's are left out, and the log names them. Nothing is loaded for this:
@@ -85,7 +85,7 @@ def read_run(
     for index, path in enumerate(paths):
         if time.monotonic() - reported > REPORT_SECONDS:
             reported = time.monotonic()
-            log("info", f"Looking at snapshot {index + 1} of {len(paths)} in {folder} ...")
+            logger.info("Looking at snapshot %d of %d in %s ...", index + 1, len(paths), folder)
         size, sha256 = identities.of(path)
         snapshots.append(SnapshotFile(path.stem, str(path), sha256, size))
     makes = [cache.make(path, snapshot.sha256) for path, snapshot in zip(paths, snapshots, strict=True)]
@@ -93,8 +93,7 @@ def read_run(
     kept = [snapshot for snapshot, make in zip(snapshots, makes, strict=True) if make is None or make == wanted]
     if len(kept) < len(snapshots):
         left = [snapshot.name for snapshot in snapshots if snapshot not in kept]
-        log(
-            "warning",
-            f"Left out of the snapshots in {folder}, because they are of a different make: {', '.join(left[:8])}.",
+        logger.warning(
+            "Left out of the snapshots in %s, because they are of a different make: %s.", folder, ", ".join(left[:8])
         )
     return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -30,8 +31,7 @@ from .identities import Identities
 from .residents import Loaded, Residents, bytes_of
 
 T = TypeVar("T")
-Log = Callable[[str, str], None]
-"""Takes a level ("info", "warning") and a sentence for a person."""
+logger = logging.getLogger(__name__)
 
 
 class DeviceError(Exception):
@@ -44,7 +44,7 @@ class Renderer:
     compiled: use torch.compile; None: an environment variable decides (see ``acceleration``). Raises DeviceError.
     """
 
-    def __init__(self, device: str | None, log: Log, compiled: bool | None = None):
+    def __init__(self, device: str | None, compiled: bool | None = None):
         try:
             self.device = torch.device(device) if device else best_device()
             torch.empty(1, device=self.device)  # if the device is not available, fail here, not at the first frame
@@ -59,11 +59,10 @@ class Renderer:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
-        self._log = log
         self._compiled = compiled
         self._residents = Residents()
         self.identities = Identities(cache_folder() / "identities.json")
-        self.cache = ConversionCache(cache_folder(), log)
+        self.cache = ConversionCache(cache_folder())
 
     def open(self, path: str | None, sha256: str | None, keep: bool = True, needed: tuple[str, ...] = ()) -> Loaded:
         """Return the generator in a file, loaded.
@@ -153,7 +152,7 @@ class Renderer:
         generator.eval().requires_grad_(False)
         self._guarded(lambda: generator.to(self.device), generator.info, keep)
         generator.weights_changed()
-        synthesizer = accelerate(generator, self.device, self._log, self._compiled)
+        synthesizer = accelerate(generator, self.device, self._compiled)
         batch = batch_size(generator.info, self.device.type)
         return Loaded(generator, synthesizer, sha256, file, size, weight_bytes, batch)
 
@@ -278,14 +277,14 @@ class Renderer:
         self._empty_caches()
         at_once = frames_at_once(loaded, latent_shape)
         if others:
-            self._log("warning", f"Memory is short on {self.device_name()}: other generators were unloaded.")
+            logger.warning("Memory is short on %s: other generators were unloaded.", self.device_name())
         elif at_once > 1:
             while frames_at_once(loaded, latent_shape) == at_once:
                 loaded.batch //= 2
-            self._log(
-                "warning",
-                f"Memory is short on {self.device_name()}, which is shared with Blender: frames are made "
-                f"{frames_at_once(loaded, latent_shape)} at a time from now on.",
+            logger.warning(
+                "Memory is short on %s, which is shared with Blender: frames are made %d at a time from now on.",
+                self.device_name(),
+                frames_at_once(loaded, latent_shape),
             )
         else:
             raise self._no_memory(loaded.info)

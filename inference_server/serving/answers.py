@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from ..rendering.library import read_run
 from ..rendering.renderer import Renderer
 from ..rendering.thumbnails import thumbnail_of
 
+logger = logging.getLogger(__name__)
+
 Run = tuple[SnapshotFile, ...]
 """The snapshots of a folder, in the order of training; none of a file."""
 
@@ -40,9 +42,8 @@ Run = tuple[SnapshotFile, ...]
 class Answers:
     """Asks the renderer. All methods belong to the device thread, except `look_at`. They raise ProtocolError."""
 
-    def __init__(self, renderer: Renderer, log: Callable[[str, str], None]):
+    def __init__(self, renderer: Renderer):
         self._renderer = renderer
-        self._log = log
 
     def greeting(self) -> Greeting:
         """Answer initialize."""
@@ -61,7 +62,7 @@ class Answers:
         after that. On the files thread."""
         place = BUILTIN_RUN if path is None else Path(path)
         if os.path.isdir(place):  # False for a path that is too long for any file, and no error either
-            return tuple(read_run(place, self._renderer.identities, self._renderer.cache, self._log))
+            return tuple(read_run(place, self._renderer.identities, self._renderer.cache))
         self._renderer.identities.of(place)
         return ()
 
@@ -82,7 +83,7 @@ class Answers:
             except ProtocolError as error:
                 if error.code in (CHECKPOINT_UNREADABLE, CHECKPOINT_CHANGED):
                     raise
-                self._log("warning", f"There is no thumbnail of {place.name}: {error}")
+                logger.warning("There is no thumbnail of %s: %s", place.name, error)
         info = self._renderer.cache.info(place, sha256) or self._renderer.open(file, known, keep=False).info
         return LibraryCard(self._describe(info, params.path, sha256, size, run), picture)
 

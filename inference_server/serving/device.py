@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 import traceback
@@ -34,6 +35,7 @@ from .pipeline import THERE, Flight, Frame, Pipeline, is_there, missing_shadows
 from .scheduler import Order, Scheduler, Ticket
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MOST_IN_A_FLIGHT = 64
 """Orders reported together when their files are there already; else the batch decides."""
@@ -49,7 +51,7 @@ class DeviceThread:
     """Owns the renderer and the encoders. All methods belong to the device thread, except what encoders report."""
 
     def __init__(self, scheduler: Scheduler, connection: Connection, device: str | None, compiled: bool | None = None):
-        self.renderer = Renderer(device, connection.log, compiled)
+        self.renderer = Renderer(device, compiled)
         self._scheduler = scheduler
         self._connection = connection
         self._pipeline = Pipeline(self._report, encoder_threads())
@@ -70,10 +72,12 @@ class DeviceThread:
                 work()
             elif not self._scheduler.stopped:
                 freed = self._let_go()
-                self._connection.log(
-                    "info",
-                    f"Nothing to do for {idle_seconds:g} seconds: freed {freed / 1e6:.0f} MB on "
-                    f"{self.renderer.device_name()}. The generator is loaded again when it is needed.",
+                logger.info(
+                    "Nothing to do for %g seconds: freed %.0f MB on %s. The generator is loaded again when it is "
+                    "needed.",
+                    idle_seconds,
+                    freed / 1e6,
+                    self.renderer.device_name(),
                 )
 
     def _do_slice(self, work: LongWork) -> None:
@@ -91,7 +95,7 @@ class DeviceThread:
     def release(self) -> Released:
         """Answer device/release."""
         freed = self._let_go()
-        self._connection.log("info", f"Freed {freed / 1e6:.0f} MB on {self.renderer.device_name()}, as asked.")
+        logger.info("Freed %.0f MB on %s, as asked.", freed / 1e6, self.renderer.device_name())
         return Released(freed)
 
     def _let_go(self) -> int:

@@ -118,7 +118,7 @@ class Service:
         except DeviceError as error:
             print(error, file=sys.stderr)
             return 1
-        self._answers = Answers(self._device.renderer, self.connection.log)
+        self._answers = Answers(self._device.renderer)
         threading.Thread(target=self._work_on_files, name="files", daemon=True).start()
         self._device.run(self._idle_seconds)
         if self._gone.is_set():

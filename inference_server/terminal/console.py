@@ -1,4 +1,4 @@
-"""What the commands share: a renderer that writes its log to stderr, arrays from files, lists of numbers, progress."""
+"""What the commands share: a renderer, lines on stderr, arrays from files, lists of numbers, progress."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class UsageError(Exception):
 
 
 def open_renderer(device: str | None, compiled: bool = False) -> Renderer:
-    """Return a renderer that writes its log to stderr. Raises UsageError if the device cannot be used."""
+    """Return a renderer on the device. Raises UsageError if the device cannot be used."""
     from ..rendering.renderer import DeviceError, Renderer
 
     try:
-        return Renderer(device, tell, compiled or None)
+        return Renderer(device, compiled or None)
     except DeviceError as error:
         raise UsageError(str(error)) from None
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...lantern_protocol.orders import RenderSettings, ShadowSettings
 from . import interpolation
+from .animatable import CLASSES, LATENT, Part, arguments
 from .fcurves import CurveGroup
 from .frame_request import DIGEST, FrameNamer, FrameRequest, GeneratorFacts
 from .spans import EVERYTHING, Span, between_curves, between_keys, joined
@@ -23,12 +24,6 @@ from .whole_keys import WholeKeys
 
 Floats = NDArray[np.float64]
 Digests = NDArray[np.uint8]
-
-LATENT, CLASSES = "latent", "classes"
-"""Names of the tracks that are not settings."""
-
-ALL_ROWS = 0
-"""A cutoff that truncates every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +181,16 @@ class Recipe:
 
     def _common(self, now: dict[str, list[float]], classes: tuple[float, ...]) -> FrameRequest:
         look, facts = self.look, self.look.facts
-        checkpoint, toward, mix = _weights(facts, now["snapshot"][0])
+        checkpoint, toward, mix = _weights(facts, **arguments(Part.WEIGHTS, now))
         width, height = facts.picture_size(look.rows, look.columns)
-        cutoff = int(now["cutoff"][0])
+        render = arguments(Part.RENDER, now)
+        if look.noise != "SEED":
+            render["noise"] = look.noise.lower()
         settings = RenderSettings(
-            psi=now["psi"][0],
-            cutoff=None if cutoff == ALL_ROWS else cutoff,
-            noise=int(now["noise_seed"][0]) if look.noise == "SEED" else look.noise.lower(),
+            **render,
             classes=classes if facts.num_classes else (),
             mix=mix,
-            transform=inverse_transform(*(now[name][0] for name in ("move_x", "move_y", "turn", "zoom"))),
+            transform=inverse_transform(**arguments(Part.TRANSFORM, now)),
         )
         return FrameRequest(
             checkpoint=checkpoint,
@@ -206,7 +201,7 @@ class Recipe:
             height=height,
             shape=facts.latent_shape(look.space, look.rows, look.columns),
             toward=toward,
-            shadow=_shadow(now) if look.shadow else None,
+            shadow=ShadowSettings(**arguments(Part.SHADOW, now)) if look.shadow else None,
         ).normalised(facts)
 
 
@@ -223,20 +218,3 @@ def _weights(facts: GeneratorFacts, snapshot: float) -> tuple[str, str, float]:
     mix = place - before
     toward = facts.snapshots[before + 1].sha256 if mix else ""
     return facts.snapshots[before].sha256, toward, mix
-
-
-def _shadow(now: dict[str, list[float]]) -> ShadowSettings:
-    def colour(name: str) -> tuple[int, int, int, int]:
-        r, g, b, a = (round(255 * component) for component in now[name])
-        return (r, g, b, a)
-
-    return ShadowSettings(
-        threshold=now["shadow_threshold"][0],
-        softness=now["shadow_softness"][0],
-        fill_holes=int(now["shadow_fill_holes"][0]),
-        min_area=int(now["shadow_min_area"][0]),
-        invert=now["shadow_invert"][0] >= 1.0,
-        figure=colour("shadow_figure"),
-        ground=colour("shadow_ground"),
-        mix=now["shadow_mix"][0],
-    )

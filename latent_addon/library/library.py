@@ -5,12 +5,11 @@ Nothing is looked for until the user asks, whatever a .blend holds, and nothing 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-import bpy.utils.previews
 
 from ...lantern_protocol import methods
 from ...lantern_protocol.answers import GeneratorDescription, LibraryCard, LibraryList
@@ -18,7 +17,11 @@ from ...lantern_protocol.errors import readable
 from ...lantern_protocol.methods import A, Method, P
 from ...lantern_protocol.params import CardParams, ListParams
 from ..session.session import session
+from ..ui.pictures import pictures
 from .properties import library_rows
+
+_ROOM = "library"
+"""The room of its pictures."""
 
 
 @dataclass(slots=True)
@@ -26,8 +29,8 @@ class Card:
     """What is known of one generator.
 
     path: of the file, or of a folder of snapshots; empty for the built-in one. snapshots: how many, 0 for a file.
-    bytes: of all its files. about: the server's description, None until it came. error: why there is none. picture:
-    the path of its thumbnail, "" without one. icon: of the thumbnail, 0 without one.
+    bytes: of all its files. about: the server's description, None until it came. error: why there is none. thumbnail:
+    the path of its picture, "" without one.
     """
 
     path: str
@@ -35,8 +38,17 @@ class Card:
     bytes: int = 0
     about: GeneratorDescription | None = None
     error: str = ""
-    picture: str = ""
-    icon: int = 0
+    thumbnail: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The identity of the generator, "" until its description is there."""
+        return "" if self.about is None else self.about.sha256
+
+    @property
+    def icon(self) -> int:
+        """The icon of its picture, 0 if there is none."""
+        return pictures.icon(_ROOM, self.sha256)
 
     @property
     def name(self) -> str:
@@ -77,6 +89,7 @@ class Library:
         self._round += 1
         self.cards, self.problems = [], []
         self.looking = self.asked = False
+        pictures.keep(_ROOM, ())
 
     def card(self, place: int) -> Card | None:
         """The card of a place in the list."""
@@ -110,14 +123,15 @@ class Library:
         card = next((card for card in self.cards if card.about is None and not card.error), None)
         if card is None:
             self.looking = False
+            pictures.keep(_ROOM, {card.sha256 for card in self.cards})
             self.show()
             return
 
         def described(answer: LibraryCard) -> None:
             card.about = answer.description
             card.bytes = card.bytes or card.about.bytes
-            card.picture = answer.thumbnail
-            card.icon = _icon(card.about.sha256, card.picture)
+            card.thumbnail = answer.thumbnail
+            _load_picture(card.sha256, card.thumbnail)
             self.show()
             self._ask_for_next()
 
@@ -146,30 +160,11 @@ class Library:
         session.ask(method, params, heed(then), heed(failed))
 
 
-_icons: Any = None
-
-
-def _icon(sha256: str, thumbnail: str) -> int:
-    """The icon of a picture on disk, which Blender loads when it is first drawn; 0 without one."""
-    if _icons is None or not os.path.isfile(thumbnail):
-        return 0
-    if sha256 not in _icons:
-        _icons.load(sha256, thumbnail, "IMAGE")
-    return _icons[sha256].icon_id
-
-
-def register() -> None:
-    """Make room for the pictures."""
-    global _icons
-    _icons = bpy.utils.previews.new()
-
-
-def unregister() -> None:
-    """Forget the pictures and the cards."""
-    global _icons
-    library.forget()
-    bpy.utils.previews.remove(_icons)
-    _icons = None
+def _load_picture(sha256: str, thumbnail: str) -> None:
+    """Load a card's picture, if there is such a file."""
+    with contextlib.suppress(OSError, ValueError):  # a path with a zero byte is a ValueError
+        pictures.load(_ROOM, sha256, thumbnail, os.stat(thumbnail).st_mtime_ns)
 
 
 library = Library()
+"""The library of this Blender's user."""

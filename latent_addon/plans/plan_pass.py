@@ -16,7 +16,7 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import StoreError
 from ..core.ranges import Ranges
-from ..scene import changes, curves, strip, versions
+from ..scene import changes, curves, evaluation, latent_keys, strip, versions
 from ..scene.properties import settings_of
 from . import planning
 from .planning import Changed, PlanError, StripKey
@@ -75,7 +75,7 @@ class PlanPass:
         """Find the scene's curves, and prepare its strips in `strips`."""
         found = yield from planning.survey(scene)
         if found.loose:
-            curves.group_loose_curves(bpy.data.scenes[scene], [key.find()[1] for key in keys])
+            latent_keys.group_loose_curves(bpy.data.scenes[scene], [key.find()[1] for key in keys])
             found = yield from planning.survey(scene)  # grouping has changed the order of the curves
         for key in keys:
             strips[key] = self._strip(key, found)
@@ -111,7 +111,7 @@ class PlanPass:
         scene, image_strip = key.find()
         settings_of(image_strip).forget_unreadable()
         planning.check_sizes(image_strip)
-        swept = curves.needs_sweep(scene, image_strip)
+        swept = evaluation.needs_sweep(scene, image_strip)
         if self._plans.writing:
             state.placeholder = self._plans.placeholder_of(image_strip)
         else:

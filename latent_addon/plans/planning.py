@@ -10,12 +10,14 @@ import bpy
 from bpy.types import ImageStrip, Scene
 from idprop.types import IDPropertyArray
 
+from ..core.animatable import CLASSES, LATENT, SETTINGS, SWITCH
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
 from ..core.whole_keys import whole_keys
-from ..scene import curves, versions
-from ..scene.curves import ANIMATABLE, CurveReading, Places, StripValues
-from ..scene.properties import CLASSES, LATENT, LatentStripSettings, settings_of
+from ..scene import curves, evaluation, versions
+from ..scene.curves import Places
+from ..scene.evaluation import CurveReading, StripValues
+from ..scene.properties import LatentStripSettings, settings_of
 
 Result = TypeVar("Result")
 
@@ -74,15 +76,15 @@ def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
     check_sizes(strip)
     shown = extent(strip)
     start, end, _origin = shown
-    swept = (yield from _sweep(key, start, end)) if curves.needs_sweep(scene, strip) else None
+    swept = (yield from _sweep(key, start, end)) if evaluation.needs_sweep(scene, strip) else None
     heeded = swept is None or settings_of(key.find()[1]).interpolation != "FCURVE"
     readings = (yield from _read_curves(key, places, start, end)) if heeded else {}
     scene, strip = key.find()
     if shown != extent(strip):
         raise Changed
     group = settings_of(strip)
-    stored = curves.read_values(strip) if swept is None else swept[0]
-    tracks = curves.tracks_of(strip, stored, readings) if swept is None else curves.swept_tracks(swept)
+    stored = evaluation.read_values(strip) if swept is None else swept[0]
+    tracks = evaluation.tracks_of(strip, stored, readings) if swept is None else evaluation.swept_tracks(swept)
     keys = {index: reading.keys for (name, index), reading in readings.items() if name == LATENT}
     whole = whole_keys(keys, stored.latent) if keys and group.interpolation != "FCURVE" else None
     return Recipe(*shown, _look(group), tracks, whole)
@@ -105,7 +107,7 @@ def _read_curves(
         for (named, _place), curve in zip(part, curves.curves_at(scene, prefix, part), strict=True):
             if curve is None:
                 raise Changed
-            readings[named] = curves.read_curve(curve, start, end)
+            readings[named] = evaluation.read_curve(curve, start, end)
         yield
     return readings
 
@@ -114,17 +116,17 @@ def _sweep(key: StripKey, start: int, end: int) -> Generator[None, None, list[St
     found: list[StripValues] = []
     for first in range(start, end, _STEP):
         scene, strip = key.find()
-        found += curves.sweep(scene, strip, range(first, min(first + _STEP, end)))
+        found += evaluation.sweep(scene, strip, range(first, min(first + _STEP, end)))
         yield
     return found
 
 
 def _look(group: LatentStripSettings) -> Look:
     limits = []
-    for name in ANIMATABLE:
-        prop: Any = group.bl_rna.properties[name]
-        if prop.type != "BOOLEAN":
-            limits.append((name, float(prop.hard_min), float(prop.hard_max)))
+    for setting in SETTINGS:
+        if setting.kind is not SWITCH:
+            prop: Any = group.bl_rna.properties[setting.name]
+            limits.append((setting.name, float(prop.hard_min), float(prop.hard_max)))
     return Look(
         facts=group.facts(),
         space=group.space,

@@ -4,10 +4,11 @@ import math
 
 from bpy.types import ImageStrip, Scene
 
+from ..core.animatable import LATENT
 from ..core.frame_request import GeneratorFacts
 from ..core.latents import sample_z
-from . import curves, strip
-from .properties import LATENT, settings_of
+from . import evaluation, latent_keys, strip
+from .properties import settings_of
 
 
 def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: GeneratorFacts) -> None:
@@ -20,8 +21,8 @@ def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: Ge
     settings.choose(path, facts)
     strip.fit_classes(image_strip)
     fits = (settings.space == "Z" or facts.has_w) and (
-        len(curves.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))
+        len(evaluation.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))
     )
-    if not fits and not curves.latent_key_frames(scene, image_strip):
+    if not fits and not latent_keys.latent_key_frames(scene, image_strip):
         settings.space = "Z"
         strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))

@@ -10,9 +10,6 @@ from bpy.types import Context, PropertyGroup
 from ..core.frame_request import GeneratorFacts, Snapshot
 from . import changes
 
-ALL_ROWS = 0
-"""Value of `cutoff` that truncates every row."""
-
 LARGEST_CANVAS = 32
 """Columns or rows of z that a strip may have."""
 

@@ -8,15 +8,18 @@ import numpy as np
 from bpy.types import ImageStrip, Scene
 from numpy.typing import NDArray
 
+from ..core.animatable import CLASSES
 from . import changes, versions
-from .curves import StripCurves, curves_of_scene, path_prefix, stored_array
-from .properties import CLASSES, settings_of
+from .animatable import PATHS
+from .curves import StripCurves, curves_of_scene, path_prefix
+from .evaluation import stored_array
+from .properties import settings_of
 
 
 def set_snapshot(scene: Scene, strip: ImageStrip, number: float) -> None:
     """Show a snapshot, counted from 1; if the snapshot is animated, key it at the playhead."""
     settings_of(strip).snapshot = number
-    path = f"{path_prefix(strip)}.latent_lantern.snapshot"
+    path = path_prefix(strip) + PATHS["snapshot"]
     if _has_curve(scene, path):
         scene.keyframe_insert(path, frame=scene.frame_current)
     changes.mark()
@@ -70,7 +73,7 @@ def classes_at(scene: Scene, strip: ImageStrip, frames: Sequence[float]) -> NDAr
 
 
 def _classes_path(strip: ImageStrip) -> str:
-    return f'{path_prefix(strip)}["{CLASSES}"]'
+    return path_prefix(strip) + PATHS[CLASSES]
 
 
 def _has_curve(scene: Scene, path: str) -> bool:

@@ -12,15 +12,10 @@ from bpy.props import (
 )
 from bpy.types import ImageStrip, PropertyGroup, Scene, Strip
 
+from ..core.animatable import ALL_ROWS, LATENT
 from . import changes, versions
-from .generator_properties import ALL_ROWS, GeneratorProperties
+from .generator_properties import GeneratorProperties
 from .generator_properties import changed as _changed
-
-LATENT = "latent"
-"""Name of the custom property that holds the latent. With a capital letter, also the name of its F-curves' group."""
-
-CLASSES = "classes"
-"""Name of the custom property that holds the class weights of a conditional generator."""
 
 
 def _length(settings: PropertyGroup) -> int:
@@ -43,7 +38,10 @@ def _strip_of(settings: PropertyGroup) -> Strip:
 
 # Blender reads the annotations as objects: no `from __future__ import annotations` in this file.
 class LatentStripSettings(GeneratorProperties, PropertyGroup):
-    """Settings of a latent strip. Every setting that decides pixels is part of the frame's name."""
+    """Settings of a latent strip. Every setting that decides pixels is part of the frame's name.
+
+    Settings that can be animated are rows of the table in core/animatable.py.
+    """
 
     is_latent: BoolProperty(name="Latent Strip", options={"HIDDEN"})
 

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from bpy.types import ImageStrip, Scene
 
+from ..core.animatable import ALL_ROWS, CLASSES, LATENT
 from ..core.frame_request import GeneratorFacts
 from . import changes, versions
-from .curves import keys_kept
-from .generator_properties import ALL_ROWS
-from .properties import CLASSES, LATENT, is_latent, settings_of
+from .latent_keys import keys_kept
+from .properties import is_latent, settings_of
 
 FEW = 32
 """The most elements that are added one by one, because Blender copies all existing elements each time."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import logging
 import queue
 import threading
 import time
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,8 @@ from ...lantern_protocol.methods import A, Method, P
 from ...lantern_protocol.params import CancelWorkParams, Hello
 from . import sentences
 from .process import LOG_LINES, ServerProcess
+
+logger = logging.getLogger(__name__)
 
 PING_EVERY = 2.0
 RUBBISH_LIMIT = 20
@@ -59,9 +61,10 @@ class InferenceClient:
     """Starts, guards and talks to one inference server.
 
     state, message: for the panel; the message is one or two sentences, "" when all is well. greeting: the server's
-    answer to `initialize`, None until READY. log: the newest lines of the server's stderr, and remarks of our own.
-    unfit: whether the last server failed because its Python cannot run it: it could not be started, or ended by itself
-    while starting. other_version: whether it was given up because it is of another release than this client.
+    answer to `initialize`, None until READY. log: the newest lines of the server's stderr; `log.LogHandler` puts what
+    the add-on itself logs among them. unfit: whether the last server failed because its Python cannot run it: it could
+    not be started, or ended by itself while starting. other_version: whether it was given up because it is of another
+    release than this client.
     `on_notification(method, params)` receives the server's notifications, `on_change()` follows a change of `state`.
     patience, start_patience: seconds without a word, while an answer is due, after which a server is given up.
     """
@@ -106,8 +109,6 @@ class InferenceClient:
         """How many requests have had neither their result nor their error."""
         return sum(not request.ours for request in self._requests.values()) + len(self._lost)
 
-    # --- life ---------------------------------------------------------------------------------------------------------
-
     def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start the server and greet it; returns at once. Does nothing while one is starting or ready.
 
@@ -126,7 +127,8 @@ class InferenceClient:
         self._server = server
         # Blender may quit, or forget the client, without a word. The server also ends by itself when its stdin closes.
         self._finalizer = weakref.finalize(self, _kill_and_join, server)
-        self._remark(f"Started process {server.pid}: {' '.join(command)}")
+        self._collect_log()
+        logger.info("Started process %d: %s", server.pid, " ".join(command))
         client = f"latent-lantern {versions.SERVER_VERSION}"
         hello = Hello(versions.PROTOCOL_VERSION, versions.PIXEL_REVISION, client).to_json()
         greeted = _Request(self._greeted, self._not_greeted, ours=True)
@@ -155,7 +157,7 @@ class InferenceClient:
 
         self._server = self._finalizer = None
         threading.Thread(target=see_off, name="lantern-farewell", daemon=True).start()
-        self._remark(f"Process {server.pid} was asked to end.")
+        logger.info("Process %d was asked to end.", server.pid)
         self._collect_log(server)
         self._finish(ServerState.STOPPED, "")
 
@@ -170,8 +172,6 @@ class InferenceClient:
     def kill(self) -> None:
         """End the server at once, whatever it is doing."""
         self._finish(ServerState.STOPPED, "")
-
-    # --- talking ------------------------------------------------------------------------------------------------------
 
     def ask(
         self,
@@ -290,14 +290,13 @@ class InferenceClient:
                     self._ahead.append(self._server.inbox.get(timeout=min(remaining, 0.05)))
         return True
 
-    # --- dispatch -----------------------------------------------------------------------------------------------------
-
     def _dispatch(self, server: ServerProcess, arrived: dict[str, Any] | errors.ProtocolError | None) -> None:
         if arrived is None:
             self._ended(server)
         elif isinstance(arrived, errors.ProtocolError):
             self._rubbish += 1
-            self._remark(f"Not understood: {arrived}")
+            self._collect_log()
+            logger.warning("Not understood: %s", arrived)
             if self._rubbish > RUBBISH_LIMIT:
                 self._finish(ServerState.FAILED, sentences.unintelligible(self._rubbish))
         else:
@@ -310,7 +309,8 @@ class InferenceClient:
     def _notified(self, message: dict[str, Any]) -> None:
         method, params = message["method"], message.get("params", {})
         if not isinstance(method, str) or not isinstance(params, dict) or "id" in message:
-            self._remark(f"Not understood: {errors.quoted(message)}")
+            self._collect_log()
+            logger.warning("Not understood: %s", errors.quoted(message))
             return
         if method == methods.PROGRESS:
             self._progressed(params)
@@ -324,7 +324,8 @@ class InferenceClient:
         except errors.ProtocolError:
             progress = None
         if progress is None or not isinstance(progress.id, int):  # our requests are numbered
-            self._remark(f"Not understood: {errors.quoted(params)}")
+            self._collect_log()
+            logger.warning("Not understood: %s", errors.quoted(params))
             return
         request = self._requests.get(progress.id)
         if request is not None and request.on_progress is not None:
@@ -336,7 +337,8 @@ class InferenceClient:
         if isinstance(identity, int) and not isinstance(identity, bool):
             request = self._requests.pop(identity, None)
         if request is None:
-            self._remark(f"An answer to nothing that was asked: {errors.quoted(message)}")
+            self._collect_log()
+            logger.warning("An answer to nothing that was asked: %s", errors.quoted(message))
         elif "error" in message:
             self._call(request.on_error, errors.ProtocolError.from_json(message["error"]))
         elif isinstance(message.get("result"), dict):
@@ -350,8 +352,7 @@ class InferenceClient:
             callback(*arguments)
         except Exception:
             # One caller's mistake must not cost the others their answers.
-            lines = traceback.format_exc().rstrip().splitlines()
-            self.log.extend(line[: errors.MOST_WORDS] for line in lines)
+            logger.exception("a callback failed")
 
     def _greeted(self, greeting: dict[str, Any]) -> None:
         wanted = {"protocol": versions.PROTOCOL_VERSION, "pixel_revision": versions.PIXEL_REVISION}
@@ -377,8 +378,6 @@ class InferenceClient:
 
     def _mismatched(self, version: object) -> None:
         self._finish(ServerState.FAILED, sentences.mismatched(version), other_version=True)
-
-    # --- watching -----------------------------------------------------------------------------------------------------
 
     def _watch(self, server: ServerProcess, now: float) -> bool:
         if server.returncode is not None:
@@ -410,10 +409,10 @@ class InferenceClient:
         server, self._server = self._server, None
         if server is not None:
             server.kill()
-            self._remark(message or f"Stopped process {server.pid}.")
+            logger.info(message or f"Stopped process {server.pid}.")
             self._collect_log(server)
         elif message:
-            self._remark(message)
+            logger.info(message)
         if self._finalizer is not None:
             self._finalizer.detach()
             self._finalizer = None
@@ -425,8 +424,6 @@ class InferenceClient:
         self.greeting = None
         self.unfit, self.other_version = unfit, other_version
         self._set_state(state, message)
-
-    # --- small things -------------------------------------------------------------------------------------------------
 
     def _set_state(self, state: ServerState, message: str) -> None:
         changed = (state, message) != (self.state, self.message)
@@ -443,10 +440,6 @@ class InferenceClient:
         data = framing.encode_message(framing.request(identity, method, params))
         self._requests[identity] = request
         return data
-
-    def _remark(self, text: str) -> None:
-        self._collect_log()
-        self.log.append(text)
 
     def _collect_log(self, server: ServerProcess | None = None) -> None:
         server = server or self._server

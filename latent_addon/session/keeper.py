@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...lantern_protocol import errors, methods
+from ...lantern_protocol import methods
 from ...lantern_protocol.methods import A, Method, P
 from ...lantern_protocol.params import DescribeParams
 from ..core.frame_request import GeneratorFacts
@@ -15,6 +15,8 @@ from ..server.client import InferenceClient, ServerState
 from ..server.launch import server_command
 from .describing import location_of
 from .runtime import SERVER_ROOT, runtime
+
+logger = logging.getLogger(__name__)
 
 _RESTARTS = 2
 """How often a server is started again without a frame in between."""
@@ -125,7 +127,7 @@ class ServerKeeper:
             try:
                 then(answer)
             except (LookupError, TypeError, ValueError, OverflowError) as error:
-                self.client.log.append(errors.readable(traceback.format_exc()))
+                logger.exception("an answer is of no use")
                 failed(sentences.useless(error))
 
         self.start()

@@ -8,6 +8,7 @@ interpreter, checkpoint or folder is touched.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +33,8 @@ from .keeper import ServerKeeper
 from .showing import Showing
 from .states import SessionState, States
 from .wanters import Wanters
+
+logger = logging.getLogger(__name__)
 
 GIGABYTE = 1e9
 

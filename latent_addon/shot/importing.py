@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ImportHelper
 from ...lantern_protocol import methods
 from ...lantern_protocol.answers import ImportedLatents
 from ...lantern_protocol.params import ImportParams
-from ..scene import curves, strip
+from ..scene import latent_keys, strip
 from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.describing import generator_of
@@ -79,14 +79,14 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
             settings.columns = settings.rows = 1
         flat = latents.reshape(len(latents), -1)
         if space != settings.space or len(image_strip["latent"]) != flat.shape[1]:
-            curves.remove_latent_curves(scene, image_strip)  # keys of one space mean nothing in another
+            latent_keys.remove_latent_curves(scene, image_strip)  # keys of one space mean nothing in another
         settings.space = space
         count = len(flat) if self.spacing else 1
-        keyed = count > 1 or bool(curves.latent_key_frames(scene, image_strip))
+        keyed = count > 1 or bool(latent_keys.latent_key_frames(scene, image_strip))
         for i in reversed(range(count)):  # the first latent comes last: it stays, and the playhead shows it
             strip.set_latent(image_strip, flat[i].tolist())
             if keyed:
-                curves.insert_latent_key(image_strip, scene.frame_current + i * self.spacing)
+                latent_keys.insert_latent_key(image_strip, scene.frame_current + i * self.spacing)
         text = f"{count} latents keyed, {self.spacing} frames apart" if count > 1 else f"A latent in {space}"
         if len(flat) > count:
             text += f"; the file holds {len(flat) - 1} more, which a Spacing above 0 would key"

@@ -3,7 +3,7 @@
 from bpy.props import BoolProperty
 from bpy.types import Context
 
-from ..scene import curves
+from ..scene import latent_keys
 from ..scene.context import the_strip, working_scene
 from ..session.session import session
 from ..ui.context import StripOperator
@@ -18,7 +18,7 @@ class LANTERN_OT_insert_latent_key(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        curves.insert_latent_key(the_strip(context), working_scene(context).frame_current)
+        latent_keys.insert_latent_key(the_strip(context), working_scene(context).frame_current)
         return {"FINISHED"}
 
 
@@ -32,7 +32,7 @@ class LANTERN_OT_delete_latent_key(StripOperator):
     def execute(self, context: Context) -> set[str]:
         session.arm()
         scene = working_scene(context)
-        if not curves.delete_latent_key(scene, the_strip(context), scene.frame_current):
+        if not latent_keys.delete_latent_key(scene, the_strip(context), scene.frame_current):
             self.report({"WARNING"}, f"There is no latent key at frame {scene.frame_current}")
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -49,7 +49,7 @@ class LANTERN_OT_jump_to_latent_key(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         scene = working_scene(context)
-        frames = curves.latent_key_frames(scene, the_strip(context))
+        frames = latent_keys.latent_key_frames(scene, the_strip(context))
         here = scene.frame_current
         ahead = [f for f in frames if f > here] if self.next else [f for f in reversed(frames) if f < here]
         if not ahead:

@@ -8,11 +8,12 @@ import numpy as np
 from bpy.props import EnumProperty, IntProperty
 from bpy.types import Context, Event, ImageStrip
 
+from ..core.animatable import LATENT
 from ..core.latents import sample_z
-from ..scene import curves, keying, strip
+from ..scene import evaluation, keying, latent_keys, strip
 from ..scene.context import the_strip, working_scene
 from ..scene.generator_properties import LARGEST_CANVAS
-from ..scene.properties import LATENT, settings_of
+from ..scene.properties import settings_of
 from ..session.questions import Floats, ask_latent, ask_mapping
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
@@ -48,8 +49,8 @@ class LANTERN_OT_randomise(AskingStripOperator):
         scene, image_strip = working_scene(context), the_strip(context)
         settings_of(image_strip).seed = self.seed
         strip.set_latent(image_strip, answer)
-        if curves.latent_key_frames(scene, image_strip):
-            curves.insert_latent_key(image_strip, scene.frame_current)
+        if latent_keys.latent_key_frames(scene, image_strip):
+            latent_keys.insert_latent_key(image_strip, scene.frame_current)
         return {"FINISHED"}
 
 
@@ -69,7 +70,7 @@ class LANTERN_OT_fit_latent(AskingStripOperator):
 
     def act(self, context: Context, answer: list[float]) -> set[str]:
         image_strip = the_strip(context)
-        curves.remove_latent_curves(working_scene(context), image_strip)
+        latent_keys.remove_latent_curves(working_scene(context), image_strip)
         settings_of(image_strip).space = self._space
         strip.set_latent(image_strip, answer)
         return {"FINISHED"}
@@ -100,15 +101,15 @@ class LANTERN_OT_set_space(AskingStripOperator):
         elif self.space != "Z" and not settings.has_w:
             failed(f"{settings.generator_name} has no mapping network, and so only the space Z.")
         elif SPACES.index(self.space) > SPACES.index(settings.space):
-            self._keys = curves.whole_latent_keys(scene, image_strip)
-            latents = np.vstack([self._keys.values, curves.stored_array(image_strip, LATENT)])
+            self._keys = latent_keys.whole_latent_keys(scene, image_strip)
+            latents = np.vstack([self._keys.values, evaluation.stored_array(image_strip, LATENT)])
             frames = [*self._keys.frames.tolist(), scene.frame_current]
             if settings.space == "Z":
                 classes = keying.classes_at(scene, image_strip, frames)
                 ask_mapping(image_strip, latents, classes, lambda w: answered(self._moved(image_strip, w)), failed)
             else:
                 answered(self._moved(image_strip, latents))
-        elif curves.latent_key_frames(scene, image_strip):
+        elif latent_keys.latent_key_frames(scene, image_strip):
             failed(f"There is no way back from {settings.space} to {self.space}. "
                    "Delete the latent keys first, or undo.")  # fmt: skip
         else:
@@ -123,10 +124,10 @@ class LANTERN_OT_set_space(AskingStripOperator):
             return {"CANCELLED"}
         scene, image_strip = working_scene(context), the_strip(context)
         settings_of(image_strip).space = self.space
-        curves.remove_latent_curves(scene, image_strip)
+        latent_keys.remove_latent_curves(scene, image_strip)
         strip.set_latent(image_strip, answer[-1].tolist())
         if self._keys is not None:
-            curves.write_whole_keys(scene, image_strip, self._keys, answer[:-1])
+            latent_keys.write_whole_keys(scene, image_strip, self._keys, answer[:-1])
         return {"FINISHED"}
 
 
@@ -163,7 +164,7 @@ class LANTERN_OT_set_canvas(StripOperator):
         settings = settings_of(image_strip)
         if (self.columns, self.rows) == (settings.columns, settings.rows):
             return {"CANCELLED"}
-        curves.remove_latent_curves(working_scene(context), image_strip)
+        latent_keys.remove_latent_curves(working_scene(context), image_strip)
         settings.columns, settings.rows, settings.space = self.columns, self.rows, "Z"
         strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
         return {"FINISHED"}

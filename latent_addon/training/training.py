@@ -10,10 +10,8 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import bpy
-import bpy.utils.previews
 
 from ...lantern_protocol.job_folder import ask_to_stop, is_running
 from ..jobs.commands import DataSetOrder, TrainingOrder, folder_name, free_folder, resume_arguments
@@ -25,6 +23,7 @@ from ..server.launch import module_command
 from ..server.sentences import not_startable
 from ..session.runtime import SERVER_ROOT, runtime
 from ..session.session import session
+from ..ui.pictures import pictures
 from .properties import training_rows
 
 _SEEN = 5.0
@@ -34,8 +33,8 @@ _OFTEN = 0.5
 _SELDOM = 2.0
 """Seconds between looks at the training folder, while a job is under way and otherwise."""
 
-_PICTURE = 4.0
-"""Seconds for which a picture is shown at least: Blender reads it beside its main thread, and shows none meanwhile."""
+_ROOM = "training"
+"""The room of its pictures."""
 
 
 class Training:
@@ -61,11 +60,13 @@ class Training:
         self._wanted: Path | None = None
         """The run to choose in the list as soon as it is there."""
 
-    # --- the clock ----------------------------------------------------------------------------------------------------
-
     def seen(self) -> None:
         """The panel is drawn: somebody wants to know how things are."""
         self._seen = time.monotonic()
+
+    def fail(self, problem: str) -> None:
+        """Show a problem in the panel."""
+        self.problem = problem
 
     def inference_changed(self) -> None:
         """What inference runs on has changed: perhaps it stands in the way no more."""
@@ -94,8 +95,6 @@ class Training:
             or any(job.active for job in self.jobs)
             or any(process.alive for process in self._processes.values())
         )
-
-    # --- what there is ------------------------------------------------------------------------------------------------
 
     @property
     def runs(self) -> list[TrainingJob]:
@@ -146,8 +145,6 @@ class Training:
         if shown.chosen != place:
             shown.chosen = place
         session.redraw()
-
-    # --- what the user asks for ---------------------------------------------------------------------------------------
 
     def data_set_folder(self, name: str) -> Path:
         """Where a data set of this name is made: anew, or where one of the name was left unfinished."""
@@ -234,10 +231,14 @@ class Training:
             self.unreadable = look.problem
             self.jobs = look.jobs
             self.show()
-        for job in self.jobs:
-            _load_picture(job)
-
-    # --- the end ------------------------------------------------------------------------------------------------------
+        pictures.keep(_ROOM, {str(job.folder) for job in self.jobs})
+        loaded = [
+            pictures.load(_ROOM, str(job.folder), str(job.picture), job.picture_stamp)
+            for job in self.jobs
+            if job.picture is not None
+        ]
+        if any(loaded):
+            session.redraw()
 
     def close(self) -> None:
         """Blender ends, or the add-on is disabled: what this Blender has started goes on, or is asked to stop."""
@@ -249,46 +250,20 @@ class Training:
         self._forget()
 
 
-_icons: Any = None
-_loaded: dict[str, tuple[int, float]] = {}
-"""The stamp of each job's icon, and when it was loaded."""
-
-
 def icon_of(job: TrainingJob) -> int:
-    """The icon of a job's newest picture, 0 without one."""
-    key = str(job.folder)
-    return _icons[key].icon_id if _icons is not None and key in _icons else 0
-
-
-def _load_picture(job: TrainingJob) -> None:
-    """Let Blender read the picture when it is next drawn, if it is another one."""
-    key = str(job.folder)
-    stamp, when = _loaded.get(key, (0, float("-inf")))
-    now = time.monotonic()
-    if _icons is None or job.picture is None or stamp == job.picture_stamp or now - when < _PICTURE:
-        return
-    if key in _icons:
-        del _icons[key]
-    _icons.load(key, str(job.picture), "IMAGE", True)
-    _loaded[key] = (job.picture_stamp, now)
-    session.redraw()
+    """Return the icon of a job's newest picture, 0 if there is none."""
+    return pictures.icon(_ROOM, str(job.folder))
 
 
 def register() -> None:
-    """Make room for the pictures."""
-    global _icons
-    _icons = bpy.utils.previews.new()
+    """Let setting up inference know of the jobs that run on it."""
     runtime.users.append(training)
 
 
 def unregister() -> None:
-    """Forget the pictures and the jobs; none of them is ended, unless the preferences say so."""
-    global _icons
+    """Forget the jobs. No job is ended, unless the preferences say so."""
     training.close()
     runtime.users.remove(training)
-    bpy.utils.previews.remove(_icons)
-    _icons = None
-    _loaded.clear()
 
 
 training = Training()

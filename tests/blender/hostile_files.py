@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.types import ImageStrip
 
-from latent_lantern.latent_addon.scene import curves, versions
+from latent_lantern.latent_addon.scene import latent_keys, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 
 Spoil = Callable[[ImageStrip, Path], None]
@@ -49,7 +49,7 @@ def _stored(**values: Any) -> Spoil:
 
 def _latent(value: Any) -> Spoil:
     def spoil(strip: ImageStrip, _folder: Path) -> None:
-        curves.remove_latent_curves(strip.id_data, strip)
+        latent_keys.remove_latent_curves(strip.id_data, strip)
         strip["latent"] = value() if callable(value) else value
 
     return spoil

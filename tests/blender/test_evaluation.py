@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latent_lantern.latent_addon.core import interpolation
-from latent_lantern.latent_addon.scene import curves, versions
+from latent_lantern.latent_addon.scene import curves, evaluation, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from stage import latents_by_playhead, latents_of, own_curves, planned, shown
@@ -101,7 +101,7 @@ def test_latents_are_what_blender_says_and_the_playhead_stays(strip, change):
     found = latents_of(strip)
     bpy.app.handlers.frame_change_post.remove(note)
     assert not moves and strip.id_data.frame_current == 7
-    assert not curves.needs_sweep(strip.id_data, strip)
+    assert not evaluation.needs_sweep(strip.id_data, strip)
     np.testing.assert_allclose(found, latents_by_playhead(strip, 1, LENGTH), atol=BLENDERS_OWN_ERROR)
 
 
@@ -128,7 +128,7 @@ def add_nla(strip):
 def test_drivers_and_nla_are_heeded_by_stepping_through(stage, strip, change):
     change(strip)
     stage.scene.frame_set(7)
-    assert curves.needs_sweep(stage.scene, strip)
+    assert evaluation.needs_sweep(stage.scene, strip)
     stage.fill()
     assert stage.scene.frame_current == 7
     found = np.stack([np.frombuffer(f.request.latent, "<f4") for f in session.plans.state_of(strip).plan.frames])
@@ -140,12 +140,12 @@ def test_drivers_and_nla_are_heeded_by_stepping_through(stage, strip, change):
 def test_a_muted_nla_track_and_drivers_of_others_need_no_stepping(stage, strip):
     add_driver(strip)
     other = stage.add_strip(5, 40)
-    assert not curves.needs_sweep(stage.scene, other)
+    assert not evaluation.needs_sweep(stage.scene, other)
     stage.scene.driver_remove(curves.path_prefix(strip) + '["latent"]', 5)
     track = stage.scene.animation_data.nla_tracks.new()
-    assert not curves.needs_sweep(stage.scene, strip)
+    assert not evaluation.needs_sweep(stage.scene, strip)
     track.mute = True
-    assert not curves.needs_sweep(stage.scene, strip)
+    assert not evaluation.needs_sweep(stage.scene, strip)
 
 
 def keys_of(*seeds):

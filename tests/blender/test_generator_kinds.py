@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latent_lantern.latent_addon.core.transform import inverse_transform
-from latent_lantern.latent_addon.scene import curves, keying, versions
+from latent_lantern.latent_addon.scene import curves, keying, latent_keys, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, planned, shown
@@ -26,7 +26,7 @@ def write_latents(path, space, latents):
 
 
 def key_frames_of(strip):
-    return curves.latent_key_frames(strip.id_data, strip)
+    return latent_keys.latent_key_frames(strip.id_data, strip)
 
 
 def use_facts(stage, **facts):

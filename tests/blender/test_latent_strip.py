@@ -4,7 +4,7 @@ import bpy
 import numpy as np
 import pytest
 
-from latent_lantern.latent_addon.scene import curves, versions
+from latent_lantern.latent_addon.scene import curves, latent_keys, versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, own_curves, planned, shown, to_shadow
@@ -21,7 +21,7 @@ def sequencer(operator, **properties):
 
 
 def key_frames_of(strip):
-    return curves.latent_key_frames(strip.id_data, strip)
+    return latent_keys.latent_key_frames(strip.id_data, strip)
 
 
 def test_a_strip_is_added_at_the_playhead(stage):

@@ -113,7 +113,7 @@ def test_the_library_knows_them(real, fixtures):
     assert session.wait(lambda: not library.looking, 300)
     assert [card.error for card in library.cards] == [""] * len(library.cards)
     assert library.cards[0].path == "" and len(library.cards) == 1 + len(list(fixtures.glob("*.pkl")))
-    assert all(os.path.isfile(card.picture) for card in library.cards)
+    assert all(os.path.isfile(card.thumbnail) for card in library.cards)
     assert json.dumps([card.about.to_json() for card in library.cards])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -82,6 +83,16 @@ def key_bindings() -> list[str]:
     return sorted(f"{keymap.name}: {item.idname}" for keymap in configuration.keymaps for item in keymap.keymap_items)
 
 
+def log_handlers() -> dict[str, object]:
+    """Each of the extension's loggers that is not as Python makes it; pytest's handlers are not the extension's."""
+    found = {}
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith(EXTENSION) and isinstance(logger, logging.Logger):
+            found[name] = [type(each).__name__ for each in logger.handlers if own(type(each))], logger.level
+            found[name] += (logger.propagate,)
+    return {name: about for name, about in found.items() if about != ([], logging.NOTSET, True)}
+
+
 def traces() -> dict[str, object]:
     """Everything that registering can leave behind."""
     return {
@@ -91,6 +102,7 @@ def traces() -> dict[str, object]:
         "timers": timers(),
         "drawn into": drawn_into(),
         "keys": key_bindings(),
+        "log": log_handlers(),
         "threads": {thread.name for thread in threading.enumerate()},
     }
 
@@ -118,6 +130,7 @@ def test_disabling_leaves_nothing_and_enabling_again_brings_everything_back() ->
     assert [name for name, kind in blender_types() if own(kind)] == []
     assert not any(disabled["handlers"].values())
     assert (disabled["timers"], disabled["drawn into"]) == (set(), set())
+    assert (enabled["log"], disabled["log"]) == ({EXTENSION: (["LogHandler"], logging.INFO, False)}, {})
     assert disabled["classes"] < enabled["classes"]
     assert disabled["properties"] < enabled["properties"]
     enable()

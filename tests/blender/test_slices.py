@@ -6,7 +6,7 @@ import pytest
 
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.plans import plan_pass, planning
-from latent_lantern.latent_addon.scene import changes, curves
+from latent_lantern.latent_addon.scene import changes, curves, latent_keys
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from stage import latents_of, own_curves, planned, shown
@@ -198,7 +198,7 @@ def test_whatever_goes_between_two_slices_is_survived(stage, deed, steps):
     if deed == "delete":
         stage.scene.sequence_editor.strips.remove(strip)
     elif deed == "curve":
-        curves.remove_latent_curves(stage.scene, strip)
+        latent_keys.remove_latent_curves(stage.scene, strip)
     elif deed == "undo":
         bpy.ops.ed.undo()
     elif deed == "cut":
@@ -301,12 +301,12 @@ def test_elements_are_added_at_once_and_keys_handles_and_folder_stay(stage):
     settings_of(strip).length = 400
     session.replan()
     assert len(strip.elements) == 400 and len(planned(strip)) == 400
-    keys = curves.latent_key_frames(stage.scene, strip)
+    keys = latent_keys.latent_key_frames(stage.scene, strip)
     before = planned(strip)
     planning.versions.set_handles(strip, -199, 401)
     session.replan()
     assert len(strip.elements) == 600 and planning.extent(strip) == (-199, 401, -199)
-    assert curves.latent_key_frames(stage.scene, strip) == keys
+    assert latent_keys.latent_key_frames(stage.scene, strip) == keys
     assert planned(strip)[200:] == before
     assert stage.scene.sequence_editor.active_strip == strip
     stage.fill()

@@ -21,10 +21,10 @@ from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.training import panels as ui
-from latent_lantern.latent_addon.training import training as joint
 from latent_lantern.latent_addon.training.operators import BUILT_IN
 from latent_lantern.latent_addon.training.properties import training_form, training_rows
 from latent_lantern.latent_addon.training.training import training
+from latent_lantern.latent_addon.ui import pictures as icons
 from layout import Layout, drawn
 from pictures import noise_picture, write_picture
 from stage import FAKE_SERVER
@@ -500,9 +500,9 @@ def test_pictures_are_loaded_again_only_when_they_change(studio, monkeypatch):
             loaded.append(Path(path).name)
             self[key] = type("Icon", (), {"icon_id": 7})
 
-    monkeypatch.setattr(joint, "_icons", Icons())
-    monkeypatch.setattr(joint, "_loaded", {})
-    monkeypatch.setattr(joint, "_PICTURE", 0.0)
+    monkeypatch.setattr(icons.pictures, "_icons", Icons())
+    monkeypatch.setattr(icons.pictures, "_loaded", {})
+    monkeypatch.setattr(icons, "SHOWN", 0.0)
     studio.train("--until", studio.gate)
     studio.until_done(3000)
     assert loaded.count("preview-000003000.png") == 1 and loaded[0] == "contact_sheet.png"

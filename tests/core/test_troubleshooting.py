@@ -69,6 +69,8 @@ def written(folder: Path, source: str) -> list[str]:
             ["Late it came on", "and went"],
         ),
         ('tell("info", f"Looking at {i + 1} of {n} pictures.")', ["Looking at … of … pictures."]),
+        ('logger.info("Looking at %d of %s: %.1f %% done", i, n, x)', ["Looking at … of …: … % done"]),
+        ('other.info("It is %s long", 1)', []),
         ('def f():\n    return f"is a {kind} of archive"', ["is a … of archive"]),
         ('def f():\n    words = f"Something {kind} went wrong."', ["Something … went wrong."]),
         ('class A:\n    """A sentence that explains a class."""', []),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from inference_server.rendering.acceleration import (
     KeepInputs,
     accelerate,
 )
+from inference_server.terminal.log import log_goes_to
 
 CPU = torch.device("cpu")
 
@@ -32,6 +34,13 @@ CPU = torch.device("cpu")
 class Log(list):
     def __call__(self, level: str, text: str) -> None:
         self.append(text)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    said = Log()
+    with log_goes_to(said):
+        yield said
 
 
 @pytest.fixture
@@ -61,25 +70,26 @@ class Recorded:
 
 def test_nothing_stands_before_a_generator_on_a_cpu(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(acceleration.COMPILE_SWITCH, raising=False)
-    assert accelerate(generator, CPU, Log()) is generator
-    assert isinstance(accelerate(generator, CPU, Log(), compiled=True), Compiled)
-    assert isinstance(accelerate(generator, torch.device("cuda"), Log()), Graphed)
+    assert accelerate(generator, CPU) is generator
+    assert isinstance(accelerate(generator, CPU, compiled=True), Compiled)
+    assert isinstance(accelerate(generator, torch.device("cuda")), Graphed)
     monkeypatch.setenv(acceleration.COMPILE_SWITCH, "1")
-    assert isinstance(accelerate(generator, CPU, Log()), Compiled)
-    assert accelerate(generator, CPU, Log(), compiled=False) is generator
+    assert isinstance(accelerate(generator, CPU), Compiled)
+    assert accelerate(generator, CPU, compiled=False) is generator
 
 
-def test_what_cannot_be_compiled_as_a_whole_is_not(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compiled_as_a_whole_is_not(
+    generator: Generator, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(type(generator), "compiles", False)
-    log = Log()
-    assert accelerate(generator, CPU, log, compiled=True) is generator
+    assert accelerate(generator, CPU, compiled=True) is generator
     assert len(log) == 1 and "not compiled" in log[0]
     assert not StyleGAN3.compiles
 
 
 def test_passes_of_one_shape_are_recorded_once(generator: Generator) -> None:
     Recorded.made = 0
-    graphed = Graphed(generator, "net", Log(), Recorded)
+    graphed = Graphed(generator, "net", Recorded)
     with torch.inference_mode():
         for count in (2, 3, 2, 3, 2, 2, 3):
             ws = some_ws(generator, count)
@@ -91,7 +101,7 @@ def test_passes_of_one_shape_are_recorded_once(generator: Generator) -> None:
 
 def test_few_recordings_are_kept(generator: Generator) -> None:
     Recorded.made = 0
-    graphed = Graphed(generator, "net", Log(), Recorded)
+    graphed = Graphed(generator, "net", Recorded)
     with torch.inference_mode():
         for count in range(1, MOST_GRAPHS + 2):
             for _ in range(PLAIN_PASSES + 2):
@@ -104,13 +114,12 @@ def test_few_recordings_are_kept(generator: Generator) -> None:
         assert Recorded.made == MOST_GRAPHS + 2
 
 
-def test_without_graphs_it_goes_on_and_says_so_once(generator: Generator) -> None:
-    log = Log()
+def test_without_graphs_it_goes_on_and_says_so_once(generator: Generator, log: Log) -> None:
 
     def fails(*arguments: object) -> None:
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore lines")
 
-    graphed = Graphed(generator, "net", log, fails)
+    graphed = Graphed(generator, "net", fails)
     ws = some_ws(generator)
     with torch.inference_mode():
         expected = generator.synthesize(ws, "const")
@@ -134,7 +143,7 @@ def test_what_a_pass_reads_is_kept_alive(generator: Generator) -> None:
     assert sum(storage.nbytes() for storage in kept.tensors) < 20 * sum(p.nbytes for p in generator.parameters())
 
 
-def test_a_compiler_that_fails_is_given_up(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiler_that_fails_is_given_up(generator: Generator, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def compiling(function: object, **options: object) -> object:
@@ -145,8 +154,7 @@ def test_a_compiler_that_fails_is_given_up(generator: Generator, monkeypatch: py
         return fails
 
     monkeypatch.setattr(torch, "compile", compiling)
-    log = Log()
-    compiled = accelerate(generator, CPU, log, compiled=True)
+    compiled = accelerate(generator, CPU, compiled=True)
     ws = some_ws(generator)
     with torch.inference_mode():
         for _ in range(3):
@@ -165,7 +173,7 @@ def test_lack_of_memory_is_not_taken_for_a_compilers_failure(
         return fails
 
     monkeypatch.setattr(torch, "compile", compiling)
-    compiled = accelerate(generator, CPU, Log(), compiled=True)
+    compiled = accelerate(generator, CPU, compiled=True)
     for _ in range(2):
         with pytest.raises(torch.OutOfMemoryError):
             compiled.synthesize(some_ws(generator), "const")
@@ -180,6 +188,7 @@ def test_a_real_compiler_gives_the_same_pictures_or_is_given_up(cache: Path) -> 
 import types
 import torch
 from inference_server.rendering.acceleration import accelerate
+from inference_server.terminal.log import log_goes_to
 
 class Waves:
     info = types.SimpleNamespace(name="waves")
@@ -188,9 +197,9 @@ class Waves:
         return torch.sin(ws * 3) + ws.mean()
 
 log = []
-compiled = accelerate(Waves(), torch.device("cpu"), lambda level, text: log.append(text), compiled=True)
+compiled = accelerate(Waves(), torch.device("cpu"), compiled=True)
 ws = torch.linspace(-1, 1, 64).reshape(2, 4, 8)
-with torch.inference_mode():
+with torch.inference_mode(), log_goes_to(lambda level, text: log.append(text)):
     for noise in ("const", 5):
         assert torch.allclose(compiled.synthesize(ws, noise), Waves().synthesize(ws, noise), atol=1e-6)
 print(len(log), *log, sep="\\n")

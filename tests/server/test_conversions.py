@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import driving
 from inference_server.checkpoints import CheckpointError, cache, load_generator
 from inference_server.checkpoints.cache import REVISION, ConversionCache, cache_folder
 from inference_server.rendering.identities import Identities
+from inference_server.terminal.log import log_goes_to
 from lantern_protocol.errors import ProtocolError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -29,13 +31,15 @@ class Log(list):
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
+def log() -> Iterator[Log]:
+    said = Log()
+    with log_goes_to(said):
+        yield said
 
 
 @pytest.fixture
-def conversions(tmp_path: Path, log: Log) -> ConversionCache:
-    return ConversionCache(tmp_path / "conversions", log)
+def conversions(tmp_path: Path) -> ConversionCache:
+    return ConversionCache(tmp_path / "conversions")
 
 
 @pytest.fixture
@@ -108,7 +112,7 @@ def test_a_file_that_changed_after_it_was_hashed_is_not_kept(conversions: Conver
 
 def test_without_a_folder_to_write_to_it_works_and_says_so_once(tmp_path: Path, log: Log, reads: list[str]) -> None:
     (tmp_path / "blocked").write_text("a file where the folder would be")
-    conversions = ConversionCache(tmp_path / "blocked", log)
+    conversions = ConversionCache(tmp_path / "blocked")
     for _ in range(2):
         assert conversions.load(FOREIGN[0], sha256(FOREIGN[0])).info.z_dim == 32
     assert len(reads) == 2 and len(log) == 1 and "cannot be kept in" in log[0]

@@ -99,7 +99,7 @@ def test_cards_wait_until_no_frame_is_wanted(server: Server, slow: dict, shelf: 
 
 @pytest.fixture
 def renderer() -> Renderer:
-    return Renderer("cpu", lambda level, text: None)
+    return Renderer("cpu")
 
 
 def test_a_thumbnail_is_seed_0_truncated(renderer: Renderer, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_w_plus_is_drawn_as_imported(server: Server, tiny: dict, folder: Path) -
     w = np.random.RandomState(1).randn(1, 8, 12).astype(np.float32)
     request = server.generate(next(jobs), folder, tiny, w, plain_frames(1), space="w")
     assert server.answer(request)["made"] == 1
-    renderer = Renderer("cpu", lambda level, text: None)
+    renderer = Renderer("cpu")
     frames = Frames.of("w", w, RenderSettings())
     expected = renderer.render(renderer.open(tiny["path"], None), frames)[0].pixels()
     assert np.abs(read_png(folder / "f0000.png").astype(int) - expected).max() <= 1

@@ -271,7 +271,7 @@ def test_a_data_set_shown_mirrored_is_compared_mirrored(
 
 
 def test_each_picture_has_noise_of_its_own(tiny: dict) -> None:
-    renderer = Renderer("cpu", lambda level, text: None)
+    renderer = Renderer("cpu")
     loaded = renderer.open(tiny["path"], tiny["sha256"])
     pictures = list(generated(renderer, loaded, 3, 0.0))  # all of the same latent
     assert [picture.shape for picture in pictures] == [(1, 32, 32, 3)] * 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MethodType
 
@@ -16,6 +16,7 @@ from inference_server.rendering import residents
 from inference_server.rendering.batches import Frames, Pictures, batch_size
 from inference_server.rendering.renderer import Renderer
 from inference_server.rendering.residents import Loaded
+from inference_server.terminal.log import log_goes_to
 from lantern_protocol.errors import NOT_A_PICTURE, OUT_OF_MEMORY, ProtocolError
 from lantern_protocol.orders import RenderSettings
 
@@ -26,13 +27,15 @@ class Log(list):
 
 
 @pytest.fixture
-def log() -> Log:
-    return Log()
+def log() -> Iterator[Log]:
+    said = Log()
+    with log_goes_to(said):
+        yield said
 
 
 @pytest.fixture
-def renderer(log: Log) -> Renderer:
-    return Renderer("cpu", log)
+def renderer() -> Renderer:
+    return Renderer("cpu")
 
 
 def some_frames(count: int) -> Frames:

@@ -132,7 +132,7 @@ def test_what_cannot_be_mixed(server: Server, run: list[dict], tiny: dict, folde
 
 @pytest.fixture
 def renderer() -> Renderer:
-    return Renderer("cpu", lambda level, text: None)
+    return Renderer("cpu")
 
 
 def between(renderer: Renderer, run: list[dict], low: int, high: int, mix: float) -> residents.Loaded:
@@ -188,7 +188,7 @@ def test_a_blend_forgets_what_was_computed_from_other_weights(renderer: Renderer
     first, other = drawn(renderer, 0.3), drawn(renderer, 0.8)
     assert np.abs(first - other).max() > 0.01
     assert np.array_equal(drawn(renderer, 0.3), first)
-    assert np.array_equal(drawn(Renderer("cpu", lambda level, text: None), 0.8), other)
+    assert np.array_equal(drawn(Renderer("cpu"), 0.8), other)
 
 
 def test_snapshots_of_the_built_in_generator_are_known_by_their_contents(
@@ -196,7 +196,7 @@ def test_snapshots_of_the_built_in_generator_are_known_by_their_contents(
 ) -> None:
     made = [driving.make_checkpoint(tmp_path / f"snapshot-{number}.safetensors", seed=number) for number in (1, 2)]
     monkeypatch.setattr(renderer_module, "BUILTIN_RUN", tmp_path)
-    renderer = Renderer("cpu", lambda _level, _text: None)
+    renderer = Renderer("cpu")
     for snapshot in made:
         assert renderer.open(None, snapshot["sha256"]).sha256 == snapshot["sha256"]
     assert renderer.open(None, None).sha256 == made[-1]["sha256"]

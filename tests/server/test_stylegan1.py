@@ -28,6 +28,7 @@ from inference_server.generators.stylegan1 import StyleGAN1, StyleGAN1Config, st
 from inference_server.rendering.blending import blend_into, check_blend, scratch_like
 from inference_server.rendering.identities import Identities
 from inference_server.rendering.library import read_run
+from inference_server.terminal.log import log_goes_to
 
 FIXTURE = Path(__file__).parent / "fixtures" / "tf_sg1_128_asym.pkl"
 PLAIN = StyleGAN1Config(z_dim=5, mapping=(7, 6), channels=(4, 3, 2))
@@ -427,16 +428,17 @@ def test_a_training_that_grows_is_one_run(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
     log: list[str] = []
-    cache = ConversionCache(tmp_path / "conversions", lambda level, text: log.append(text))
+    cache = ConversionCache(tmp_path / "conversions")
     generators = []
-    for kimg, lod in ((140, 3.0), (1500, 1.4), (9000, 0.0)):
-        path = folder / f"network-snapshot-{kimg:06d}.pkl"
-        path.write_bytes(pickle.dumps((Network(random_network((4, 3, 3, 2), lod=lod, seed=kimg)[0]),) * 3))
-        generators.append(cache.load(path, driving.generator_of(path)["sha256"]))
-        assert cache.make(path, driving.generator_of(path)["sha256"]) is not None
+    with log_goes_to(lambda _level, text: log.append(text)):
+        for kimg, lod in ((140, 3.0), (1500, 1.4), (9000, 0.0)):
+            path = folder / f"network-snapshot-{kimg:06d}.pkl"
+            path.write_bytes(pickle.dumps((Network(random_network((4, 3, 3, 2), lod=lod, seed=kimg)[0]),) * 3))
+            generators.append(cache.load(path, driving.generator_of(path)["sha256"]))
+            assert cache.make(path, driving.generator_of(path)["sha256"]) is not None
+        run = read_run(folder, Identities(tmp_path / "identities.json"), cache)
     assert [generator.synthesis.lod.item() for generator in generators] == pytest.approx([3.0, 1.4, 0.0])
     check_blend(generators[0], generators[2])
-    run = read_run(folder, Identities(tmp_path / "identities.json"), cache, lambda level, text: log.append(text))
     assert [snapshot["name"][-6:] for snapshot in run] == ["000140", "001500", "009000"]
     assert log == []
 
