@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +64,24 @@ def pictures_of(
     files: dict[int, tuple[str, str]],
     renderer: Renderer,
     todo: set[SequenceFrame],
+    shared: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[SequenceFrame, Picture]]:
     """Yield the colour frames that are to be made.
 
     Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
     and a frame would depend on which others were there already.
+
+    todo: the caller may take frames out of it at any time. shared: called before each batch. It may take out of `todo`
+    what other processes have made, and returns whether other processes are at work.
     """
-    for key, run in itertools.groupby(sequence.frames, _batch_key):
-        frames = list(run)
-        if todo.isdisjoint(frames):
-            continue
-        place, toward, mix, noise, classes, transform = key
+    runs = [list(run) for _, run in itertools.groupby(sequence.frames, _batch_key)]
+    for frames in _in_turn(runs, todo, shared):
+        place, toward, mix, noise, classes, transform = _batch_key(frames[0])
         loaded = renderer.open_between(*files[place], None if toward is None else files[toward], mix)
         check_latents(loaded.info, sequence.space, latents)
         at_once = frames_at_once(loaded, latents.shape[1:])
-        for start in range(0, len(frames), at_once):
-            batch = frames[start : start + at_once]
-            if todo.isdisjoint(batch):
-                continue
+        batches = [frames[start : start + at_once] for start in range(0, len(frames), at_once)]
+        for batch in _in_turn(batches, todo, shared):
             weights = np.array([frame.classes for frame in batch], dtype=np.float32) if classes else None
             check_classes(loaded.info, sequence.space, weights)
             moves = np.array([frame.transform for frame in batch], dtype=np.float32) if transform else None
@@ -96,6 +98,25 @@ def pictures_of(
             for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
                 if frame in todo:
                     yield frame, picture
+
+
+def _in_turn(
+    parts: list[list[SequenceFrame]], todo: set[SequenceFrame], shared: Callable[[], bool]
+) -> Iterator[list[SequenceFrame]]:
+    """Yield the parts that hold frames to be made: in order, or at random while other processes make frames too.
+
+    Two processes that go through the same parts in the same order would make each part at the same time.
+    """
+    left = deque(parts)
+    while left:
+        mixed = shared()
+        while left:
+            if mixed:
+                left.rotate(random.randrange(len(left)))
+            part = left.popleft()
+            if not todo.isdisjoint(part):
+                yield part
+                break
 
 
 def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, str | int, int, bool]:

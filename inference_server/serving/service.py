@@ -66,9 +66,9 @@ class Connection:
 
 
 class Asker:
-    """Whoever sent a request: is answered once, and told of progress, from any thread.
+    """The sender of a request. It gets one answer, and may hear of progress before that. Any thread may call this.
 
-    identity: what the request is called; None if it has no id that can be repeated.
+    identity: the id of the request, None if it has none that can be repeated.
     """
 
     def __init__(self, connection: Connection, identity: int | str | None, wanted: bool):
