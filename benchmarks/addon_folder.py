@@ -15,7 +15,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import staging
-from bl_ext.user_default.latent_lantern.inference_server.frame_files import sign
+from bl_ext.user_default.latent_lantern.lantern_protocol.frame_files import sign
 from bl_ext.user_default.latent_lantern.latent_addon.core.png import encode_png
 from staging import session
 

@@ -72,7 +72,19 @@ def _render(options: argparse.Namespace) -> int:
     todo = {frame for frame in wanted if file_name(frame) not in journal.done}
     skipped = len(wanted) - len(todo)
     print(f"{len(todo)} frames to make, {skipped} there already.", file=sys.stderr)
-    made = 0
+    count, made, elsewhere = len(todo), 0, 0
+    frames = {file_name(frame): frame for frame in wanted}
+
+    def shared() -> bool:
+        """Take out of `todo` what other processes have made meanwhile; return whether there are such processes."""
+        nonlocal elsewhere
+        there = todo & {frames[name] for name in journal.look()}
+        if there:
+            todo.difference_update(there)
+            elsewhere += len(there)
+            show_progress(made + elsewhere, count)
+        return journal.shared
+
     with ThreadPoolExecutor(encoder_threads(), thread_name_prefix="encoder") as encoders:
         waiting: deque[Future[None]] = deque()
 
@@ -80,10 +92,11 @@ def _render(options: argparse.Namespace) -> int:
             nonlocal made
             waiting.popleft().result()
             made += 1
-            show_progress(made, len(todo))
+            show_progress(made + elsewhere, count)
 
         try:
-            for frame, picture in pictures_of(sequence, latents, files, renderer, todo):
+            for frame, picture in pictures_of(sequence, latents, files, renderer, todo, shared):
+                todo.discard(frame)
                 waiting.append(encoders.submit(_write, journal, file_name(frame), frame, picture, looks[frame]))
                 # Two batches: one is made while the other is written.
                 while len(waiting) > 2 * LARGEST_BATCH or (waiting and waiting[0].done()):
@@ -93,8 +106,10 @@ def _render(options: argparse.Namespace) -> int:
         finally:
             for future in waiting:
                 future.cancel()
-            if 0 < made < len(todo):
+            if 0 < made + elsewhere < count:
                 print(file=sys.stderr)
+    if elsewhere:
+        print(f"{elsewhere} of these frames were made by another process.", file=sys.stderr)
     return 0
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -20,6 +21,8 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 UP = 2
 """PNG's filter "Up" for rows: it stores the difference from the row above."""
+RENAME_ATTEMPTS = 50 if os.name == "nt" else 0
+"""How often a rename is tried again, 20 ms later."""
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -71,15 +74,36 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     Raises ProtocolError WRITE_FAILED if it cannot be written.
     """
+    try:
+        try:
+            _write_and_rename(path, data)
+        except FileNotFoundError:
+            # A process that was asleep for an hour, with its machine, may find its part removed as a leftover.
+            _write_and_rename(path, data)
+    except OSError as error:
+        raise write_failed(path, error) from None
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
     part = part_beside(path)
     try:
         with open(part, "wb") as file:
             file.write(data)
-        os.replace(part, path)
-    except OSError as error:
+        _replace(part, path)
+    except OSError:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise write_failed(path, error) from None
+        raise
+
+
+def _replace(part: Path, path: Path) -> None:
+    """Rename a file, even if another process reads or renames the one at `path`, which Windows refuses meanwhile."""
+    for _attempt in range(RENAME_ATTEMPTS):
+        with contextlib.suppress(PermissionError):
+            os.replace(part, path)
+            return
+        time.sleep(0.02)
+    os.replace(part, path)
 
 
 def write_failed(path: Path, error: OSError) -> ProtocolError:

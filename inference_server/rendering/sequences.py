@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator
+import random
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,30 +64,49 @@ def pictures_of(
     files: dict[int, tuple[str, str]],
     renderer: Renderer,
     todo: set[SequenceFrame],
+    shared: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[SequenceFrame, Picture]]:
     """Yield the colour frames that are to be made.
 
     Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
     and a frame would depend on which others were there already.
+
+    todo: the caller may take frames out of it at any time. shared: called before each batch. It may take out of `todo`
+    what other processes have made, and returns whether other processes are at work.
     """
-    for key, run in itertools.groupby(sequence.frames, _batch_key):
-        frames = list(run)
-        if todo.isdisjoint(frames):
-            continue
-        place, toward, mix, _ = key
+    runs = [list(run) for _, run in itertools.groupby(sequence.frames, _batch_key)]
+    for frames in _in_turn(runs, todo, shared):
+        place, toward, mix, _ = _batch_key(frames[0])
         loaded = renderer.open_between(*files[place], None if toward is None else files[toward], mix)
         check_latents(loaded.info, sequence.space, latents)
         at_once = frames_at_once(loaded, latents.shape[1:])
-        for start in range(0, len(frames), at_once):
-            batch = frames[start : start + at_once]
-            if todo.isdisjoint(batch):
-                continue
+        batches = [frames[start : start + at_once] for start in range(0, len(frames), at_once)]
+        for batch in _in_turn(batches, todo, shared):
             rows = latents[[frame.row for frame in batch]]
             order = Frames.of(sequence.space, rows, [frame.settings for frame in batch])
             check_frames(loaded.info, order)
             for frame, picture in zip(batch, renderer.render(loaded, order), strict=True):
                 if frame in todo:
                     yield frame, picture
+
+
+def _in_turn(
+    parts: list[list[SequenceFrame]], todo: set[SequenceFrame], shared: Callable[[], bool]
+) -> Iterator[list[SequenceFrame]]:
+    """Yield the parts that hold frames to be made: in order, or at random while other processes make frames too.
+
+    Two processes that go through the same parts in the same order would make each part at the same time.
+    """
+    left = deque(parts)
+    while left:
+        mixed = shared()
+        while left:
+            if mixed:
+                left.rotate(random.randrange(len(left)))
+            part = left.popleft()
+            if not todo.isdisjoint(part):
+                yield part
+                break
 
 
 def _batch_key(frame: SequenceFrame) -> tuple[int, int | None, float, Hashable]:

@@ -41,7 +41,8 @@ class LongWork:
     identity: the id of the request, for `work/cancel`; None if it has none.
     begin: returns the slices; called on the device thread when the first one is due.
     reply: answers the request, once.
-    tell: is told `done` and `total`: at first, then every TELL_EVERY seconds at most, and only when `done` has grown.
+    tell: receives `done` and `total` after the first slice, then every TELL_EVERY seconds at most, and only when `done`
+    has grown.
     """
 
     def __init__(

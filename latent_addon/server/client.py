@@ -35,7 +35,7 @@ _PIPE_GRACE = 1.0
 OnResult = Callable[[dict[str, Any]], None]
 OnError = Callable[[errors.ProtocolError], None]
 OnProgress = Callable[[int, int], None]
-"""Is told how far long work is: done, total."""
+"""Receives the progress of long work: done, total."""
 
 """The largest `total` that is passed on: Blender's whole numbers hold no more."""
 

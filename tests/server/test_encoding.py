@@ -60,6 +60,45 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert [entry.name for entry in tmp_path.iterdir()] == ["frame.png"] and path.read_bytes() == b"old"
 
 
+def test_a_part_that_another_process_has_removed_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the machine slept for hours in the middle of a write, and the part looked like a leftover."""
+    replace, path = os.replace, tmp_path / "frame.png"
+
+    def removed_before(part: Path, to: Path) -> None:
+        monkeypatch.setattr(encoding.os, "replace", replace)
+        os.utime(part, (time.time() - 7200,) * 2)
+        assert part_files.remove_stale_parts(tmp_path) == 0, "a process never removes a part of its own"
+        part.unlink()
+        replace(part, to)
+
+    monkeypatch.setattr(encoding.os, "replace", removed_before)
+    encoding.write_atomically(path, b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["frame.png"] and path.read_bytes() == b"new"
+
+
+def test_a_rename_that_is_refused_for_an_instant_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows does while another process reads the file, or renames one to the same name."""
+    replace, path, refused = os.replace, tmp_path / "frame.png", []
+
+    def refuse(part: Path, to: Path) -> None:
+        if len(refused) < 3:
+            refused.append(part)
+            raise PermissionError(13, "Permission denied")
+        replace(part, to)
+
+    monkeypatch.setattr(encoding.os, "replace", refuse)
+    with pytest.raises(ProtocolError, match="Permission denied"):
+        encoding.write_atomically(path, b"new")
+    assert len(refused) == 1 and list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(encoding, "RENAME_ATTEMPTS", 5)
+    encoding.write_atomically(path, b"new")
+    assert len(refused) == 3 and path.read_bytes() == b"new"
+
+
 def test_what_an_uncollected_process_left_is_stale(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "print()"], stdout=subprocess.PIPE) as process:
         process.stdout.read()
