@@ -439,7 +439,7 @@ def test_a_training_that_grows_is_one_run(tmp_path, monkeypatch):
         run = read_run(folder, Identities(tmp_path / "identities.json"), cache)
     assert [generator.synthesis.lod.item() for generator in generators] == pytest.approx([3.0, 1.4, 0.0])
     check_blend(generators[0], generators[2])
-    assert [snapshot["name"][-6:] for snapshot in run] == ["000140", "001500", "009000"]
+    assert [snapshot.name[-6:] for snapshot in run] == ["000140", "001500", "009000"]
     assert log == []
 
 
