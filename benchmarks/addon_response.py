@@ -18,6 +18,8 @@ from pathlib import Path
 
 import bpy
 import staging
+from bl_ext.user_default.latent_lantern.lantern_protocol import methods
+from bl_ext.user_default.latent_lantern.lantern_protocol.params import Nothing
 from bpy.types import ImageStrip
 from staging import change_key, milliseconds, preferences, session, settings_of
 
@@ -87,7 +89,7 @@ def main() -> None:
                     session.fill()
                 else:  # nothing else may run during the bare pass; after it, work is begun again
                     session.feeder.cancel()
-                    session.ask("ping", {}, lambda _: None, print)
+                    session.ask(methods.PING, Nothing(), lambda _: None, print)
                     session.wait(lambda: not session.client.pending, 10)
                 passes.append(bare.seconds())
                 if not case.startswith("all"):

@@ -24,7 +24,7 @@ import numpy as np
 from bl_ext.user_default.latent_lantern.latent_addon.preferences import preferences
 from bl_ext.user_default.latent_lantern.latent_addon.scene import curves, latent_keys
 from bl_ext.user_default.latent_lantern.latent_addon.scene.properties import settings_of
-from bl_ext.user_default.latent_lantern.latent_addon.session import session
+from bl_ext.user_default.latent_lantern.latent_addon.session.session import session
 from bpy.types import FCurve, ImageStrip
 
 HERE = Path(__file__).resolve().parent
