@@ -1,6 +1,6 @@
 """Long work of the device thread: a search or an inversion, done in slices between calls and batches of frames.
 
-Standard library only: the reader thread works before torch is there.
+Standard library only: the reader thread works before torch is imported.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LongWork:
     identity: the id of the request, for `work/cancel`; None if it has none.
     begin: returns the slices; called on the device thread when the first one is due.
     reply: answers the request, once.
-    tell: is told `done` and `total`: at first, then every TELL_EVERY seconds at most, and only when `done` has grown.
+    tell: is told `done` and `total`: at the start, then at most every TELL_EVERY seconds, and only if `done` has grown.
     """
 
     def __init__(
