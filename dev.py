@@ -10,9 +10,9 @@
     python3 dev.py server ...               python -m inference_server ..., in its environment
     python3 dev.py blender FILE.py ...      run a script in Blender with the extension enabled
     python3 dev.py build | setup | lint     the extension's zip and notes into dist/; the environments; ruff and types
-    python3 dev.py pictures                 the pictures of Blender's window in docs/images, made anew
+    python3 dev.py pictures                 make the pictures of Blender's window in docs/images again
 
-Needs Python 3.11 or later and nothing else. What it downloads lies in your cache folder and is used again.
+Needs Python 3.11 or later and nothing else. What it downloads is kept in your cache folder and used again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SLOW_IN_BLENDER = (
 """Files that `--fast` leaves out. They take three quarters of the time; the others touch every part of the add-on."""
 
 NOTHING_SELECTED = 5  # pytest's exit status when no test was collected
-MISSING = 6  # ours, when this machine lacks something
+MISSING = 6  # exit status of dev.py itself, if this machine lacks something
 OUTCOMES = {0: "passed", NOTHING_SELECTED: "nothing selected", MISSING: "missing"}
 
 
@@ -156,7 +156,7 @@ def window_tests(args: argparse.Namespace, pytest_arguments: list[str], artifact
     blender = window_root.blender()
     checks = environments.ensure(environments.checks(args.python), args.python)
     archive = package.build(environments.ensure(environments.newest_blender(args.python), args.python))
-    patience = ["-o", "faulthandler_timeout=1200"]  # a story is long where a processor draws
+    patience = ["-o", "faulthandler_timeout=1200"]  # a story takes long if there is no GPU to draw
     return run(
         [checks.python, "-m", "pytest", f"--rootdir={ROOT}", *patience, *_with_paths("window", pytest_arguments)],
         LANTERN_BLENDER=str(blender),
@@ -167,7 +167,7 @@ def window_tests(args: argparse.Namespace, pytest_arguments: list[str], artifact
 
 
 def pictures(args: argparse.Namespace) -> int:
-    """Make the pictures in docs/images that show Blender's window anew, from the stories in tests/window."""
+    """Make the pictures of Blender's window in docs/images again, from the stories in tests/window."""
     with tempfile.TemporaryDirectory(prefix="lantern-pictures-") as folder:
         stories = ROOT / "tests" / "window"
         places = sorted([*stories.glob("test_*.py"), *stories.glob("manual_*.py")])
@@ -180,7 +180,7 @@ def pictures(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Run the chosen layers, two jobs side by side, whatever becomes of each, and sum up."""
+    """Run the chosen layers, two jobs at once, and print a summary. A failure stops no other job."""
     start = time.monotonic()
     names, rest = _chosen_jobs(args)
     at_once = min(args.jobs or min(2, os.cpu_count() or 1), len(names))
@@ -328,7 +328,7 @@ def _parser() -> argparse.ArgumentParser:
     versions = tuple(environments.BLENDER_PYTHONS)
     command = commands.add_parser("test", parents=[common], help=test.__doc__, allow_abbrev=False)
     command.add_argument("--blender", action="append", choices=versions, help="test in this Blender only (repeatable)")
-    command.add_argument("--allow-missing", action="store_true", help="do not fail for want of a Python (never in CI)")
+    command.add_argument("--allow-missing", action="store_true", help="do not fail if a Python is missing (not in CI)")
     command.add_argument("--fast", action="store_true", help="lint, core and quick tests of the newest Blender only")
     command.add_argument("--jobs", type=_count, metavar="N", help="jobs at once (default: 2; on one processor 1)")
     command.set_defaults(function=test)

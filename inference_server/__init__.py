@@ -1,1 +1,1 @@
-"""The process that runs beside Blender: latents in, picture files out. `python -m inference_server --help`."""
+"""The process that runs next to Blender: latents in, picture files out. `python -m inference_server --help`."""

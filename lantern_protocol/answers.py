@@ -1,7 +1,8 @@
 """The answers of the methods, and the notifications, which read and check themselves.
 
-Every `from_json` raises ProtocolError INVALID_PARAMS, naming the field that is wrong: a server that lies reaches no
-further than this. Texts are cut and cleaned so that they can be shown (`errors.readable`); paths stay as they are.
+Every `from_json` raises ProtocolError INVALID_PARAMS, naming the field that is wrong, so wrong answers of a server
+come no further than this. Texts are cut and cleaned so that they can be shown (`errors.readable`); paths stay as they
+are.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Greeting:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Greeting:
-        """Read the greeting. What the server runs on may be missing; of another kind it may not be."""
+        """Read the greeting. Only the versions are required, but fields of a wrong type are errors."""
         device = fields.get("device", {})
         if not isinstance(device, dict):
             raise ProtocolError(INVALID_PARAMS, f"'device' must hold kind and name, not {quoted(device)}.")
@@ -95,11 +96,11 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorDescription:
-    """What a generator is; of a folder of snapshots, its last one.
+    """What a generator is; for a folder of snapshots, what its last one is.
 
     The fields up to `canvas_step` are those of the server's ``GeneratorInfo``. sha256: of the file. path: as it was
     asked for. bytes: the file's size. device, dtype: where and in which precision it runs. snapshots: of a folder, in
-    the order of training; none of a file.
+    the order of training; empty for a file.
     """
 
     kind: str
@@ -352,7 +353,7 @@ class FramesMade:
 class FramesFailed:
     """A notification: these files cannot be made.
 
-    If the error is of the disk or of memory, the next frame would meet it as well: the rest of the job is dropped.
+    If the disk or the memory is the cause, the next frame would fail as well, so the rest of the job is dropped.
     """
 
     job: int

@@ -82,7 +82,7 @@ def _is_plain(name: str) -> bool:
 
 
 def read_text(fields: dict[str, Any], key: str, default: str | None = None) -> str:
-    """Return the text under `key` as a person may see it, `default` when absent. Raises ProtocolError."""
+    """Return the text under `key`, cut and cleaned so that it can be shown, or `default`. Raises ProtocolError."""
     value = fields.get(key, default)
     if not isinstance(value, str):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must be a text, not {quoted(value)}.")
@@ -90,7 +90,7 @@ def read_text(fields: dict[str, Any], key: str, default: str | None = None) -> s
 
 
 def read_path(fields: dict[str, Any], key: str) -> str | None:
-    """Return the path under `key`, None when absent or null. Raises ProtocolError for what no file can be called."""
+    """Return the path under `key`, None when absent or null. Raises ProtocolError if no file can have that name."""
     path = fields.get(key)
     if path is not None and not is_path(path):
         raise ProtocolError(INVALID_PARAMS, f"'{key}' must name a file, or be null for the built-in generator.")

@@ -73,5 +73,6 @@ SHUTDOWN = Method("shutdown", Nothing, Nothing)
 METHODS: tuple[Method[Any, Any], ...] = (
     *(INITIALIZE, DESCRIBE, MAP, IMPORT, GENERATE, DERIVE, CANCEL, CANCEL_WORK, LIST, CARD, RELEASE, PING, SHUTDOWN),
 )
+"""All of them. The server takes each of these and no other."""
 
 FRAMES_MADE, FRAMES_FAILED, PROGRESS, LOG = "frames/made", "frames/failed", "work/progress", "log"

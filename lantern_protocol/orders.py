@@ -24,9 +24,9 @@ class ShadowSettings:
     """How a colour frame is flattened to a shadow. The defaults are Marrow's rule.
 
     threshold: 0..255; a pixel whose luma (0.299 R + 0.587 G + 0.114 B, rounded to 8 bits as OpenCV does) is greater
-        is figure. softness: width of the edge's ramp in pixels, 0 for a hard edge. fill_holes, min_area: enclosed
-        ground and specks of figure of at most this many pixels are turned over, 0 for none. invert: dark pixels are
-        the figure.
+        is figure. softness: width of the edge's ramp in pixels, 0 for a hard edge. fill_holes: enclosed ground of at
+        most this many pixels becomes figure, 0 for none. min_area: specks of figure of at most this many pixels become
+        ground, 0 for none. invert: dark pixels are the figure.
     figure, ground: RGBA, 0..255. mix: 0 shows the colour frame, 1 the shadow, between them a blend of 8-bit values.
     """
 
@@ -77,7 +77,7 @@ class ShadowOrder:
         """Read the order; raises ProtocolError naming the field that is wrong."""
         fields = read_object(value, "shadow", {"name", "source", "settings"})
         name, source = read_file_name(fields, "name"), read_file_name(fields, "source")
-        if name.lower() == source.lower():  # nor on a disk that takes them for one
+        if name.lower() == source.lower():  # on some disks upper and lower case are the same name
             raise ProtocolError(INVALID_PARAMS, f"The shadow '{name}' would be written over its own source.")
         return cls(name, source, ShadowSettings.from_json(fields.get("settings")))
 

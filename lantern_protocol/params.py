@@ -21,7 +21,7 @@ MOST_ORDERS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No params, or an answer that says no more than that it is done."""
+    """No params, or an answer that only says that the work is done."""
 
     def to_json(self) -> dict[str, Any]:
         """Return an empty object."""
@@ -59,7 +59,7 @@ class GeneratorFile:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What the add-on says first: which versions it speaks. They may be of any kind: a wrong one has its own error."""
+    """The add-on's first message: its versions. They may be of any type, because a wrong version has its own error."""
 
     protocol: Any
     pixel_revision: Any
@@ -253,7 +253,7 @@ class CancelParams:
 
 @dataclass(frozen=True, slots=True)
 class CancelWorkParams:
-    """id: of a request that is answered by long work, which is given up."""
+    """id: of the request whose long work is cancelled."""
 
     id: int | str
 

@@ -10,8 +10,8 @@ The add-on writes these files and the server reads them. JSON:
 
 A path is relative to the sequence file's folder, or absolute; null is the built-in generator. A frame's `generator` and
 `toward` are places in the list of generators (the snapshots of one run), and `mix` says how far its weights lie from
-the one to the other. A frame without `shadow` is in colour. In w, latents may also have the shape [rows, num_ws, w_dim]
-(W+), in z [rows, z_dim, height, width]. Version 1 had one generator, under `generator`, and is read too.
+`generator` to `toward`, 0 to 1. A frame without `shadow` is in colour. In w, latents may also have the shape [rows,
+num_ws, w_dim] (W+), in z [rows, z_dim, height, width]. Version 1 had one generator, under `generator`, and is read too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class SequenceFile:
     """A sequence.
 
     fps: frames a second. generators: at least one. space: "z" or "w". latents: native float32 bytes in C order; shape:
-    theirs, (rows, z_dim), (rows, w_dim), (rows, num_ws, w_dim) or (rows, z_dim, height, width).
+    of the latents, (rows, z_dim), (rows, w_dim), (rows, num_ws, w_dim) or (rows, z_dim, height, width).
     """
 
     name: str

@@ -62,7 +62,7 @@ def on_depsgraph_update(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph)
 
 @persistent
 def on_undo(_scene: bpy.types.Scene, *_: Any) -> None:
-    """Undo and redo bring back elements as they were at that step; planning again puts them right, from disk."""
+    """Plan again, because undo and redo bring back elements as they were then, and files may have changed since."""
     changes.mark()
 
 
@@ -83,7 +83,7 @@ def on_load_pre(*_: Any) -> None:
 def on_load_post(*_: Any) -> None:
     """A file was opened: plan it at the next tick, start nothing."""
     changes.mark()
-    library.show()  # not what the file holds of a list
+    library.show()  # instead of the list that the file holds
     training.show()
 
 

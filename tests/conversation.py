@@ -1,4 +1,4 @@
-"""A client and a fake server that exchange messages, and a record of the results, for tests of the worker."""
+"""A client and a fake server that exchange messages, and a record of the results, for tests of the client."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
     python tests/fuzz_protocol.py --messages 1000000 --seed 1
 
-Half of them go to the server's Service, with a worker that makes nothing; half go to the add-on's InferenceClient, as
+Half of them go to the server's Service, with a device that makes nothing; half go to the add-on's InferenceClient, as
 answers and notifications. Standard library only. Each finding is printed with the message's number. To repeat it, use
 --first NUMBER --messages 1.
 """

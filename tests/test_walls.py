@@ -34,13 +34,13 @@ def rooms(page: str) -> list[Room]:
 
 
 def room_of(file: str, table: list[Room]) -> str:
-    """The room that a file is in, the smallest one where rooms lie within each other; an outside package is its own."""
+    """Return the room that a file is in, the smallest one if there are several; an outside package is its own room."""
     inside = [room.path for room in table if file == room.path or (room.path[-1] == "/" and file.startswith(room.path))]
     return max(inside, key=len, default=file)
 
 
 def breaches(root: Path, page: str) -> list[str]:
-    """What code and table say differently, a sentence each."""
+    """Return where code and table differ, one sentence each."""
     table = rooms(page)
     by_path = {room.path: room for room in table}
     found, used = [], set()

@@ -90,7 +90,7 @@ def _start(command: Sequence[str | Path], output: IO[bytes]) -> _Running:
 
 
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End what runs as Ctrl+C does. In a terminal that has reached it already: it gets a moment of its own first."""
+    """End what runs as Ctrl+C does. In a terminal, Ctrl+C has reached it already, so first it gets a second to end."""
     if _all_ended(processes, 1.0):
         return
     for process in processes:

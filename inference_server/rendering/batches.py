@@ -1,4 +1,4 @@
-"""What a batch is made from and becomes: latents and settings in, checked; 8-bit pixels out."""
+"""Batches of frames: the latents and settings that they are made from, checks of these, and the 8-bit pixels."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Pictures:
     """The 8-bit pixels of a batch, floor(x * 127.5 + 128) clamped to 0..255, on their way from the device.
 
     images: float32 (n, channels, height, width). On CUDA nothing here waits for the device: the pixels are copied
-    behind the work that makes them, and who asks for one waits then.
+    after the work that makes them, and only a caller that asks for a frame waits for it.
     """
 
     def __init__(self, images: torch.Tensor, info: GeneratorInfo):
@@ -101,7 +101,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a batch; whoever needs its pixels asks then. May be handed to another thread."""
+    """One picture of a batch. Its pixels are fetched when they are asked for, which may be in another thread."""
 
     batch: Pictures
     index: int
@@ -141,7 +141,7 @@ def check_frames(info: GeneratorInfo, frames: Frames) -> None:
 
 
 def check_latents(info: GeneratorInfo, space: str, latents: np.ndarray) -> None:
-    """Raise ProtocolError unless latents of the shapes that Frames may have fit the generator."""
+    """Raise ProtocolError unless the latents have a shape and a space that the generator takes, and are finite."""
     if space not in info.spaces:
         raise ProtocolError(INVALID_PARAMS, f"'{info.name}' has no latent space '{space}', only {list(info.spaces)}.")
     shape = latents.shape[1:]
@@ -177,9 +177,9 @@ def check_latents(info: GeneratorInfo, space: str, latents: np.ndarray) -> None:
 
 
 def check_classes(info: GeneratorInfo, space: str, classes: np.ndarray | None) -> None:
-    """Raise ProtocolError unless class weights (n, num_classes) are there exactly where the generator needs them.
+    """Raise ProtocolError unless there are class weights (n, num_classes), or none for an unconditional generator.
 
-    In w they are not needed, but generators with an average for each class truncate towards theirs.
+    In w they may be absent; if given, generators with an average for each class truncate towards that of these classes.
     """
     given = 0 if classes is None else classes.shape[-1]
     if given != info.num_classes and not (space == "w" and not given):

@@ -24,9 +24,9 @@ def find_checkpoints(
 ) -> dict[int, tuple[str, str]]:
     """Return file and sha256 of the generators that the frames use, by their places in the sequence's list.
 
-    Each is looked for in `elsewhere`, which is a file or a folder of snapshots, where the sequence in `folder` says,
-    and in the built-in one; only a file with the sequence's sha256 will do. Raises ProtocolError that says what each
-    place holds.
+    Each is looked for in `elsewhere` (a file or a folder of snapshots), at the path in the sequence, which may be
+    relative to `folder`, and in the built-in run. Only a file with the sha256 in the sequence is accepted. Raises
+    ProtocolError that says what each place holds.
     """
     used = {frame.generator for frame in sequence.frames}
     used |= {frame.toward for frame in sequence.frames if frame.settings.mix and frame.toward is not None}
@@ -48,7 +48,7 @@ def find_checkpoints(
             if sha256 == generator.sha256:
                 found[place] = (str(file), sha256)
                 break
-            troubles.append(f"{file} is another checkpoint (sha256 {sha256[:12]}...)")
+            troubles.append(f"{file} is a different checkpoint (sha256 {sha256[:12]}...)")
         else:
             raise ProtocolError(
                 CHECKPOINT_UNREADABLE,
@@ -68,8 +68,8 @@ def pictures_of(
 ) -> Iterator[tuple[SequenceFrame, Picture]]:
     """Yield the colour frames that are to be made.
 
-    Batches are cut from the whole sequence, whatever part of it is made: a batch of another size rounds differently,
-    and a frame would depend on which others were there already.
+    Batches are cut from the whole sequence, even if only a part of it is made. A batch of a different size rounds
+    differently, so otherwise a frame would depend on which others were there already.
 
     todo: the caller may take frames out of it at any time. shared: called before each batch. It may take out of `todo`
     what other processes have made, and returns whether other processes are at work.

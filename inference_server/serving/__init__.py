@@ -1,1 +1,1 @@
-"""The conversation with the add-on: requests read, queued, made on the device, written to files, answered."""
+"""Talks with the add-on: reads and queues its requests, makes frames on the device, writes files, and answers."""

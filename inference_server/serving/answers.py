@@ -1,4 +1,4 @@
-"""The answers to what the add-on asks of generators and latents."""
+"""Answers the add-on's questions about generators and latents."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ..rendering.thumbnails import thumbnail_of
 logger = logging.getLogger(__name__)
 
 Run = tuple[SnapshotFile, ...]
-"""The snapshots of a folder, in the order of training; none of a file."""
+"""The snapshots of a folder, in the order of training; empty for a single file."""
 
 
 class Answers:
@@ -58,16 +58,18 @@ class Answers:
         )
 
     def look_at(self, path: str | None) -> Run:
-        """Return the snapshots of a folder, or of the built-in generator; none of a file. Their hashes are known
-        after that. On the files thread."""
+        """Return the snapshots of a folder or of the built-in generator; empty for a single file.
+
+        The hashes of the files are known after that. Called on the files thread.
+        """
         place = BUILTIN_RUN if path is None else Path(path)
-        if os.path.isdir(place):  # False for a path that is too long for any file, and no error either
+        if os.path.isdir(place):  # a path that is too long gives False, not an error
             return tuple(read_run(place, self._renderer.identities, self._renderer.cache))
         self._renderer.identities.of(place)
         return ()
 
     def description(self, path: str | None, run: Run) -> GeneratorDescription:
-        """Answer generator/describe; of a folder's snapshots the last one is loaded and described."""
+        """Answer generator/describe. Of a folder of snapshots, the last one is loaded and described."""
         loaded = self._renderer.open(*_last(path, run))
         return self._describe(loaded.info, path, loaded.sha256, loaded.file_bytes, run)
 
@@ -119,7 +121,7 @@ class Answers:
 
 
 def array_of(floats: Floats) -> np.ndarray:
-    """Return a float32 array as it came in a message; its memory must not be written to."""
+    """Return the numbers of a message as a float32 array, which must not be written to."""
     return np.frombuffer(floats.data, dtype=np.float32).reshape(floats.shape)
 
 
@@ -128,5 +130,5 @@ def _floats_of(values: np.ndarray) -> Floats:
 
 
 def _last(path: str | None, run: Run) -> tuple[str | None, str | None]:
-    """Return file and sha256 of what stands for a path: the file itself, or the last snapshot of a folder."""
+    """Return the file and sha256 that a path stands for: the file itself, or the last snapshot of a folder."""
     return (run[-1].path, run[-1].sha256) if run else (path, None)

@@ -23,7 +23,7 @@ class Connection:
         self._lock = threading.Lock()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Write one message; a pipe that nobody reads any more ends the server."""
+        """Write one message. If nobody reads the pipe any more, the server ends."""
         data = framing.encode_message(message)
         try:
             with self._lock:
@@ -44,7 +44,7 @@ class Connection:
 
 
 class Asker:
-    """Whoever sent a request: is answered once, and told of progress, from any thread.
+    """The sender of a request. It is answered once, and is told about progress, from any thread.
 
     identity: the id of the request; None if it has no id that can be repeated.
     """
@@ -65,7 +65,7 @@ class Asker:
                 self._connection.send(framing.result(self.identity, outcome.to_json()))
         except ProtocolError as error:
             self._connection.send(framing.failure(self.identity, error))
-        except (TypeError, ValueError) as error:  # NaN, or what JSON does not know
+        except (TypeError, ValueError) as error:  # NaN, or a value that JSON cannot hold
             text = f"The answer cannot be sent: {error}"
             self._connection.send(framing.failure(self.identity, ProtocolError(INTERNAL_ERROR, text)))
 

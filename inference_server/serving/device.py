@@ -38,7 +38,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 MOST_IN_A_FLIGHT = 64
-"""Orders reported together when their files are there already; else the batch decides."""
+"""The most orders that are reported together. Orders whose files are there do not count for the size of a batch."""
 
 SHADOWS_IN_A_FLIGHT = 16
 FLUSH_SECONDS = 10.0
@@ -84,7 +84,7 @@ class DeviceThread:
         self._scheduler.settle(work, self.answer(work.step))
 
     def answer(self, work: Callable[[], T]) -> T | ProtocolError:
-        """Return what a request's work gives, or the error to answer with."""
+        """Do the work of a request; return its result, or the error to answer with."""
         try:
             return work()
         except ProtocolError as error:
@@ -146,7 +146,7 @@ class DeviceThread:
         self._pipeline.add(Flight(head.ticket.job, orders, started), frames, max(limit, self._threads))
 
     def _prepare(self, head: Order) -> tuple[Loaded | None, np.ndarray | None]:
-        """Return the generator and latents of an order (None for shadows alone), and see to its folder."""
+        """Return the generator and latents of an order (None for shadows alone), and prepare its folder."""
         ticket = head.ticket
         first_time = self._ready is None or self._ready[0] is not ticket
         source = ticket.source
@@ -171,7 +171,7 @@ class DeviceThread:
         return loaded, latents
 
     def _tidy(self, folder: Path) -> None:
-        """Once for each folder: to look through a full one takes as long as a frame."""
+        """Tidy each folder only once, because looking through a full one takes as long as a frame."""
         if folder not in self._tidied:
             self._tidied.add(folder)
             remove_stale_parts(folder)

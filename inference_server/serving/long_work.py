@@ -1,6 +1,6 @@
 """Long work of the device thread: a search or an inversion, done in slices between calls and batches of frames.
 
-Standard library only: the reader thread works before torch is there.
+Standard library only: the reader thread works before torch is imported.
 """
 
 from __future__ import annotations

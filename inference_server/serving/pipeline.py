@@ -1,4 +1,4 @@
-"""Frames to files beside the device: a bounded queue, encoder threads, and word of what was made."""
+"""Writes frames to files while the device works: a bounded queue, encoder threads, and reports of what was made."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class Pixels(Protocol):
 
 
 Frame = Pixels | None | ProtocolError | There
-"""An order's colour frame; None to read it from its file; the error there is instead; or THERE."""
+"""An order's colour frame; None if it is in its file; an error if it could not be made; or THERE."""
 
 Report = Callable[[Flight, float], None]
 """Called with each finished flight and the seconds it took. Flights of one job come in the order they were added."""
 
 
 def is_there(folder: Path, name: str) -> bool:
-    """Return whether a frame needs not be made: its file is there, whole, and its own.
+    """Return whether a frame need not be made: its file is there, is whole, and was written under its name.
 
-    It is read to the end, for whoever orders a frame that is there may have found it damaged.
+    The file is read to the end, because a frame that is there may be ordered again after it was found damaged.
     """
     return is_frame(folder / name, name, thoroughly=True)
 
@@ -103,7 +103,7 @@ class Pipeline:
     def __init__(self, report: Report, threads: int):
         self._report = report
         self._lock = threading.RLock()
-        # One condition for each kind of waiting, so that nobody is woken for nothing between two small frames.
+        # One condition for each kind of waiting, so that no thread is woken without need between two small frames.
         self._filled = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._finished = threading.Condition(self._lock)
@@ -140,7 +140,7 @@ class Pipeline:
                     self._filled.notify()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything queued is written; return whether it was in time."""
+        """Wait until everything queued is written; return whether that took less than `timeout` seconds."""
         with self._lock:
             return self._finished.wait_for(lambda: not self._heap and not self._busy, timeout)
 
@@ -180,11 +180,11 @@ class Pipeline:
                 self._busy -= 1
                 if not self._busy and not self._heap:
                     self._finished.notify_all()
-            # The next wait may be long, and must not hold on to a frame.
+            # The next wait may be long, and must not keep a frame in memory.
             del picture, flight
 
     def _done(self, flight: Flight, index: int, error: ProtocolError | None) -> None:
-        """Count one order. Reports under the lock, or two threads could tell of two flights in the wrong order."""
+        """Count one order. Report under the lock; otherwise two threads could report two flights in the wrong order."""
         if error is not None:
             flight.errors[index] = error
         flight.open -= 1

@@ -1,4 +1,4 @@
-"""Which frame comes next: newest job first, within a job the order asked for, and nothing twice."""
+"""Decides which frame comes next: the newest job first, within a job the order asked for, and no file twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .long_work import LongWork
 
 MOST_CALLS = 4096
 MOST_WAITING = 1 << 17
-"""Requests, and orders, that wait at most: whoever sends on without hearing answers must not fill the memory."""
+"""The most requests, and the most orders, that wait. A client that sends more and reads no answers must not fill the
+memory."""
 
 Reply = Callable[[Body | ProtocolError], None]
 """Answers one request, with its result or an error."""
@@ -116,17 +117,17 @@ class Scheduler:
         self._job = -1
         self._orders: deque[Order] = deque()
         self._waiting = 0
-        """Orders in the queue, those that have joined another one's file too."""
+        """How many orders are in the queue, including those that have joined another order for the same file."""
         self._by_key: dict[Hashable, Order] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._later: deque[Callable[[], None]] = deque()
         self._works: deque[LongWork] = deque()
-        """Long work that has not ended, the next one to have a slice first."""
+        """Long work that has not ended. The first one has the next slice."""
         self._slice_next = True
         self._stopped = False
 
     def call(self, function: Callable[[], None], patient: bool = False) -> None:
-        """Have the device thread run `function` before its next batch; a patient one once no frame is wanted.
+        """Have the device thread run `function` before its next batch; if `patient`, when no frame is wanted.
 
         Raises ProtocolError when too much is waiting.
         """
@@ -138,7 +139,7 @@ class Scheduler:
     def work(self, work: LongWork) -> None:
         """Have the device thread do long work in slices, while neither a call nor a frame is wanted.
 
-        Slices take turns: with those of other long work, and with patient calls, so that none of them starves.
+        Slices take turns with those of other long work and with patient calls, so that none of them waits for ever.
 
         Raises ProtocolError when too much is waiting.
         """
@@ -220,7 +221,7 @@ class Scheduler:
         return len(dropped)
 
     def refuse(self, ticket: Ticket, error: ProtocolError) -> None:
-        """Answer a ticket with an error and drop its orders; those that other tickets share fall with them."""
+        """Answer a ticket with an error and drop its orders, also those that other tickets share."""
         ticket.refuse(error)
         with self._wake:
             fallen = [order for order in self._orders if order.ticket is ticket]
@@ -234,8 +235,8 @@ class Scheduler:
     def wait(self, timeout: float | None) -> Callable[[], None] | Order | LongWork | None:
         """Return the next call, else the next order (it stays queued), else a patient call or long work, in turn.
 
-        Long work is to have one slice, and stays queued until `settle` is told of its end. None after `timeout`
-        seconds or stop().
+        The caller does one slice of long work, which stays queued until `settle` is told of its end. Returns None after
+        `timeout` seconds or stop().
         """
         with self._wake:
             self._wake.wait_for(
@@ -263,7 +264,7 @@ class Scheduler:
             return order
 
     def stop(self) -> None:
-        """Drop everything, cancel long work; wait() returns None from now on once the calls are done."""
+        """Drop everything and cancel long work. When the calls are done, wait() returns None."""
         with self._wake:
             self._stopped = True
             self._later.clear()

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .device import DeviceThread
 
 IDLE_SECONDS = 300.0
-"""Without work for this long, generators leave the device."""
+"""After this time without work, generators leave the device."""
 
 LONGEST_IDENTITY = 256
 
@@ -262,7 +262,7 @@ class Service:
         self._file_work.put(call)
 
     def _ready(self) -> tuple[DeviceThread, Answers]:
-        # The threads that ask for them are started, or do work, only when both are there.
+        # The threads that call this start, or get work, only when both are there.
         assert self._device is not None and self._answers is not None
         return self._device, self._answers
 
@@ -278,7 +278,7 @@ def _identity(value: Any) -> int | str | None:
 
 
 def _check_versions(theirs: Hello) -> None:
-    """Raise ProtocolError VERSION_MISMATCH unless the other side speaks as this one does."""
+    """Raise ProtocolError VERSION_MISMATCH unless the other side has the same versions as this one."""
     if (theirs.protocol, theirs.pixel_revision) != (PROTOCOL_VERSION, PIXEL_REVISION):
         raise ProtocolError(
             VERSION_MISMATCH,

@@ -27,7 +27,7 @@ class Kind:
     """What a setting's value is.
 
     components: how many numbers it has, each of which may have an F-curve. whole_number: whether Blender rounds what
-    its curves give. read: makes of the numbers what a request holds.
+    its curves give. read: turns the numbers into the value that a request holds.
     """
 
     components: int

@@ -19,7 +19,7 @@ DIGEST = 20
 class Snapshot:
     """One checkpoint of a run.
 
-    path: relative to the run's folder, with slashes, or absolute where there is no such way. sha256: of the file.
+    path: relative to the run's folder, with slashes, or absolute if it is on a different drive. sha256: of the file.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Snapshot:
 class GeneratorFacts:
     """What a plan needs to know of a generator, as the server describes it.
 
-    sha256: of the checkpoint file, of the last one of a run, hexadecimal. z_dim, w_dim: lengths of a latent in either
+    sha256: of the checkpoint file (of a run, its last one), hexadecimal. z_dim, w_dim: lengths of a latent in either
     space; num_ws: rows of W+. num_classes: 0 if unconditional. has_noise: whether noise changes the picture. has_w:
     whether there is a mapping network. default_cutoff: rows that its authors truncate, None for all. has_transform:
     whether the picture can be moved and turned in its plane. normalises_z: whether only the direction of z counts.
@@ -88,7 +88,7 @@ class GeneratorFacts:
         return (self.z_dim,) if one else (self.z_dim, rows, columns)
 
     def picture_size(self, rows: int = 1, columns: int = 1) -> tuple[int, int]:
-        """Width and height in pixels of a picture from a canvas of so many z."""
+        """Width and height in pixels of a picture from a canvas of rows x columns z."""
         return self.width + self.canvas_step * (columns - 1), self.height + self.canvas_step * (rows - 1)
 
 
@@ -123,7 +123,7 @@ class FrameRequest:
     shadow: ShadowSettings | None = None
 
     def normalised(self, generator: GeneratorFacts) -> FrameRequest:
-        """Give equal requests to settings that make equal pixels, so that their frames are shared."""
+        """Return a request that is equal for all settings that make the same pixels, so that they share a frame."""
         settings = self.settings
         psi = settings.psi if generator.has_truncation else 1.0
         blended = settings.mix != 0.0 and self.toward not in ("", self.checkpoint)
@@ -142,7 +142,7 @@ class FrameRequest:
         )
 
     def colour_name(self) -> str:
-        """File name of the colour frame. The shadow settings have no part in it."""
+        """File name of the colour frame. It does not depend on the shadow settings."""
         return file_name(FrameNamer(self).colour(self.latent), shadow=False)
 
     def name(self) -> str:
@@ -154,7 +154,7 @@ class FrameRequest:
 class FrameNamer:
     """Names requests that differ in nothing but their latent: what they have in common is hashed once.
 
-    A name is its first 20 bytes of SHA-256 here; `file_name` writes it out.
+    Here a name is the first 20 bytes of a SHA-256; `file_name` turns them into the name of a file.
     """
 
     def __init__(self, request: FrameRequest):
@@ -180,7 +180,7 @@ class FrameNamer:
 
 
 def file_name(digest: bytes, shadow: bool) -> str:
-    """The file that a frame of this name lies in."""
+    """Return the name of the file of a frame. digest: from `FrameNamer`. shadow: whether it is a shadow."""
     return f"{'s' if shadow else 'c'}_{digest.hex()}.png"
 
 

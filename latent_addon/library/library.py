@@ -1,4 +1,4 @@
-"""The generators that the user has: in the folders that the preferences name, asked for one by one.
+"""The user's generators: those in the folders that the preferences name. The server describes them one by one.
 
 Nothing is looked for until the user asks, whatever a .blend holds, and nothing here waits.
 """
@@ -21,7 +21,7 @@ from ..ui.pictures import pictures
 from .properties import library_rows
 
 _ROOM = "library"
-"""The room of its pictures."""
+"""The room of its pictures in `pictures`."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        """For people: a run's folder, else the description's, until it is there the file's."""
+        """The name for people: of a run, its folder's; else the description's; before that has come, the file's."""
         file = readable(os.path.basename(self.path))  # a file's name may be in no encoding
         if self.snapshots:
             return f"{file} ({self.snapshots} snapshots)"
@@ -66,7 +66,7 @@ class Library:
     """The cards, the built-in generator's first.
 
     problems: folders that could not be read. looking: whether cards are still being asked for. asked: whether the user
-    ever has.
+    has ever asked for them.
     """
 
     cards: list[Card] = field(default_factory=list)
@@ -74,10 +74,10 @@ class Library:
     looking: bool = False
     asked: bool = False
     _round: int = 0
-    """Which search an answer must be of to be heeded."""
+    """The number of the current search. Answers to earlier ones are dropped."""
 
     def refresh(self, folders: list[str]) -> None:
-        """Look through the folders, as absolute paths, anew. Cards fill up as the session ticks."""
+        """Look through the folders (absolute paths) again. Cards fill up as the session ticks."""
         self._round += 1
         self.asked = self.looking = True
         self.cards, self.problems = [Card("")], []
@@ -92,14 +92,14 @@ class Library:
         pictures.keep(_ROOM, ())
 
     def card(self, place: int) -> Card | None:
-        """The card of a place in the list."""
+        """Return the card at a place in the list, None if there is none."""
         return self.cards[place] if 0 <= place < len(self.cards) else None
 
     def show(self) -> None:
-        """Bring Blender's list up to date; it is another one when a file was opened."""
+        """Bring Blender's list up to date. It has changed when a file was opened."""
         rows = library_rows().rows
         if len(rows) > 2 * len(self.cards):
-            rows.clear()  # of a file's own thousands, each takes as long to remove as there are
+            rows.clear()  # a file may hold thousands; removing one of many takes long
         while len(rows) > len(self.cards):
             rows.remove(len(rows) - 1)
         for i, card in enumerate(self.cards):
@@ -137,7 +137,7 @@ class Library:
 
         def failed(message: str) -> None:
             card.error = message
-            if session.halted:  # the server cannot be had: every other card would say the same
+            if session.halted:  # the server is not available: every other card would show the same error
                 self._not_listed(message)
             else:
                 self.show()

@@ -142,7 +142,7 @@ class Plans:
             if state.plan is None:
                 continue
             made = {n: name for name, numbers in state.plan.places(names).items() for n in numbers}
-            if len(made) > _MANY:  # one picture is held for long: do the rest bit by bit
+            if len(made) > _MANY:  # one picture is used by many frames: show the rest in later passes
                 changes.mark()
                 at = scene.frame_current - state.plan.start
                 made = dict(heapq.nsmallest(_MANY, made.items(), key=lambda item: abs(item[0] - at)))

@@ -1,4 +1,4 @@
-"""The latent strips as what wants frames first of all."""
+"""The latent strips as a wanter of frames, the one with the highest priority."""
 
 from __future__ import annotations
 

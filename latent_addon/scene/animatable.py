@@ -1,4 +1,4 @@
-"""Where in Blender the properties are that can be animated on a latent strip: their data paths."""
+"""The data paths in Blender of the properties that can be animated on a latent strip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATHS = {name: path for path, name in _ARRAYS.items()} | {each.name: _GROUP + ea
 """The data path of each property, from its strip on."""
 
 WHOLE_NUMBER_PATHS = tuple(PATHS[each.name] for each in SETTINGS if each.kind.whole_number)
-"""How the paths of curves end that Blender rounds as it evaluates them."""
+"""The ends of the data paths of curves whose values Blender rounds when it evaluates them."""
 
 
 @lru_cache(maxsize=4096)

@@ -56,7 +56,7 @@ Places = dict[tuple[str, int], int]
 
 @dataclass(slots=True)
 class Survey:
-    """Where each strip's curves are, found a little at a time. Meanwhile the curves themselves must not be kept.
+    """Where each strip's curves are, found a little at a time. Blender may free curves in between, so none is kept.
 
     places: by the path prefix of their strip. loose: whether any latent's curve lacks a group. end: how many curves
     were looked at.

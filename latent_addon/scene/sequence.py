@@ -13,7 +13,7 @@ from .properties import settings_of
 
 
 def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) -> SequenceFile:
-    """The shown frames of `strip`. Checkpoints' paths are given relative to `folder`, where the file will lie."""
+    """Return the shown frames of `strip`. Paths of checkpoints are relative to `folder`, where the file will be."""
     sources = settings_of(strip).sources()
     requests = [planned.request for planned in plan.frames]
     used = dict.fromkeys(sha256 for r in requests for sha256 in (r.checkpoint, r.toward) if sha256)
@@ -48,6 +48,6 @@ def _generator(strip: ImageStrip, sha256: str, path: str | None, folder: Path) -
     if path is not None:
         try:
             path = os.path.relpath(path, folder)
-        except ValueError:  # on another drive
+        except ValueError:  # on a different drive
             path = os.path.abspath(path)
     return SequenceGenerator(path, sha256, names.get(sha256, settings.generator_name))

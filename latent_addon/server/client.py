@@ -37,11 +37,9 @@ OnError = Callable[[errors.ProtocolError], None]
 OnProgress = Callable[[int, int], None]
 """Receives the progress of long work: done, total."""
 
-"""The largest `total` that is passed on: Blender's whole numbers hold no more."""
-
 
 class ServerState(enum.Enum):
-    """Where the server is in its life. FAILED is STOPPED with a reason, and with the same way out: `start()`."""
+    """Where the server is in its life. FAILED is STOPPED with a reason; `start()` leaves both."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -125,7 +123,7 @@ class InferenceClient:
             self._finish(ServerState.FAILED, sentences.not_startable(command[0], error), unfit=True)
             return
         self._server = server
-        # Blender may quit, or forget the client, without a word. The server also ends by itself when its stdin closes.
+        # Blender may quit, or drop the client, without a call of `stop`. The server also ends when its stdin closes.
         self._finalizer = weakref.finalize(self, _kill_and_join, server)
         self._collect_log()
         logger.info("Started process %d: %s", server.pid, " ".join(command))
@@ -136,7 +134,7 @@ class InferenceClient:
         self._set_state(ServerState.STARTING, "")
 
     def stop(self, patience: float = 2.0) -> None:
-        """End the server, politely for `patience` seconds, then not; wait until it is gone.
+        """End the server: ask it to end, kill it after `patience` seconds, and wait until it is gone.
 
         What it still says is dropped; open requests get their errors with the next drain.
         """
@@ -181,9 +179,9 @@ class InferenceClient:
         failed: OnError,
         on_progress: OnProgress | None = None,
     ) -> int:
-        """Ask by a method of the protocol; the callbacks are as those of `request`.
+        """Call a method of the protocol. The callbacks are called as those of `request`.
 
-        An answer that is not of the method's form is an error: nothing unchecked reaches the caller.
+        An answer that does not have the method's form is an error, so nothing unchecked reaches the caller.
         """
 
         def read(result: dict[str, Any]) -> None:
@@ -251,7 +249,7 @@ class InferenceClient:
         deadline = time.monotonic() + budget
         now = self._clock()
         if now - self._drained > _SUSPENDED_AFTER:
-            self._heard = self._pinged = now  # The machine slept, or Blender was busy: no silence of the server's.
+            self._heard = self._pinged = now  # The machine slept, or Blender was busy: the server was not silent.
         self._drained = now
         happened = False
         for _ in range(len(self._lost)):
@@ -278,7 +276,7 @@ class InferenceClient:
     def wait(self, until: Callable[[], bool], timeout: float) -> bool:
         """Drain until `until()` is true; return whether it was, within `timeout` seconds.
 
-        Returns False early when there is no server, and nothing left to call, that could make it true.
+        Returns False early if there is no server and no callback is left that could make it true.
         """
         deadline = time.monotonic() + timeout
         while not until():
@@ -318,7 +316,7 @@ class InferenceClient:
             self._call(self._on_notification, method, params)
 
     def _progressed(self, params: dict[str, Any]) -> None:
-        """Pass progress on to the request it is of. After the answer nobody waits for it: then it is dropped."""
+        """Pass progress on to its request. Progress that comes after the answer is dropped."""
         try:
             progress = WorkProgress.from_json(params)
         except errors.ProtocolError:

@@ -1,4 +1,4 @@
-"""The add-on's own log. Each module logs to `logging.getLogger(__name__)`, and knows no more of it.
+"""The add-on's own log. Each module logs to `logging.getLogger(__name__)`, and need not know this module.
 
 While the add-on is registered, the lines are put among those of the server's stderr, which the Server panel shows.
 """
@@ -17,9 +17,9 @@ PACKAGE = __name__.rpartition(".latent_addon.")[0]
 class LogHandler(logging.Handler):
     """Adds what the add-on logs to `lines`, under the name of the module, as in "latent_addon.handlers: ...".
 
-    By that name a reader can tell the add-on's lines from the server's. Each line of a traceback is a line. Blender's
-    console gets none of them: an error that comes back with every tick would fill it, and lines such as "Started
-    process ..." are for the panel.
+    By that name a reader can tell the add-on's lines from the server's. Each line of a traceback is a line of the
+    log. Blender's console gets none of them: an error that occurs at every tick would fill it, and lines such as
+    "Started process ..." are for the panel.
     """
 
     def __init__(self, lines: deque[str]):
@@ -28,7 +28,7 @@ class LogHandler(logging.Handler):
         self._before = (logging.NOTSET, True)
 
     def attach(self) -> None:
-        """Let the add-on's loggers log here, and nowhere else. A handler that is attached stays so."""
+        """Let the add-on's loggers log here, and nowhere else. Does nothing if it is attached already."""
         logger = logging.getLogger(PACKAGE)
         if self not in logger.handlers:
             self._before = logger.level, logger.propagate

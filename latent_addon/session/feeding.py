@@ -1,6 +1,6 @@
-"""Which orders the server has, and which it gets next: a few at a time, so that an edit or the playhead wins.
+"""Which orders the server has, and which it gets next: a few at a time, so that an edit or the playhead comes first.
 
-Strips are not the only ones that want frames (`core/wanting.py`). Orders of one priority are with the server at a time.
+Strips are not the only ones that want frames (`core/wanting.py`). The server has orders of only one priority at a time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from ..core.wanting import FrameWanter, first_lacking
 from ..server.client import InferenceClient
 
 WINDOW = 64
-"""Orders that the server has at most: enough that it never waits for us, few enough that messages stay small."""
+"""The most orders that the server has: enough that it never waits for the add-on, few enough for small messages."""
 
 NUMBERS = 1 << 17
-"""Components of latents that are sent at once, but for a few frames: packing them takes time, 10 ms for so many."""
+"""The most components of latents that are sent at once, because packing so many takes 10 ms."""
 
 FEW = 8
+"""So many frames may be sent at once, however long their latents are."""
 
 OnFailed = Callable[[errors.ProtocolError, list[str], list[FrameWanter]], None]
 
@@ -55,7 +56,7 @@ class Feeder:
 
     @property
     def busy(self) -> bool:
-        """Whether the server has orders of ours."""
+        """Whether the server has orders from this feeder."""
         return bool(self._ordered)
 
     @property
@@ -89,9 +90,9 @@ class Feeder:
     def feed(self, wanters: Iterable[FrameWanter], present: Collection[str], folder: Path) -> None:
         """Order the first of the missing frames: those of the first priority that lacks any, nearest first.
 
-        Orders under way are kept while plans of that priority still show them, and what someone looks at is among them.
-        Otherwise a new job replaces them. Orders of a lower priority that are replaced are ordered again when nothing
-        of a higher priority is missing any more. present: names of files in `folder`.
+        Orders under way are kept while plans of that priority still show them, and while the frames that someone looks
+        at are among them. Otherwise a new job replaces them. Orders of a lower priority that are replaced are ordered
+        again when nothing of a higher priority is missing any more. present: names of files in `folder`.
         """
         wanters = first_lacking(wanters)
         owners = [(wanter, wanter.plans()) for wanter in wanters]
@@ -100,7 +101,7 @@ class Feeder:
         first = next(missing, None)
         if first is None:
             return
-        looked_at = _looked_at(wanters, present)  # of many strips that may be more than are ordered at once
+        looked_at = _looked_at(wanters, present)  # with many strips, maybe more than are ordered at once
         most = min(WINDOW, max(FEW, NUMBERS // max(1, first.plan.source.width)))
         waiting = len(looked_at) <= most and any(name not in self._ordered for name in looked_at)
         fresh = waiting or first.name not in self._ordered or self._is_stale(plans, present)
@@ -155,12 +156,12 @@ class Feeder:
             self._next_job()
 
     def made(self, names: Iterable[str]) -> None:
-        """Strike frames that are made off the list."""
+        """Take finished frames off the list of orders."""
         for name in names:
             self._ordered.pop(name, None)
 
     def failed(self, names: Iterable[str]) -> list[PlannedFrame]:
-        """Strike frames that could not be made off the list, and return what was ordered."""
+        """Take failed frames off the list of orders, and return them."""
         return [self._ordered.pop(name).frame for name in list(names) if name in self._ordered]
 
     def _next_job(self) -> None:
@@ -176,7 +177,7 @@ class Feeder:
             left = self._left(job, names)
             if left:  # neither made nor failed, and nobody took them back: asking again might go on for ever
                 self.failed(left)
-                message = f"The inference server passed over {len(left)} frames. Try again; its log may say why."
+                message = f"The inference server skipped {len(left)} frames. Try again; its log may say why."
                 self._on_failed(errors.ProtocolError(errors.INTERNAL_ERROR, message), left, wanters)
 
         def refused(error: errors.ProtocolError) -> None:
@@ -200,9 +201,9 @@ def _generator(wanters: Iterable[FrameWanter], sha256: str) -> GeneratorFile | N
 
 
 def _kind(frame: PlannedFrame, present: Collection[str]) -> tuple[str, str, str, tuple[int, ...]] | None:
-    """What one request holds together: frames of one generator, or pair of snapshots, space and shape of latent.
+    """Return what all frames of one request must share: generator, second snapshot, space and shape of latent.
 
-    None is for shadows of frames that are there.
+    Return None for a shadow whose colour frame is there.
     """
     if frame.name != frame.colour and frame.colour in present:
         return None

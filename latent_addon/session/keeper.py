@@ -22,11 +22,11 @@ _RESTARTS = 2
 """How often a server is started again without a frame in between."""
 
 _FAREWELL = 0.5
-"""Seconds that a server has to end by itself where Blender must wait for its end."""
+"""Seconds in which a server may end on its own when Blender must wait for its end."""
 
 
 class ServerUser(Protocol):
-    """What needs the server, and is told what stands in its way; the session is one."""
+    """Something that needs the server, and is told about problems with it; the session is one."""
 
     @property
     def armed(self) -> bool:
@@ -114,7 +114,7 @@ class ServerKeeper:
             self._user.server_lost(self.client.message)
 
     def forgive(self) -> None:
-        """Count no earlier deaths any more: the server has made frames since, or the user asks again."""
+        """Forget earlier deaths: the server has made frames since, or the user asks again."""
         self._restarts = 0
 
     def ask(self, method: Method[P, A], params: P, then: Callable[[A], None], failed: Callable[[str], None]) -> None:

@@ -44,7 +44,7 @@ class Saving:
             if first:
                 self._left = plans.store
             for _scene, image_strip, state in plans.strips():
-                if state.plan is not None:  # else its frames are unknown, its size not trusted
+                if state.plan is not None:  # else its frames are unknown, and its size is not trusted
                     store.placeholder(*settings_of(image_strip).picture_size())
                 if state.plan is not None or first:
                     image_strip.directory = target.directory
@@ -52,7 +52,7 @@ class Saving:
             session.halt(str(error))
 
     def after(self) -> None:
-        """Let the strips name the open file's folder: after Save Copy or a failure, `before` has set another."""
+        """Let strips name the open file's folder; after Save Copy or a failure, `before` has set a different one."""
         session.find_folder()
         session.plans.name_folder()
         if self._left is not None and bpy.data.filepath:

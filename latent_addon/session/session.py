@@ -1,7 +1,7 @@
 """What joins the open file to the server: plans, the store, the jobs under way. Nothing of it is saved in the .blend.
 
 Data flows one way: F-curves -> evaluated latents -> requests -> missing ones -> server -> files -> strip elements. A
-timer calls `tick`, which never waits; operators without a window, and tests, call `fill`, which does.
+timer calls `tick`, which never waits; operators without a window, and tests, call `fill`, which waits.
 Opening a file starts nothing: until the user asks for something (`arm`), frames that are there are shown, and no
 interpreter, checkpoint or folder is touched.
 """
@@ -42,7 +42,7 @@ _PLAN_AGAIN = 0.25
 """Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
 
 _PLAN_SHARE = 10
-"""Then such plans take at most one part in so many of the time: thousands of curves, as W+ has, take long to read."""
+"""Such plans take at most one part in so many of the time, because thousands of curves (W+) take long to read."""
 
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
@@ -61,20 +61,20 @@ class Session:
         self.wanters = Wanters(self.strips)
         self.showing = Showing(self.plans, self.redraw)
         self.turn = 0.015
-        """Seconds of each tick in which plans are brought up to date: Blender goes on in between."""
+        """Seconds of each tick in which plans are brought up to date. Blender works between the ticks."""
         self._looked = 0.0
         self._planned = 0.0
         self._plan_again = _PLAN_AGAIN
         self._pass_took = 0.0
         self._news = True
-        """Whether what the pass under way finds is news to what the user last asked for or stopped."""
+        """Whether changes that the pass under way finds came after the user last asked for frames or stopped."""
         self._budget_due = False
         self._lacked = False
         """Whether strips have lacked frames since the frame budget was last kept."""
         self._lost: list[FrameWanter] = []
-        """Whose frames were on order when the server died, since it last made a frame."""
+        """The wanters whose frames were on order when the server died, since it last made a frame."""
         self._moved = True
-        """Whether any plan is another than when the feeder was last asked."""
+        """Whether any plan has changed since the feeder was last asked."""
         self._asked = False
         """Whether the user asked for the missing frames by hand."""
 
@@ -156,7 +156,7 @@ class Session:
         self._begin_pass(news=False)
         self._plan(self.turn)
         self._asked = self._moved = True
-        self._feed()  # takes the place of orders that the edit has overtaken, and of what may go wrong with them
+        self._feed()  # replaces orders from before an edit, whose errors then no longer count
 
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
@@ -198,7 +198,7 @@ class Session:
         self._pass_took = 0.0
 
     def _plan(self, seconds: float) -> None:
-        """Go on with the pass over all strips, if one is under way."""
+        """Continue the pass over all strips, if one is under way."""
         if not self.plans.behind:
             return
         started = time.monotonic()
@@ -211,7 +211,7 @@ class Session:
         self.redraw()
 
     def _plan_changed(self) -> None:
-        """An edit is a new question."""
+        """Note that a plan has changed. After an edit, a halt ends, and an earlier `make_missing` no longer counts."""
         self._moved = True
         if self._news:
             self._asked = False
@@ -223,7 +223,7 @@ class Session:
         return (state.problem if state else "") or self.halted
 
     def find_folder(self) -> None:
-        """Let frames lie where the open file is now, or where the preferences say."""
+        """Use the frame folder of the place where the open file is now, or the one in the preferences."""
         folder = frame_folder(preferences().frame_folder)
         if folder != self.plans.folder:
             self.feeder.cancel()
@@ -235,7 +235,7 @@ class Session:
         self._looked = time.monotonic()
         self.plans.store.names()
         if self.plans.store.take_news():
-            self._note_files()  # someone deleted frames, or a server died before it could tell of some
+            self._note_files()  # someone deleted frames, or a server died before it reported some
 
     def _note_files(self) -> None:
         for wanter in self.wanters:
@@ -343,7 +343,7 @@ class Session:
             self._keep_to_budget()
 
     def add_wanter(self, wanter: FrameWanter) -> None:
-        """Make the frames that something besides the strips wants, in the order of priorities, until it is removed.
+        """Make the frames that something other than the strips wants, in the order of priorities, until it is removed.
 
         Nothing is made before the session is armed, and opening another file removes every wanter except the strips.
         """
@@ -368,7 +368,7 @@ class Session:
     def _give_up(self, wanters: list[FrameWanter], reason: str) -> None:
         """Frames of these wanters cannot be made: tell them. For the strips, the session halts.
 
-        Any other wanter is not asked again before it changes, and all others go on.
+        Any other wanter is not asked again before it changes, and all others continue.
         """
         for wanter in wanters:
             self.wanters.give_up(wanter, reason)
@@ -430,7 +430,7 @@ class Session:
             self.halt(reason)
 
     def redraw(self) -> None:
-        """Let the Sequencers, our tab and the preferences draw again; a 3D scene takes long, and need not."""
+        """Redraw the Sequencers, the Lantern tab and the preferences, but no 3D scene, because that takes long."""
         for window in bpy.context.window_manager.windows:
             for area in window.screen.areas:
                 if area.type in {"SEQUENCE_EDITOR", "PREFERENCES"}:

@@ -44,7 +44,7 @@ class Showing:
         self._show_previews(names)
 
     def note_ordered(self) -> None:
-        """Frames have been ordered: remember where someone is looking, for the case that an edit overtakes them."""
+        """Frames have been ordered: remember where someone is looking, in case an edit makes them out of date."""
         for scene, image_strip, name in self._plans.looked_at():
             self._previews[name] = (scene.name, image_strip.name, scene.frame_current)
         while len(self._previews) > _PREVIEWS:
@@ -73,7 +73,7 @@ class Showing:
         return sum(count for _, count in recent[1:]) / span if span > 0 else 0.0
 
     def _show_previews(self, names: list[str]) -> None:
-        """While a slider is dragged every frame is overtaken before it is there: show it where someone looks."""
+        """Show frames where someone looks. While a slider is dragged, every frame is out of date before it is there."""
         for scene, image_strip, _state in self._plans.strips():
             for name in names:
                 if self._previews.get(name) == (scene.name, image_strip.name, scene.frame_current):

@@ -17,8 +17,9 @@ class SessionState(enum.Enum):
 class States:
     """The session's state, and the states below it.
 
-    A halt is above `NOT_ARMED` or `ARMED`, and a render is above all others. What ends returns to what was below it,
-    with all that changed there in the meantime: a session that halts during a render is halted after the render.
+    A halt is above `NOT_ARMED` or `ARMED`, and a render is above all others. When a state ends, the session returns to
+    the state below it, with all that has changed there in the meantime: a session that halts during a
+    render is halted after the render.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class States:
 
     @property
     def state(self) -> SessionState:
-        """The state of now."""
+        """The current state."""
         return self._stack[-1]
 
     @property

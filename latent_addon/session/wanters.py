@@ -1,4 +1,4 @@
-"""The list of what wants frames from the session, and which of it is not asked any more."""
+"""The list of what wants frames from the session, and which of these are not asked any more."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Data sets and trainings: started as processes of their own, watched in their folders, found by the next Blender.
 
-All that is known of them lies in the training folder, a preference. It is read only while the panel is open or a job
+All that is known of them is in the training folder, a preference. It is read only while the panel is open or a job
 of it is under way, in a thread; nothing of it is saved in the .blend, and opening a file starts nothing.
 """
 
@@ -34,14 +34,14 @@ _SELDOM = 2.0
 """Seconds between looks at the training folder, while a job is under way and otherwise."""
 
 _ROOM = "training"
-"""The room of its pictures."""
+"""The room of its pictures in `pictures`."""
 
 
 class Training:
     """What the training folder holds, the newest first, and what this Blender has started in it.
 
     problem: what stands in the way of what the user has last asked for, for the panel; empty while nothing does.
-    without_python: whether that is a Python that can train.
+    without_python: whether the problem is that there is no Python that can train.
     unreadable: why the training folder cannot be read.
     """
 
@@ -61,7 +61,7 @@ class Training:
         """The run to choose in the list as soon as it is there."""
 
     def seen(self) -> None:
-        """The panel is drawn: somebody wants to know how things are."""
+        """Note that the panel is being drawn, so that the training folder is read."""
         self._seen = time.monotonic()
 
     def fail(self, problem: str) -> None:
@@ -69,13 +69,13 @@ class Training:
         self.problem = problem
 
     def inference_changed(self) -> None:
-        """What inference runs on has changed: perhaps it stands in the way no more."""
+        """What inference runs on has changed: it may no longer be the problem."""
         if self.without_python and not runtime.problem:
             self.without_python, self.problem = False, ""
 
     def tick(self) -> None:
         """Take in what was found, and look again when it is time. Never waits."""
-        self._keep = preferences().keep_training  # when Blender ends, preferences may be gone before us
+        self._keep = preferences().keep_training  # when Blender ends, preferences may be gone before `close`
         look = self._watch.take()
         if look is not None:
             self._found(look)
@@ -112,26 +112,26 @@ class Training:
         return [job for job in self.data_sets if not job.active and job.state is not JobState.FAILED]
 
     def run(self, place: int) -> TrainingJob | None:
-        """The training of a place in the list."""
+        """Return the training at a place in the list, None if there is none."""
         runs = self.runs
         return runs[place] if 0 <= place < len(runs) else None
 
     def job(self, folder: Path | str) -> TrainingJob | None:
-        """What works or has worked in a folder."""
+        """Return the job of a folder, whether it runs or has ended; None if there is none."""
         return next((job for job in self.jobs if job.folder == Path(folder)), None)
 
     def data_set(self, folder: str) -> Path | None:
-        """The data set to train on: the one that was chosen, else the newest that is ready; None without any."""
+        """Return the data set to train on: the chosen `folder`, else the newest ready one; None if there is none."""
         if folder:
-            return Path(os.path.abspath(bpy.path.abspath(folder)))  # a word that begins with a dash is an option
+            return Path(os.path.abspath(bpy.path.abspath(folder)))  # else it could begin with a dash, as options do
         return next((job.folder for job in self.ready_data_sets), None)
 
     def show(self) -> None:
-        """Bring Blender's list up to date; it is another one when a file was opened."""
+        """Bring Blender's list up to date. It has changed when a file was opened."""
         shown, runs = training_rows(), self.runs
         chosen = shown.rows[shown.chosen].folder if 0 <= shown.chosen < len(shown.rows) else ""
         if len(shown.rows) > 2 * len(runs):
-            shown.rows.clear()  # of a file's own thousands, each takes as long to remove as there are
+            shown.rows.clear()  # a file may hold thousands; removing one of many takes long
         while len(shown.rows) > len(runs):
             shown.rows.remove(len(shown.rows) - 1)
         for i, job in enumerate(runs):
@@ -147,7 +147,7 @@ class Training:
         session.redraw()
 
     def data_set_folder(self, name: str) -> Path:
-        """Where a data set of this name is made: anew, or where one of the name was left unfinished."""
+        """Return the folder for a data set of this name: a new one, or one in which such a data set is unfinished."""
 
         def unfinished(folder: Path) -> bool:
             job = self.job(folder)
@@ -156,19 +156,19 @@ class Training:
         return free_folder(preferences().training_path() / DATA_SETS, folder_name(name) or "Pictures", unfinished)
 
     def run_folder(self, name: str) -> Path:
-        """Where a new run of this name goes."""
+        """Return the folder for a new run of this name."""
         return free_folder(preferences().training_path() / RUNS, folder_name(name) or "Generator", holds_nothing)
 
     def make_data_set(self, order: DataSetOrder) -> bool:
-        """Begin to make a data set; False, with the problem, where that cannot be."""
+        """Begin to make a data set. If that is not possible, set `problem` and return False."""
         return self._start(order.arguments(), order.out)
 
     def train(self, order: TrainingOrder) -> bool:
-        """Begin to train; False, with the problem, where that cannot be."""
+        """Begin to train. If that is not possible, set `problem` and return False."""
         return self._start(order.arguments(), order.out)
 
     def resume(self, job: TrainingJob, images: int = 0) -> bool:
-        """Go on with a training, until `images` if not 0; False, with the problem, where that cannot be."""
+        """Continue a training, until `images` if not 0. If that is not possible, set `problem` and return False."""
         return self._start(resume_arguments(job.folder, images), job.folder)
 
     def stop(self, job: TrainingJob) -> None:
@@ -177,7 +177,7 @@ class Training:
         try:
             self._stop(job.folder)
         except OSError as error:
-            self.problem = f"{job.folder} cannot be written to ({error.strerror or error}), so it goes on."
+            self.problem = f"{job.folder} cannot be written to ({error.strerror or error}), so the job continues."
         self._looked = float("-inf")
 
     def _start(self, arguments: list[str], folder: Path) -> bool:
@@ -209,7 +209,10 @@ class Training:
         return True
 
     def at_work(self) -> Path | None:
-        """The folder of a job that runs, whoever has started it, None without one. Reads the disk: for a click."""
+        """Return the folder of a job that runs, here or in another process; None if none runs.
+
+        Reads the disk, so call it only after a click.
+        """
         root = preferences().training_path()
         for kind in (DATA_SETS, RUNS):
             with contextlib.suppress(OSError):
@@ -241,7 +244,7 @@ class Training:
             session.redraw()
 
     def close(self) -> None:
-        """Blender ends, or the add-on is disabled: what this Blender has started goes on, or is asked to stop."""
+        """Blender ends, or the add-on is disabled: what this Blender has started continues, or is asked to stop."""
         if not self._keep:
             for folder, process in list(self._processes.items()):
                 if process.alive:

@@ -46,9 +46,9 @@ def test_a_generator_without_mapping_shows_less_and_a_hint(stage):
     latent = drawn(LatentPanel)
     assert latent.props == ["interpolation"]
     assert "lantern.set_canvas" in {name for name, _ in latent.operators} and "W" not in latent.texts
-    assert "pales" not in " ".join(latent.texts)
+    assert "turn pale" not in " ".join(latent.texts)
     settings_of(strip).interpolation = "FCURVE"
-    assert "pales" in " ".join(drawn(LatentPanel).texts)
+    assert "turn pale" in " ".join(drawn(LatentPanel).texts)
 
 
 def test_classes_and_transform_are_shown_where_they_are(stage):

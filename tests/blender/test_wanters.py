@@ -1,4 +1,4 @@
-"""Something besides the strips wants frames: a sheet of latents, which never delays the frame at the playhead."""
+"""A wanter other than the strips: a sheet of latents, which never delays the frame at the playhead."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Cards:
 
 
 class Sheet:
-    """64 pictures that someone wants to choose from; of less priority than strips."""
+    """64 pictures that someone wants to choose from; of a lower priority than strips."""
 
     priority = 1
 
@@ -68,7 +68,7 @@ class Sheet:
         return ()
 
     def generator(self, sha256):
-        return self.source if sha256 == self.source["sha256"] else None
+        return self.source if sha256 == self.source.sha256 else None
 
     def files_in_use(self):
         return self.plan.files()
@@ -94,7 +94,7 @@ def strip(stage):
 
 @pytest.fixture
 def sheet(strip):
-    """A sheet that nothing of is made yet."""
+    """A sheet of which nothing is made yet."""
     sheet = Sheet(strip)
     session.add_wanter(sheet)
     yield sheet

@@ -1,4 +1,4 @@
-"""The feeder with two that want frames: whose frames are ordered, in which order, and what replaces what."""
+"""The feeder with two wanters: whose frames are ordered, in which order, and what replaces what."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_failure_names_the_wanter_that_it_was_ordered_for(table):
         assert table.feeder.wanters_of([*wanter.names, "c_nobody.png"]) == [wanter]
         table.client.end({})  # neither made nor failed
         (error, names, wanters) = table.failures.pop()
-        assert "passed over 3 frames" in str(error) and names == wanter.names and wanters == [wanter]
+        assert "skipped 3 frames" in str(error) and names == wanter.names and wanters == [wanter]
         table.make(wanter.names, wanter)
 
 

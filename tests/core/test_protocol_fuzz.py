@@ -15,7 +15,7 @@ import pytest
 import fuzz_protocol
 from fuzz_protocol import FOLDER, GENERATOR, ClientSide, ServerSide, heard
 from inference_server.serving import scheduler, service
-from lantern_protocol import errors, fields, framing, orders, params, vectors
+from lantern_protocol import errors, fields, framing, methods, orders, params, vectors
 from lantern_protocol.answers import Latents
 from lantern_protocol.errors import ProtocolError
 from latent_lantern.lantern_protocol import versions
@@ -30,6 +30,12 @@ def own_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripted server replaces the real one, which other tests need: put it back afterwards."""
     monkeypatch.setattr(client_module, "ServerProcess", client_module.ServerProcess)
     monkeypatch.setattr(service, "_library", service._library)
+
+
+def test_each_method_of_the_protocol_is_taken_and_no_other() -> None:
+    server = service.Service(io.BytesIO(), io.BytesIO(), "cpu")
+    every = {method.name for method in methods.METHODS}
+    assert set(server._handlers) == every == {request["method"] for request in REQUESTS}
 
 
 def one(message: Any) -> Wild:

@@ -275,7 +275,7 @@ def test_the_end_of_stdin_closes_what_is_under_way(tmp_path: Path) -> None:
 
 
 def test_the_parents_death_closes_what_is_under_way(tmp_path: Path) -> None:
-    """Though the pipe stays open, which this process holds."""
+    """The work is closed although this process keeps the pipe open."""
     journal = Journal(tmp_path / "events")
     stdin_read, stdin_write = os.pipe()
     stdout_read, stdout_write = os.pipe()

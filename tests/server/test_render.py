@@ -138,7 +138,7 @@ def test_the_checkpoint_is_found_by_its_contents(rendered: Rendered, tmp_path: P
     assert code == 1 and "needs the checkpoint 'tiny'" in said and "net.safetensors is not there" in said
     driving.make_checkpoint(net, seed=9)
     code, said = rendered(tmp_path / "out")
-    assert code == 1 and "net.safetensors is another checkpoint" in said and "--checkpoint" in said
+    assert code == 1 and "net.safetensors is a different checkpoint" in said and "--checkpoint" in said
     code, said = rendered(tmp_path / "out", "--checkpoint", net)
     assert code == 1
     assert not (tmp_path / "out").exists()
