@@ -178,7 +178,7 @@ def check_sizes(strip: ImageStrip) -> None:
     facts = group.facts()
     if group.space != "Z" and not facts.has_w:
         raise PlanError(
-            f"Strip '{strip.name}' lies in space {group.space}, but {facts.name} has only Z. Press Fit Latent to start "
+            f"Strip '{strip.name}' is in space {group.space}, but {facts.name} has only Z. Press Fit Latent to start "
             "from a new latent."
         )
     wanted = math.prod(group.latent_shape(group.space))
