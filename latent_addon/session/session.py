@@ -11,14 +11,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import bpy
 from bpy.types import ImageStrip, Scene
 
-from ...lantern_protocol import errors, methods
-from ...lantern_protocol.answers import FramesFailed, FramesMade
 from ...lantern_protocol.methods import A, Method, P
 from ..core.frame_request import GeneratorFacts
 from ..core.wanting import FrameWanter
@@ -28,15 +25,12 @@ from ..preferences import preferences
 from ..scene import changes
 from ..scene.frame_folder import frame_folder
 from ..server.client import ServerState
-from .feeding import Feeder
 from .keeper import ServerKeeper
+from .ordering import Ordering
 from .showing import Showing
 from .states import SessionState, States
-from .wanters import Wanters
 
 logger = logging.getLogger(__name__)
-
-GIGABYTE = 1e9
 
 _PLAN_AGAIN = 0.25
 """Seconds between plans while frames arrive and nothing but their arrival is known to have changed the scene."""
@@ -53,13 +47,13 @@ class Session:
 
     def __init__(self) -> None:
         self._states = States()
-        self.keeper = ServerKeeper(self, self._on_notification)
+        self.keeper = ServerKeeper(self, lambda method, params: self.ordering.notified(method, params))
         self.client = self.keeper.client
-        self.feeder = Feeder(self.client, self._failed)
         self.plans = Plans(self._plan_changed, self._may_make)
         self.strips = Strips(self.plans, self._may_make, self.halt)
-        self.wanters = Wanters(self.strips)
         self.showing = Showing(self.plans, self.redraw)
+        self.ordering = Ordering(self, self.keeper, self.plans, self.strips, self.showing)
+        self.feeder = self.ordering.feeder
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date. Blender works between the ticks."""
         self._looked = 0.0
@@ -68,13 +62,6 @@ class Session:
         self._pass_took = 0.0
         self._news = True
         """Whether changes that the pass under way finds came after the user last asked for frames or stopped."""
-        self._budget_due = False
-        self._lacked = False
-        """Whether strips have lacked frames since the frame budget was last kept."""
-        self._lost: list[FrameWanter] = []
-        """The wanters whose frames were on order when the server died, since it last made a frame."""
-        self._moved = True
-        """Whether any plan has changed since the feeder was last asked."""
         self._asked = False
         """Whether the user asked for the missing frames by hand."""
 
@@ -112,14 +99,14 @@ class Session:
         self.showing.show_arrived(at_once=not self.feeder.busy_for(self.strips))
         if not self.plans.held_up():
             self._follow_changes()
-        self._feed()
+        self.ordering.feed()
 
     def _follow_changes(self) -> None:
         behind = self.plans.behind
         if not behind:
             if self.armed and self.plans.store.look_closer():
                 self.plans.store.take_news()
-                self._note_files()
+                self.ordering.look_again()
             if self.plans.postponed and not self.plans.playing():
                 changes.mark()
         rested = not self.feeder.busy_for(self.strips) or time.monotonic() - self._planned > self._plan_again
@@ -144,7 +131,7 @@ class Session:
         if not self.making:
             self._states.arm()
             self.keeper.forgive()
-            self._moved = True
+            self.ordering.moved()
             changes.mark()
 
     def make_missing(self) -> None:
@@ -155,8 +142,9 @@ class Session:
         self.showing.show_arrived(at_once=True)
         self._begin_pass(news=False)
         self._plan(self.turn)
-        self._asked = self._moved = True
-        self._feed()  # replaces orders from before an edit, whose errors then no longer count
+        self._asked = True
+        self.ordering.moved()
+        self.ordering.feed()  # replaces orders from before an edit, whose errors then no longer count
 
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
@@ -178,9 +166,8 @@ class Session:
 
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
-        self.feeder.cancel()
+        self.ordering.forget_file()
         self.plans.forget()
-        self.wanters.forget_file()
         self.showing.forget_file()
         self._states.forget_file()
         changes.mark()
@@ -212,7 +199,7 @@ class Session:
 
     def _plan_changed(self) -> None:
         """Note that a plan has changed. After an edit, a halt ends, and an earlier `make_missing` no longer counts."""
-        self._moved = True
+        self.ordering.moved()
         if self._news:
             self._asked = False
             self._states.resume()
@@ -226,33 +213,18 @@ class Session:
         """Use the frame folder of the place where the open file is now, or the one in the preferences."""
         folder = frame_folder(preferences().frame_folder)
         if folder != self.plans.folder:
-            self.feeder.cancel()
             self.plans.use_folder(folder)
-            for wanter in self.wanters.others:  # a pass over the strips follows in any case
-                wanter.look_again(self.plans.store.names())
+            self.ordering.folder_changed()
 
     def _look_at_folder(self) -> None:
         self._looked = time.monotonic()
         self.plans.store.names()
         if self.plans.store.take_news():
-            self._note_files()  # someone deleted frames, or a server died before it reported some
-
-    def _note_files(self) -> None:
-        for wanter in self.wanters:
-            wanter.look_again(self.plans.store.names())
+            self.ordering.look_again()  # someone deleted frames, or a server died before it reported some
 
     def files_in_use(self) -> set[str]:
         """Return the names of all files that strips and other wanters need."""
-        return self.wanters.files_in_use()
-
-    def _keep_to_budget(self) -> None:
-        self._budget_due = self._lacked = False
-        removed = self.plans.store.enforce_budget(round(preferences().budget * GIGABYTE), self.files_in_use())
-        if removed.over:
-            self.halt(
-                f"The frames in use take {removed.over / GIGABYTE:.1f} GB more than the frame budget. "
-                "Raise the budget in the preferences, or shorten strips; nothing in use was deleted."
-            )
+        return self.ordering.wanters.files_in_use()
 
     def start_server(self) -> None:
         """Start the server unless it runs. A Python that cannot be used is a problem that the panel shows."""
@@ -314,120 +286,31 @@ class Session:
         self.forget_file()
         self.client.stop()
 
-    def _feed(self) -> None:
-        if not self.making:
-            return
-        present = self.plans.store.names()
-        # While a pass is under way it is not known what strips lack: nothing that comes after them is ordered.
-        lacking = self.wanters.first_lacking(urgent_only=self.plans.behind)
-        if not (self._moved or self.feeder.is_due(lacking, present)):
-            return
-        self._moved = False
-        strips_lack = self.strips.lacks
-        self._lacked |= strips_lack
-        if not (strips_lack or self.plans.behind):
-            self._strips_finished(others_lack=bool(lacking))
-        if lacking and self.making:
-            self.start_server()
-        if lacking and self.making:
-            self.feeder.feed(lacking, present, self.plans.folder.path)
-            if self.strips in lacking:
-                self.showing.note_ordered()
-
-    def _strips_finished(self, others_lack: bool) -> None:
-        if not others_lack:
-            self.feeder.cancel()
-        self._asked = False
-        # The budget is kept once for the strips, and once more when the others have what they want.
-        if self._budget_due and (self._lacked or not others_lack) and not self.plans.store.unchecked:
-            self._keep_to_budget()
-
     def add_wanter(self, wanter: FrameWanter) -> None:
         """Make the frames that something other than the strips wants, in the order of priorities, until it is removed.
 
         Nothing is made before the session is armed, and opening another file removes every wanter except the strips.
         """
-        self.wanters.add(wanter)
-        self._moved = True
+        self.ordering.add(wanter)
 
     def remove_wanter(self, wanter: FrameWanter) -> None:
         """Make no more frames for a wanter. What is made stays, but the frame budget may delete it."""
-        self.wanters.remove(wanter)
-        self._take_back(wanter)
+        self.ordering.remove(wanter)
 
     def wanter_changed(self, wanter: FrameWanter) -> None:
         """Look at a wanter's plans again, and ask for its frames again if they failed before."""
-        self.wanters.forgive(wanter)
-        self._moved = True
+        self.ordering.wanter_changed(wanter)
 
-    def _take_back(self, wanter: FrameWanter) -> None:
-        if self.feeder.busy_for(wanter):
-            self.feeder.cancel()  # orders of others in the same job are ordered again
-        self._moved = True
+    def strips_finished(self) -> None:
+        """No frame of a strip is missing, so what the user asked for by hand is there."""
+        self._asked = False
 
-    def _give_up(self, wanters: list[FrameWanter], reason: str) -> None:
-        """Frames of these wanters cannot be made: tell them. For the strips, the session halts.
-
-        Any other wanter is not asked again before it changes, and all others continue.
-        """
-        for wanter in wanters:
-            self.wanters.give_up(wanter, reason)
-            if wanter is not self.strips:
-                self._take_back(wanter)
+    def server_lost(self, reason: str) -> None:
+        """The server died again and again, or cannot be started."""
+        self.ordering.server_lost(reason)
 
     def _may_make(self) -> bool:
         return self.making and (preferences().make_automatically or self._asked)
-
-    def _on_notification(self, method: str, params: dict[str, Any]) -> None:
-        if method == methods.FRAMES_MADE:
-            self._made(FramesMade.from_json(params))
-        elif method == methods.FRAMES_FAILED:
-            failed = FramesFailed.from_json(params)
-            if failed.job == self.feeder.job:
-                self._failed(failed.error, list(failed.names), self._ordered_for(failed.names))
-
-    def _made(self, made: FramesMade) -> None:
-        there = self.plans.store.note_made(made.names)
-        if len(there) < len(made.names) and made.job == self.feeder.job:
-            self._give_up(
-                self._ordered_for(made.names),
-                f"The inference server says that it made {made.names[0]}, but it is not in {self.plans.folder.path}. "
-                "Look whether something deletes files there, then try again.",
-            )
-        self.feeder.made(there)
-        self.strips.made(there)
-        self._budget_due = True
-        self._lost = []
-        self.keeper.forgive()
-        self.showing.note_made(there)
-        for wanter in self.wanters.others:
-            wanter.made(there)
-
-    def _ordered_for(self, names: Sequence[str]) -> list[FrameWanter]:
-        """Return the wanters of these frames; the strips if none of the frames is on order."""
-        return self.feeder.wanters_of(names) or [self.strips]
-
-    def _failed(self, error: errors.ProtocolError, names: list[str], wanters: list[FrameWanter]) -> None:
-        """Orders could not be carried out: say why, and wait for an edit or a click rather than ask again and again."""
-        frames = self.feeder.failed(names)
-        if error.code == errors.SERVER_GONE:
-            if names:  # else all were made, and only the answer was lost
-                self._lost += wanters
-            return  # the keeper starts it again, or reports that it is lost
-        if error.code == errors.SOURCE_MISSING:
-            self.plans.store.discard({frame.colour for frame in frames})  # damaged: to be generated again
-            self._moved = True
-            return
-        self._give_up(wanters, str(error))
-
-    def server_lost(self, reason: str) -> None:
-        """The server died again and again. If it died only over frames that come after the strips, give those up."""
-        lost, self._lost = self._lost, []
-        if lost and self.strips not in lost:
-            self._give_up([wanter for wanter in self.wanters if wanter in lost], reason)
-            self.keeper.forgive()  # it is started again, without the orders that it died of
-        else:
-            self.halt(reason)
 
     def redraw(self) -> None:
         """Redraw the Sequencers, the Lantern tab and the preferences, but no 3D scene, because that takes long."""

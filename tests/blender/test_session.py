@@ -318,7 +318,7 @@ def test_the_budget_never_takes_what_is_shown(stage, monkeypatch):
         settings_of(strip).psi = psi
         stage.fill()
     assert session.plans.store.size() > 3 * size
-    monkeypatch.setattr("latent_lantern.latent_addon.session.session.GIGABYTE", size / 10)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.budget.GIGABYTE", size / 10)
     stage.preferences.budget = 12
     settings_of(strip).psi = 0.4
     stage.fill()

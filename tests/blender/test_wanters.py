@@ -255,7 +255,7 @@ def test_the_budget_never_takes_what_a_sheet_shows(stage, strip, sheet, monkeypa
     settings_of(strip).psi = 0.4
     stage.fill()
     session.wait(lambda: not session.feeder.busy, 10)
-    monkeypatch.setattr("latent_lantern.latent_addon.session.session.GIGABYTE", 1.0)
+    monkeypatch.setattr("latent_lantern.latent_addon.session.budget.GIGABYTE", 1.0)
     in_use = session.files_in_use()
     assert in_use == {*planned(strip), *sheet.names}
     stage.preferences.budget = sum((session.plans.store.folder / name).stat().st_size for name in in_use) + 10
@@ -290,7 +290,7 @@ def test_opening_a_file_makes_nothing_of_a_sheet(stage, strip, sheet, tmp_path):
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "one.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "one.blend"))
     stage.ordered()
-    assert list(session.wanters) == [session.strips] and session.state is SessionState.NOT_ARMED
+    assert list(session.ordering.wanters) == [session.strips] and session.state is SessionState.NOT_ARMED
     session.wait(lambda: False, 0.2)
     session.arm()
     session.wait(lambda: False, 0.2)
