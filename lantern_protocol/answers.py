@@ -31,6 +31,17 @@ MOST = (1 << 31) - 1
 MOST_BYTES = 1 << 53
 SPACES = ("z", "w", "w+")
 
+LONGEST_VECTOR = 1 << 16
+LONGEST_LATENT = 1 << 20
+MOST_CLASSES = 1 << 16
+LARGEST_SIDE = 16384
+"""Limits for the length of a z or w, the length of a whole latent, the number of classes, and the pixels of a picture's
+longer side.
+
+They are larger than any generator needs, and small enough for the memory. They are checked because a server, and a
+file too, may hold any number.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -135,21 +146,22 @@ class GeneratorDescription:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> GeneratorDescription:
-        """Read the description."""
+        """Read the description. Sizes that no generator has are errors, because memory is taken for them."""
         spaces = read_list(fields, "spaces")
         if not set(map(str, spaces)) <= set(SPACES):
             raise ProtocolError(INVALID_PARAMS, f"'spaces' must be some of {', '.join(SPACES)}, not {quoted(spaces)}.")
         cutoff = fields.get("default_cutoff")
+        w_dim = read_integer(fields, "w_dim", None, 1, LONGEST_VECTOR)
         return cls(
             kind=read_text(fields, "kind"),
             name=read_text(fields, "name"),
-            z_dim=_length(fields, "z_dim"),
-            w_dim=_length(fields, "w_dim"),
-            num_ws=_length(fields, "num_ws"),
-            width=_length(fields, "width"),
-            height=_length(fields, "height"),
+            z_dim=read_integer(fields, "z_dim", None, 1, LONGEST_VECTOR),
+            w_dim=w_dim,
+            num_ws=read_integer(fields, "num_ws", None, 1, LONGEST_LATENT // w_dim),
+            width=read_integer(fields, "width", None, 1, LARGEST_SIDE),
+            height=read_integer(fields, "height", None, 1, LARGEST_SIDE),
             channels=_length(fields, "channels"),
-            num_classes=_length(fields, "num_classes"),
+            num_classes=read_integer(fields, "num_classes", None, 0, MOST_CLASSES),
             spaces=tuple(spaces),
             has_noise=read_flag(fields, "has_noise", None),
             licence=read_text(fields, "licence"),
@@ -242,7 +254,7 @@ class Latents:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Latents:
         """Read the latents."""
-        return cls(Floats.from_json(fields.get("latents")))
+        return cls(_rows(fields, 2, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +274,7 @@ class ImportedLatents:
         space = fields.get("space")
         if space not in SPACES:
             raise ProtocolError(INVALID_PARAMS, f"'space' must be one of {', '.join(SPACES)}, not {quoted(space)}.")
-        return cls(Floats.from_json(fields.get("latents")), str(space))
+        return cls(_rows(fields, 2, 4), str(space))
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +403,13 @@ class WorkProgress:
 
 def _length(fields: dict[str, Any], key: str) -> int:
     return read_integer(fields, key, None, 0, MOST)
+
+
+def _rows(fields: dict[str, Any], least: int, most: int) -> Floats:
+    latents = Floats.from_json(fields.get("latents"))
+    if not least <= len(latents.shape) <= most:
+        raise ProtocolError(INVALID_PARAMS, f"'latents' must be a list of latents, not of shape {latents.shape}.")
+    return latents
 
 
 def _names(fields: dict[str, Any]) -> tuple[str, ...]:

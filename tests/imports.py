@@ -45,16 +45,29 @@ def imports(root: Path, standard: frozenset[str]) -> Iterator[Import]:
 
 
 def _targets(file: str, node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Yield the dotted names, from the root of the project, that an import statement leads to."""
+    """Yield the dotted names, from the root of the project, that an import statement leads to.
+
+    A call of `import_module` or `__import__` with a name written out counts, too. Names that are computed do not.
+    """
     if isinstance(node, ast.Import):
         yield from (tuple(alias.name.split(".")) for alias in node.names)
+    elif isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        first = node.args[0] if node.args else None
+        if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+            yield _absolute(file, str(first.value))
     elif isinstance(node, ast.ImportFrom):
-        base: tuple[str, ...] = ()
-        if node.level:
-            folder = Path(file).parent.parts
-            base = folder[: len(folder) - node.level + 1]
-        base += tuple(node.module.split(".")) if node.module else ()
+        base = _absolute(file, "." * node.level + (node.module or ""))
         yield from ((*base, alias.name) for alias in node.names)
+
+
+def _absolute(file: str, name: str) -> tuple[str, ...]:
+    """Return a module's name from the root of the project. name: with a dot for each level, if it is relative."""
+    module = name.lstrip(".")
+    level = len(name) - len(module)
+    folder = Path(file).parent.parts
+    base = folder[: len(folder) - level + 1] if level else ()
+    return (*base, *module.split(".")) if module else base
 
 
 def _file_of(parts: tuple[str, ...], files: set[str]) -> str:

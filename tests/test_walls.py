@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -53,6 +54,11 @@ def breaches(root: Path, page: str) -> list[str]:
             if there not in by_path[here].allowed:
                 row = by_path[here].line
                 found.append(f"{each.file}:{each.line} imports {each.target}, which line {row} of the table forbids")
+    files = [path.relative_to(root).as_posix() for path in imports.sources(root)]
+    homeless = [file for file in files if room_of(file, table) not in by_path]
+    found += [f"{file} is in no room" for file in homeless if _has_code(root / file)]
+    empty = {room.path for room in table} - {room_of(file, table) for file in files}
+    found += [f"line {by_path[path].line} is about {path}, which is not there" for path in empty]
     for height, room in enumerate(table):
         for other in room.allowed:
             if (room.path, other) not in used:
@@ -60,6 +66,12 @@ def breaches(root: Path, page: str) -> list[str]:
             if other in by_path and other not in [below.path for below in table[:height]]:
                 found.append(f"line {room.line} lets {room.path} import {other}, which is not below it")
     return sorted(set(found))
+
+
+def _has_code(file: Path) -> bool:
+    """Return whether a file holds more than a docstring, as the `__init__.py` of a package of rooms does."""
+    tree = ast.parse(file.read_text("utf-8"))
+    return len(tree.body) > (ast.get_docstring(tree) is not None)
 
 
 def test_every_import_is_in_the_table_and_every_row_is_used(root: Path) -> None:
@@ -134,6 +146,9 @@ def test_a_forbidden_import_is_named_with_file_line_and_row(tmp_path: Path) -> N
         "import numpy\nfrom ...lantern_protocol import errors\nif TYPE_CHECKING: from ..shot import keys\n",
         "import numpy\nfrom ...lantern_protocol import errors\ndef late(): from ..shot import keys\n",
         "import numpy\nfrom ...lantern_protocol import errors\nimport latent_addon.shot.keys\n",
+        "import numpy\nfrom ...lantern_protocol import errors\nimport latent_addon.shot.keys as k\n",
+        "import numpy\nfrom ...lantern_protocol import errors\nimport_module('latent_addon.shot.keys')\n",
+        "import numpy\nfrom ...lantern_protocol import errors\nimportlib.import_module('..shot.keys', __package__)\n",
     ):
         (found,) = breaches_of(tmp_path, latent_addon__core__plan=text)
         expected = "latent_addon/core/plan.py:3 imports latent_addon/shot/keys.py, which line 8 of the table forbids"
@@ -162,6 +177,13 @@ def test_a_file_in_no_room_is_named(tmp_path: Path) -> None:
     page = PAGE.replace("| `lantern_protocol/` | the agreement | |\n", "").replace(", `lantern_protocol/`", "")
     found = breaches_of(tmp_path, page, lantern_protocol__errors="import numpy\n")
     assert "lantern_protocol/errors.py is in no room" in found
+    found = breaches_of(tmp_path / "loose", latent_addon__loose="import json\n")
+    assert found == ["latent_addon/loose.py is in no room"]
+
+
+def test_a_row_without_files_is_named(tmp_path: Path) -> None:
+    page = PAGE.replace("| `dev.py` |", "| `latent_addon/canvas/` | pictures side by side | |\n| `dev.py` |")
+    assert breaches_of(tmp_path, page) == ["line 10 is about latent_addon/canvas/, which is not there"]
 
 
 def test_circles_are_found(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lantern_protocol.answers import LARGEST_SIDE
 from lantern_protocol.errors import INVALID_PARAMS, LATENT_MISMATCH, NOT_A_PICTURE, ProtocolError
 from lantern_protocol.orders import RenderSettings
 
@@ -15,8 +16,6 @@ from ..generators.base import GeneratorInfo
 
 BATCH_PIXELS = {"cpu": 4 * 128 * 128, "other": 2 * 1024 * 1024}
 LARGEST_BATCH = 32
-LARGEST_SIDE = 16384
-"""Pixels of a canvas's longer side."""
 
 
 @dataclass(frozen=True)

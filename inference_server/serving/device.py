@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -200,7 +198,7 @@ class DeviceThread:
     def _unexpected(self, error: Exception) -> ProtocolError:
         if is_out_of_memory(error):
             return ProtocolError(OUT_OF_MEMORY, f"Memory ran out on {self.renderer.device_name()}: {error}")
-        traceback.print_exception(error, file=sys.stderr)
+        logger.exception("the work of the device thread failed", exc_info=error)
         return ProtocolError(INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
     def _report(self, flight: Flight, seconds: float) -> None:

@@ -5,14 +5,15 @@ Standard library only: the reader thread works before torch is imported.
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
-import traceback
 from collections.abc import Callable, Generator
 
 from lantern_protocol.errors import CANCELLED, ProtocolError
 from lantern_protocol.methods import Body
 from lantern_protocol.params import Nothing
+
+logger = logging.getLogger(__name__)
 
 TELL_EVERY = 0.2
 """Seconds between two messages about the progress of one piece of work."""
@@ -83,6 +84,6 @@ class LongWork:
         if slices is not None:
             try:
                 slices.close()
-            except Exception as error:  # a mistake in the work's own cleaning up
-                traceback.print_exception(error, file=sys.stderr)
+            except Exception:  # a mistake in the work's own cleaning up
+                logger.exception("long work could not be closed")
         self.reply(ProtocolError(CANCELLED, "This work was cancelled before its end."))

@@ -10,6 +10,7 @@ import bpy
 from bpy.types import ImageStrip, Scene
 from idprop.types import IDPropertyArray
 
+from ...lantern_protocol.answers import LARGEST_SIDE
 from ..core.animatable import CLASSES, LATENT, SETTINGS, SWITCH
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
@@ -20,9 +21,6 @@ from ..scene.evaluation import CurveReading, StripValues
 from ..scene.properties import LatentStripSettings, settings_of
 
 Result = TypeVar("Result")
-
-LARGEST_SIDE = 16384
-"""Pixels of a picture's side; a file that asks for more is not trusted."""
 
 LONGEST_STRIP = 120_000
 MOST_NUMBERS = 1 << 28

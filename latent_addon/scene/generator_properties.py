@@ -7,21 +7,15 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, FloatProperty, IntProperty, StringProperty
 from bpy.types import Context, PropertyGroup
 
+from ...lantern_protocol.answers import LONGEST_LATENT, LONGEST_VECTOR, MOST_CLASSES
 from ..core.frame_request import GeneratorFacts, Snapshot
 from . import changes
 
 LARGEST_CANVAS = 32
 """Columns or rows of z that a strip may have."""
 
-LONGEST_VECTOR = 1 << 16
-LONGEST_LATENT = 1 << 20
-MOST_CLASSES = 1 << 16
 LONGEST_RUN = 4096
-"""Limits for the length of a z or w, the length of a whole latent, and the numbers of classes and snapshots.
-
-They are larger than any generator needs, and small enough for the memory. They are checked because a file may contain
-any number.
-"""
+"""The most snapshots of a run. A file may hold any number of them."""
 
 _FLAT_FACTS = {
     "sha256": "sha256",

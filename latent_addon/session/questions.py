@@ -8,6 +8,7 @@ from bpy.types import ImageStrip, Scene
 from numpy.typing import NDArray
 
 from ...lantern_protocol import methods, vectors
+from ...lantern_protocol.answers import Latents
 from ...lantern_protocol.params import MapParams
 from ..core.latents import sample_z
 from ..scene import keying
@@ -45,9 +46,17 @@ def ask_mapping(
     failed: Callable[[str], None],
 ) -> None:
     """Ask for the w of each z (n, z_dim) with its class weights (n, C); `answered` takes an array (n, w_dim)."""
+    settings = settings_of(image_strip)
     weights = _packed(classes) if classes.size else None
-    params = MapParams(generator_of(settings_of(image_strip)), _packed(latents), weights)
-    session.ask(methods.MAP, params, lambda answer: answered(array_of(answer.latents)), failed)
+    params = MapParams(generator_of(settings), _packed(latents), weights)
+    wanted = (len(latents), settings.w_dim)
+
+    def mapped(answer: Latents) -> None:
+        if answer.latents.shape != wanted:
+            raise ValueError(f"latents of shape {answer.latents.shape} instead of {wanted}")
+        answered(array_of(answer.latents))
+
+    session.ask(methods.MAP, params, mapped, failed)
 
 
 def array_of(floats: vectors.Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -15,6 +16,8 @@ import pytest
 
 from deeds import watched
 from hostile_files import HOSTILE, make_bait
+from latent_lantern.lantern_protocol import vectors
+from latent_lantern.lantern_protocol.answers import Latents
 from latent_lantern.latent_addon import handlers
 from latent_lantern.latent_addon.library.library import library
 from latent_lantern.latent_addon.library.panels import GeneratorsPanel
@@ -193,6 +196,11 @@ def test_no_word_of_a_file_is_an_option_of_a_command(stage, bait, monkeypatch):
         {"default_cutoff": "x"},
         {"spaces": None},
         {"canvas_step": 0.5},
+        {"z_dim": 0},
+        {"z_dim": 1 << 24},
+        {"num_ws": 1 << 24},
+        {"num_classes": 1 << 24},
+        {"width": 30_000, "height": 30_000},
     ],
     ids=str,
 )
@@ -203,6 +211,23 @@ def test_a_description_that_is_none_ends_with_a_sentence(stage, facts):
         stage.add_strip()
     stage.use_fake_server()
     assert stage.add_strip()
+
+
+@pytest.mark.parametrize("shape", [(), (8,), (0, 8), (1, 7), (3, 8), (1, 1, 8)], ids=str)
+def test_latents_of_another_shape_end_with_a_sentence(stage, shape, monkeypatch):
+    strip = stage.add_strip()
+    before = list(strip["latent"])
+
+    def lie(fields):
+        return read({"latents": vectors.pack_floats(bytes(4 * math.prod(shape)), shape)})
+
+    read = Latents.from_json
+    monkeypatch.setattr(Latents, "from_json", lie)
+    for space in ("W", "W+"):
+        with pytest.raises(RuntimeError, match="answer is of no use"):
+            bpy.ops.lantern.set_space(space=space)
+    assert list(strip["latent"]) == before
+    assert strip.latent_lantern.space == "Z"
 
 
 def test_a_name_that_no_interface_takes_is_made_fit(stage):

@@ -427,7 +427,7 @@ def test_cancelled_during_its_last_slice_it_is_answered_once() -> None:
     assert not scheduler.cancel_work("a")
 
 
-def test_a_mistake_in_cleaning_up_is_told_and_survived(capsys: pytest.CaptureFixture) -> None:
+def test_a_mistake_in_cleaning_up_is_told_and_survived(caplog: pytest.LogCaptureFixture) -> None:
     def slices() -> Slices:
         try:
             while True:
@@ -441,7 +441,7 @@ def test_a_mistake_in_cleaning_up_is_told_and_survived(capsys: pytest.CaptureFix
     assert scheduler.cancel_work(1)
     all_turns(scheduler, [])
     assert [answer.code for answer in answers] == [errors.CANCELLED]
-    assert "RuntimeError: cannot clean up" in capsys.readouterr().err
+    assert "RuntimeError: cannot clean up" in caplog.text
 
 
 def test_stop_closes_all_of_them_before_the_last_call() -> None:
