@@ -411,7 +411,7 @@ def _pass_on(lines: io.TextIOBase, to: queue.Queue[str]) -> None:
 
 
 def _kind(said: str) -> str:
-    """The end of one load, in a word or two."""
+    """Describe in a word or two how one load ended."""
     unforeseen = re.search(r"kind that is not known \((\w+):", said)
     return f"unforeseen {unforeseen[1]}" if unforeseen else "refused" if said else "loaded"
 

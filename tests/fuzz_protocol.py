@@ -70,7 +70,7 @@ class StubDevice:
         self._scheduler, self._dice = of.scheduler, dice
 
     def answer(self, work: Callable[[Any], Any]) -> Any:
-        """Does what the real one does, but reports unexpected errors."""
+        """Answers as the real device thread does, but lets unexpected errors through."""
         try:
             return work()
         except errors.ProtocolError as error:

@@ -72,7 +72,7 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
         JobError: if the pictures are too few or too small to measure.
     """
     if count < FEWEST:
-        raise JobError(f"{count} pictures are too few to compare; use at least {FEWEST}; some hundred say more.")
+        raise JobError(f"{count} pictures are too few to compare. Use at least {FEWEST}, better some hundred.")
     sampler: PatchSampler | None = None
     network: RandomFeatures | None = None
     size, channels, found = (0, 0), 0, []

@@ -33,7 +33,7 @@ IMAGES_SEEN = re.compile(r"snapshot-(\d+)")
 def report(options: argparse.Namespace) -> int:
     """Measure a generator, or each snapshot of a run; print a table or JSON; return the exit status."""
     if options.count < FEWEST:
-        raise UsageError(f"--count must be {FEWEST} or more; some hundred pictures are needed to say much.")
+        raise UsageError(f"--count must be {FEWEST} or more. Numbers of fewer than some hundred pictures mean little.")
     if not np.isfinite(options.psi):
         raise UsageError("--psi must be a finite number.")
     try:

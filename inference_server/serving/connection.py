@@ -65,7 +65,7 @@ class Asker:
                 self._connection.send(framing.result(self.identity, outcome.to_json()))
         except ProtocolError as error:
             self._connection.send(framing.failure(self.identity, error))
-        except (TypeError, ValueError) as error:  # NaN, or a value that JSON cannot hold
+        except Exception as error:  # NaN, or what is no answer: a mistake of ours must not end the server
             text = f"The answer cannot be sent: {error}"
             self._connection.send(framing.failure(self.identity, ProtocolError(INTERNAL_ERROR, text)))
 

@@ -84,7 +84,7 @@ class Service:
         self._initialized = False
         self._file_work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._gone = threading.Event()
-        self._handlers: dict[str, Callable[[dict[str, Any], Reply], None]] = {}
+        self._handlers: dict[str, Callable[[dict[str, Any], Asker], None]] = {}
         self._take(methods.PING, lambda _params, reply: reply(Nothing()))
         self._take(methods.INITIALIZE, self._initialize)
         self._take(methods.SHUTDOWN, self._shut_down)
@@ -99,7 +99,7 @@ class Service:
         self._take(methods.IMPORT, self._import)
         self._take(methods.MAP, self._map)
 
-    def _take(self, method: Method[P, A], handler: Callable[[P, Reply], None]) -> None:
+    def _take(self, method: Method[P, A], handler: Callable[[P, Asker], None]) -> None:
         """Let `handler` take the requests of a method, with its params read and checked."""
         self._handlers[method.name] = lambda params, reply: handler(method.params.from_json(params), reply)
 
@@ -173,7 +173,7 @@ class Service:
     def _reply_to(self, identity: int | str | None, wanted: bool) -> Asker:
         return Asker(self.connection, identity, wanted)
 
-    def _handle(self, method: str, params: dict[str, Any], reply: Reply) -> None:
+    def _handle(self, method: str, params: dict[str, Any], reply: Asker) -> None:
         if not self._initialized and method not in _BEFORE_INITIALIZE:
             raise ProtocolError(INVALID_REQUEST, f"'{method[:60]}' came before 'initialize'.")
         handler = self._handlers.get(method)

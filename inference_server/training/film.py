@@ -63,7 +63,7 @@ def film(options: argparse.Namespace) -> int:
     if len(snapshots) < 2:
         raise UsageError(
             f"{options.run_folder} holds one snapshot only, {snapshots[0].name}; a film shows the way from one to the "
-            "next. Train on, or make a picture with the command generate."
+            "next. Train longer, or make a picture with the command generate."
         )
     images = images_seen(snapshots)
     if images is None and options.by == "images":
@@ -96,7 +96,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.hold < 1:
         raise UsageError("--hold must be 1 or more.")
     if options.seconds is not None and not 0 < options.seconds * options.fps < LONGEST:
-        raise UsageError(f"--seconds must be more than 0, and the film of fewer than {LONGEST:,} frames.")
+        raise UsageError(f"--seconds must be more than 0, and the film must have fewer than {LONGEST:,} frames.")
     if not 0 <= options.linger * options.fps < LONGEST:
         raise UsageError("--linger must be 0 or more seconds.")
     if not math.isfinite(options.psi):
@@ -121,8 +121,8 @@ def _read_latents(options: argparse.Namespace, info: GeneratorInfo) -> np.ndarra
         latents = latents[None] if latents.ndim == 1 else latents
         if latents.ndim != 2 or latents.shape[1] != info.z_dim or not np.isfinite(latents).all() or not len(latents):
             raise UsageError(
-                f"{file} holds {' x '.join(map(str, latents.shape))} numbers; '{info.name}' takes rows of {info.z_dim} "
-                "finite ones. Choose another file with --latents, or --seeds."
+                f"{file} holds {' x '.join(map(str, latents.shape))} numbers; '{info.name}' needs {info.z_dim} finite "
+                "numbers in each row. Choose another file with --latents, or --seeds."
             )
         count = len(latents)
     if count > MOST_LATENTS:

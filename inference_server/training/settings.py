@@ -104,7 +104,7 @@ class Settings:
         if self.augment not in ("adaptive", "off") and not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", self.augment):
             raise JobError(f"augment must be adaptive, off or a probability from 0 to 1, not {self.augment}.")
         if any(a >= b for (a, _), (b, _) in pairwise(self.grow)):
-            raise JobError("The sides of grow must rise.")
+            raise JobError("Each side in grow must be larger than the one before it.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, which ``from_dict`` reads."""

@@ -8,8 +8,9 @@ ordered.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Protocol, overload
 
 import numpy as np
@@ -186,6 +187,10 @@ class FramePlan:
         """Return the timeline frames whose picture is not there, ascending; unknown frames are among them."""
         return (np.flatnonzero(~self._there) + self.start).tolist()
 
+    def missing_among(self, names: Collection[str]) -> dict[str, int]:
+        """Return those of these files that are known to be missing, each with the number of a frame that shows it."""
+        return {name: numbers[0] for name, numbers in self.places(names).items() if not self._there[numbers[0]]}
+
     def note(self, names: Collection[str], there: bool = True) -> dict[int, str]:
         """Note that files have come, or are gone; return the numbers of the frames that show them, with their names."""
         found = {n: name for name, numbers in self.places(names).items() for n in numbers}
@@ -269,13 +274,18 @@ class Wanted:
     name: str
 
 
-def wanted(plans: Iterable[tuple[FramePlan, int]]) -> Iterator[Wanted]:
-    """Yield the missing frames of all plans, each file once, nearest to its plan's playhead first.
+def wanted(plans: Sequence[tuple[FramePlan, int]], looked_at: Collection[str] = ()) -> Iterator[Wanted]:
+    """Yield the missing frames of all plans, each file once: those looked at, then nearest to the playhead first.
 
     plans: each with the timeline frame of its playhead. Of two frames at the same distance from it, the later one comes
-    first, because time runs forward.
+    first, because time runs forward. looked_at: names of files, whether they are in `plans` or not.
     """
     given: set[str] = set()
+    for plan, _at in plans:
+        for name, n in sorted(plan.missing_among(looked_at).items(), key=itemgetter(1)):
+            if name not in given:
+                given.add(name)
+                yield Wanted(plan, n, name)
     candidates = [_ranked(k, plan, at) for k, (plan, at) in enumerate(plans)]
     for _distance, _earlier, _k, n, plan in heapq.merge(*candidates):
         name = plan.names(n, n + 1)[0]

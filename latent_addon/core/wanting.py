@@ -31,11 +31,18 @@ class FrameWanter(Protocol):
         ...
 
     def looked_at(self) -> Collection[str]:
-        """Names of files in `plans` that someone looks at. If one is missing, it is ordered before all others."""
+        """Names of files in `plans` that someone looks at.
+
+        If one is missing, it is ordered before all others of the same priority, however far it is from the playhead.
+        """
         ...
 
     def generator(self, sha256: str) -> GeneratorFile | None:
-        """The generator of a sha256, as requests name it; None if this wanter has none: its frames are not ordered."""
+        """The generator of a sha256, as requests name it; None if this wanter has none: its frames are not ordered.
+
+        They still count as missing, and what has a lower priority waits for them. So `plans` should hold only frames
+        whose generators are known, except for a moment.
+        """
         ...
 
     def files_in_use(self) -> set[str]:

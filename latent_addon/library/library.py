@@ -53,7 +53,7 @@ class Card:
     @property
     def name(self) -> str:
         """The name for people: of a run, its folder's; else the description's; before that has come, the file's."""
-        file = readable(os.path.basename(self.path))  # a file's name may be in no encoding
+        file = readable(os.path.basename(self.path))  # a file's name may hold bytes that are no text
         if self.snapshots:
             return f"{file} ({self.snapshots} snapshots)"
         if self.about is not None:

@@ -8,7 +8,7 @@ from . import strip, versions
 
 
 def working_scene(context: Context) -> Scene:
-    """Return the scene whose strips are meant: in the Sequencer the scene it shows, elsewhere the window's scene."""
+    """Return the scene that the user works on: in the Sequencer the scene it shows, elsewhere the window's scene."""
     area = context.area
     if area is not None and area.type == "SEQUENCE_EDITOR":
         return versions.sequencer_scene(context)
@@ -16,12 +16,12 @@ def working_scene(context: Context) -> Scene:
 
 
 def current_strip(context: Context) -> ImageStrip | None:
-    """Return the latent strip that is meant, None if there is none."""
+    """Return the active latent strip of the working scene, None if there is none."""
     return strip.active_latent_strip(working_scene(context))
 
 
 def the_strip(context: Context) -> ImageStrip:
-    """Return the latent strip that is meant; call it only after `poll` has found that there is one."""
+    """Return the active latent strip; call this only after `poll` has found that there is one."""
     found = current_strip(context)
     assert found is not None
     return found

@@ -88,7 +88,9 @@ class Feeder:
         return not all(map(self.has, _looked_at(wanters, present)))
 
     def feed(self, wanters: Iterable[FrameWanter], present: Collection[str], folder: Path) -> None:
-        """Order the first of the missing frames: those of the first priority that lacks any, nearest first.
+        """Order the first of the missing frames: those of the first priority that lacks any.
+
+        What someone looks at comes first, then what is nearest to the playhead.
 
         Orders under way are kept while plans of that priority still show them, and while the frames that someone looks
         at are among them. Otherwise a new job replaces them. Orders of a lower priority that are replaced are ordered
@@ -97,11 +99,13 @@ class Feeder:
         wanters = first_lacking(wanters)
         owners = [(wanter, wanter.plans()) for wanter in wanters]
         plans = [pair for _, own in owners for pair in own]
-        missing = frame_plan.wanted(plans)
+        seen = _looked_at(wanters, present)
+        # With many strips, maybe more than are ordered at once. What is in no plan, or is there, is not waited for.
+        looked_at = {name for plan, _at in plans for name in plan.missing_among(seen)}
+        missing = frame_plan.wanted(plans, looked_at)
         first = next(missing, None)
         if first is None:
             return
-        looked_at = _looked_at(wanters, present)  # with many strips, maybe more than are ordered at once
         most = min(WINDOW, max(FEW, NUMBERS // max(1, first.plan.source.width)))
         waiting = len(looked_at) <= most and any(name not in self._ordered for name in looked_at)
         fresh = waiting or first.name not in self._ordered or self._is_stale(plans, present)

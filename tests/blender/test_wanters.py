@@ -51,6 +51,7 @@ class Sheet:
         self.request = session.plans.state_of(strip).plan.frames[0].request
         self.source = GeneratorFile(settings.sources()[self.request.checkpoint], self.request.checkpoint)
         self.failures = []
+        self.hovered = None
         self.show(count, seed)
 
     def show(self, count=64, seed=1):
@@ -65,7 +66,7 @@ class Sheet:
         return [(self.plan, 0)]
 
     def looked_at(self):
-        return ()
+        return () if self.hovered is None else {self.names[self.hovered]}
 
     def generator(self, sha256):
         return self.source if sha256 == self.source.sha256 else None
@@ -135,6 +136,22 @@ def test_the_playhead_s_frame_goes_before_the_rest_of_a_sheet(stage, strip, shee
     assert set(again[: len(set(planned(strip)))]) == set(planned(strip))  # nothing of the sheet in between
     session.wait(lambda: not session.feeder.busy, 10)
     assert not session.feeder.busy
+
+
+def test_the_picture_that_someone_looks_at_comes_before_the_rest_of_a_sheet(stage, strip):
+    """It is so far from the sheet's playhead that it is not among the frames that are ordered at once."""
+    sheet = Sheet(strip, count=200)
+    session.add_wanter(sheet)
+    begun(sheet)
+    sheet.hovered = 190
+    job = session.feeder.job
+    assert session.wait(lambda: session.feeder.has(sheet.names[190]), 30)
+    assert session.wait(lambda: sheet.names[190] in session.plans.store.names(), 30)
+    assert sheet.plan.done < 64
+    sheet.hovered = 30  # it is there, or on order
+    assert completed(sheet)
+    assert session.feeder.job <= job + 2 and len(stage.ordered()) < 2 * 200
+    session.remove_wanter(sheet)
 
 
 def test_filling_strips_does_not_wait_for_a_sheet(stage, strip, sheet):

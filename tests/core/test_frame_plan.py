@@ -150,6 +150,15 @@ def test_frames_are_wanted_outward_from_the_playhead():
     assert [each.number + 1 for each in wanted([(plan, 100)])] == [7, 6, 4, 3, 2, 1]
 
 
+def test_what_someone_looks_at_is_wanted_first():
+    plan, other = whole(1, range(7)), whole(1, range(3), checkpoint="cd" * 32)
+    plan.note({plan.name_at(6)})
+    looked_at = {plan.name_at(7), plan.name_at(6), plan.name_at(1), other.name_at(3), "c_" + "0" * 40 + ".png"}
+    order = [(each.plan, each.number + 1) for each in wanted([(plan, 4), (other, 1)], looked_at)]
+    assert order[:3] == [(plan, 1), (plan, 7), (other, 3)]
+    assert order[3:] == [(plan, 4), (other, 1), (plan, 5), (other, 2), (plan, 3), (plan, 2)]
+
+
 def test_what_is_not_planned_yet_is_not_wanted_yet():
     plan = FramePlan(Numbers(1, range(100)))
     assert not plan.lacks and list(wanted([(plan, 50)])) == []

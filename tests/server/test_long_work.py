@@ -72,6 +72,8 @@ def slow_job(device, name, count, fails=None):
             if done == 2 and fails:
                 raise FAILURES[fails]
             yield done + 1, count
+        if fails == "no answer":
+            return {"name": name}
         return Outcome({"name": name, "device": device.renderer.device.type})
     finally:
         note("closed", name, threading.current_thread() is threading.main_thread())
@@ -230,6 +232,13 @@ def test_an_error_in_a_slice_answers_the_request_and_the_device_goes_on(
     assert patient.answer(frames)["made"] == 3
     patient.ask("work/cancel", id=other)
     assert outcome(patient, other) == errors.CANCELLED
+
+
+def test_work_that_returns_no_answer_is_an_error_and_the_server_lives(patient: Server) -> None:
+    with pytest.raises(ProtocolError, match="cannot be sent") as caught:
+        patient.ask("tests/slow", name="wrong", count=1, fails="no answer")
+    assert caught.value.code == errors.INTERNAL_ERROR
+    assert patient.ask("ping") == {}
 
 
 @pytest.mark.parametrize("wrong", [None, True, 1.5, [1], {}])

@@ -241,7 +241,7 @@ def test_networks_of_many_sizes(size):
         ({"lr": -1.0}, "lr must be a number"),
         ({"kind": "vae"}, "no vae"),
         ({"tick": 0}, "tick must be 1 or more"),
-        ({"grow": ((64, 10), (32, 20))}, "must rise"),
+        ({"grow": ((64, 10), (32, 20))}, "larger than the one before"),
         ({"precision": "float8"}, "precision"),
     ],
 )

@@ -192,7 +192,7 @@ def test_bad_input_is_said_in_a_sentence(run_folder: Path, tmp_path: Path, capsy
     assert "is not a folder" in refused(capsys, tmp_path / "missing", *out)
     np.save(tmp_path / "wide.npy", np.zeros((2, 9), np.float32))
     said = refused(capsys, run_folder, *out, "--latents", tmp_path / "wide.npy")
-    assert "wide.npy holds 2 x 9 numbers" in said and "rows of 8" in said
+    assert "wide.npy holds 2 x 9 numbers" in said and "needs 8 finite numbers in each row" in said
     assert "end it in .mp4" in refused(capsys, run_folder, "--out", tmp_path / "x.gif")
     assert "is not there" in refused(capsys, run_folder, "--out", tmp_path / "no" / "x.mp4")
     for option, value in (("--fps", 0), ("--hold", 0), ("--seconds", 0), ("--linger", -1), ("--columns", 0)):

@@ -31,7 +31,7 @@ class Augmentation:
     def __init__(self, size: tuple[int, int], channels: int, kinds: str = " ".join(KINDS)) -> None:
         self.size, self.channels, self.kinds = size, channels, frozenset(kinds.split())
         if strange := self.kinds - set(KINDS):
-            raise ValueError(f"There is no augmentation {', '.join(sorted(strange))}, but {', '.join(KINDS)}.")
+            raise ValueError(f"There is no augmentation {', '.join(sorted(strange))}. There are {', '.join(KINDS)}.")
         if channels not in (1, 2, 3, 4):
             raise ValueError(f"Pictures have 1 to 4 channels, not {channels}.")
         if min(size) < SMALLEST:
@@ -49,7 +49,8 @@ class Augmentation:
             Pictures of the same shape and type; colours may leave -1..1. First-order gradients flow to the images.
         """
         if images.shape[1:] != (self.channels, *self.size):
-            raise ValueError(f"Pictures of {tuple(images.shape[1:])} came, not {(self.channels, *self.size)}.")
+            shape = (self.channels, *self.size)
+            raise ValueError(f"Pictures must have the shape {shape}, not {tuple(images.shape[1:])}.")
         if not probability or not self.kinds:
             return images
         with torch.autocast(images.device.type, enabled=False):
