@@ -23,8 +23,6 @@ Makers = Mapping[tuple[str, str], Maker]
 VIEWED = 1 << 16
 """Byte strings of this length or more stay a view of the file."""
 
-_MARK = object()
-
 
 class Global(Inert):
     """A class or function that a file names."""
