@@ -128,9 +128,9 @@ class TrainingJob:
         """Return what it does or how it ended, and what the user can do then; "" if there is nothing to say."""
         status = self.status
         here = f"at {status.done:,} {status.unit}" if status.done else "before it had begun"
-        again = "Make it again to go on from there."
+        again = "Make it again to continue from there."
         if self.kind == "training":
-            again = "Resume goes on from there." if self.resumable else "Start it again."
+            again = "Resume continues from there." if self.resumable else "Start it again."
         if self.state is JobState.STARTING:
             waiting = "Starting: it takes a while to load PyTorch." if self.kind == "training" else "Starting ..."
             return status.message or waiting

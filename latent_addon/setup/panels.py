@@ -113,7 +113,7 @@ def _draw_installing(column: UILayout, context: Context, status: SetupStatus) ->
     row.scale_y = 1.2
     row.progress(factor=status.fraction, text=f"{status.doing}, {status.fraction:.0%}")
     row.operator("lantern.cancel_set_up", text="", icon="CANCEL")
-    _draw_text(column, context, status.detail or "You can go on working meanwhile.")
+    _draw_text(column, context, status.detail or "You can continue working meanwhile.")
 
 
 def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, in_tab: bool) -> None:

@@ -35,7 +35,7 @@ class LANTERN_OT_stop_server(Operator):
 
     def execute(self, _context: Context) -> set[str]:
         if session.feeder.busy:
-            session.halt("Stopped. Press Make Frames to go on.")
+            session.halt("Stopped. Press Make Frames to continue.")
         session.client.dismiss()
         return {"FINISHED"}
 

@@ -60,7 +60,7 @@ class LANTERN_OT_cancel(Operator):
         return True
 
     def execute(self, _context: Context) -> set[str]:
-        session.halt("Stopped. Press Make Frames to go on.")
+        session.halt("Stopped. Press Make Frames to continue.")
         return {"FINISHED"}
 
 

@@ -187,7 +187,7 @@ def test_progress_is_shown_and_stop_keeps_what_is_there(studio):
     assert bpy.ops.lantern.start_training.poll() is False
     assert bpy.ops.lantern.stop_job(folder=str(training.jobs[0].folder)) == {"FINISHED"}
     job = studio.until(JobState.STOPPED)
-    assert "Make it again to go on from there." in job.sentence()
+    assert "Make it again to continue from there." in job.sentence()
     studio.commands()
     studio.use_trainer()
     assert bpy.ops.lantern.make_data_set() == {"FINISHED"}
@@ -304,7 +304,7 @@ def test_a_stopped_training_is_gone_on_with(studio):
     studio.until_done(3000)
     assert bpy.ops.lantern.stop_job() == {"FINISHED"}
     studio.until(JobState.STOPPED)
-    assert "Stopped at 3,000 images. Resume goes on from there." in said(ui.TrainingsPanel)
+    assert "Stopped at 3,000 images. Resume continues from there." in said(ui.TrainingsPanel)
     studio.use_trainer()
     assert bpy.ops.lantern.resume_training() == {"FINISHED"}
     assert studio.until(JobState.FINISHED).status.done == 4000
@@ -325,7 +325,7 @@ def test_a_killed_training_is_interrupted(studio):
     studio.until_done(3000)
     os.kill(training.runs[0].status.pid, signal.SIGKILL)
     studio.until(JobState.INTERRUPTED)
-    assert "Interrupted at 3,000 images. Resume goes on from there." in said(ui.TrainingsPanel)
+    assert "Interrupted at 3,000 images. Resume continues from there." in said(ui.TrainingsPanel)
     assert ("lantern.resume_training", {}) in drawn(ui.TrainingsPanel).operators
 
 

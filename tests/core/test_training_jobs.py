@@ -144,7 +144,7 @@ def test_sentences_say_how_far_it_came_and_what_can_be_done() -> None:
         return TrainingJob(Path("x"), kind, state, status, problem="Why.", resumable=resumable)
 
     assert (
-        job(JobState.INTERRUPTED, done=12345).sentence() == "Interrupted at 12,345 images. Resume goes on from there."
+        job(JobState.INTERRUPTED, done=12345).sentence() == "Interrupted at 12,345 images. Resume continues from there."
     )
     assert job(JobState.INTERRUPTED).sentence() == "Interrupted before it had begun. Start it again."
     assert "Make it again" in job(JobState.STOPPED, "dataset", done=3).sentence()
