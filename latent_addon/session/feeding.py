@@ -99,10 +99,13 @@ class Feeder:
         wanters = first_lacking(wanters)
         owners = [(wanter, wanter.plans()) for wanter in wanters]
         plans = [pair for _, own in owners for pair in own]
-        seen = _looked_at(wanters, present)
-        # With many strips, maybe more than are ordered at once. What is in no plan, or is there, is not waited for.
-        looked_at = {name for plan, _at in plans for name in plan.missing_among(seen)}
-        missing = frame_plan.wanted(plans, looked_at)
+        looked_at = _looked_at(wanters, present)  # with many strips, maybe more than are ordered at once
+        # What is at a playhead, as with strips, comes first in any case: it need not be looked for in every plan.
+        at_playheads = looked_at.intersection(filter(None, (plan.name_at(at) for plan, at in plans)))
+        rest = looked_at - at_playheads
+        elsewhere = {name for plan, _at in plans for name in plan.missing_among(rest)}
+        looked_at = at_playheads | elsewhere
+        missing = frame_plan.wanted(plans, elsewhere)
         first = next(missing, None)
         if first is None:
             return
