@@ -38,10 +38,10 @@ class FrameWanter(Protocol):
         ...
 
     def generator(self, sha256: str) -> GeneratorFile | None:
-        """The generator of a sha256, as requests name it; None if this wanter has none: its frames are not ordered.
+        """The generator of a sha256, as requests name it; None if this wanter has none.
 
-        They still count as missing, and what has a lower priority waits for them. So `plans` should hold only frames
-        whose generators are known, except for a moment.
+        If no wanter of the same priority knows it either, this wanter's frames have failed (`failed`). Only the strips
+        are not told: a strip whose generator is being changed is planned again, or shows a problem of its own.
         """
         ...
 

@@ -87,14 +87,15 @@ class Feeder:
             return True
         return not all(map(self.has, _looked_at(wanters, present)))
 
-    def feed(self, wanters: Iterable[FrameWanter], present: Collection[str], folder: Path) -> None:
+    def feed(self, wanters: Iterable[FrameWanter], present: Collection[str], folder: Path) -> list[FrameWanter]:
         """Order the first of the missing frames: those of the first priority that lacks any.
 
         What someone looks at comes first, then what is nearest to the playhead.
 
         Orders under way are kept while plans of that priority still show them, and while the frames that someone looks
         at are among them. Otherwise a new job replaces them. Orders of a lower priority that are replaced are ordered
-        again when nothing of a higher priority is missing any more. present: names of files in `folder`.
+        again when nothing of a higher priority is missing any more. present: names of files in `folder`. Returns the
+        wanters with frames that cannot be ordered, because nobody knows their generators.
         """
         wanters = first_lacking(wanters)
         owners = [(wanter, wanter.plans()) for wanter in wanters]
@@ -108,7 +109,7 @@ class Feeder:
         missing = frame_plan.wanted(plans, elsewhere)
         first = next(missing, None)
         if first is None:
-            return
+            return []
         most = min(WINDOW, max(FEW, NUMBERS // max(1, first.plan.source.width)))
         waiting = len(looked_at) <= most and any(name not in self._ordered for name in looked_at)
         fresh = waiting or first.name not in self._ordered or self._is_stale(plans, present)
@@ -123,7 +124,8 @@ class Feeder:
         shas = {sha256 for frame in chosen for sha256 in (frame.request.checkpoint, frame.request.toward) if sha256}
         found = {sha256: _generator(wanters, sha256) for sha256 in shas}
         generators = {sha256: generator for sha256, generator in found.items() if generator is not None}
-        chosen = [frame for frame in chosen if _is_named(frame, generators)]
+        nameless = {frame.name for frame in chosen if not _is_named(frame, generators)}
+        chosen = [frame for frame in chosen if frame.name not in nameless]
         self._ordered.update((frame.name, _Ordered(frame, owner[frame.name])) for frame in chosen)
         append = not fresh
         for kind, run in groupby(chosen, lambda frame: _kind(frame, present)):
@@ -145,6 +147,7 @@ class Feeder:
                 )
                 self._order(methods.GENERATE, params, frames)
             append = True
+        return [wanter for wanter in wanters if any(owner[name] is wanter for name in nameless)]
 
     def _is_stale(self, plans: Sequence[tuple[FramePlan, int]], present: Collection[str]) -> bool:
         """Whether anything is on order that no plan shows any more."""

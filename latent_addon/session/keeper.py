@@ -11,7 +11,7 @@ from ...lantern_protocol.methods import A, Method, P
 from ...lantern_protocol.params import DescribeParams
 from ..core.frame_request import GeneratorFacts
 from ..server import sentences
-from ..server.client import InferenceClient, ServerState
+from ..server.client import InferenceClient, OnProgress, ServerState
 from ..server.launch import server_command
 from .describing import location_of
 from .runtime import SERVER_ROOT, runtime
@@ -117,10 +117,19 @@ class ServerKeeper:
         """Forget earlier deaths: the server has made frames since, or the user asks again."""
         self._restarts = 0
 
-    def ask(self, method: Method[P, A], params: P, then: Callable[[A], None], failed: Callable[[str], None]) -> None:
+    def ask(
+        self,
+        method: Method[P, A],
+        params: P,
+        then: Callable[[A], None],
+        failed: Callable[[str], None],
+        on_progress: OnProgress | None = None,
+    ) -> int | None:
         """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
 
-        An answer that `then` cannot read is a failure, because the caller would wait for ever.
+        An answer that `then` cannot read is a failure, because the caller would wait for ever. on_progress: called with
+        `done` and `total` before that, if the server answers by long work. Returns a number for `cancel`, None if
+        `failed` was called already.
         """
 
         def answered(answer: A) -> None:
@@ -133,8 +142,12 @@ class ServerKeeper:
         self.start()
         if self._user.halted:
             failed(self._user.halted)
-        else:
-            self.client.ask(method, params, answered, lambda error: failed(str(error)))
+            return None
+        return self.client.ask(method, params, answered, lambda error: failed(str(error)), on_progress)
+
+    def cancel(self, number: int) -> None:
+        """End the long work that answers a request; `failed` follows, unless the answer is on its way already."""
+        self.client.cancel(number)
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, "" for the built-in one."""

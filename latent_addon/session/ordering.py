@@ -78,7 +78,10 @@ class Ordering:
         if lacking and self._user.making:
             self._keeper.start()
         if lacking and self._user.making:
-            self.feeder.feed(lacking, present, self._plans.folder.path)
+            nameless = self.feeder.feed(lacking, present, self._plans.folder.path)
+            # A strip whose generator is being changed is planned again, or shows a problem of its own.
+            others = [wanter for wanter in nameless if wanter is not self._strips]
+            self._give_up(others, "The generator of these frames is not known any more. Choose it again.")
             if self._strips in lacking:
                 self._showing.note_ordered()
 

@@ -24,7 +24,7 @@ from ..plans.strips import Strips
 from ..preferences import preferences
 from ..scene import changes
 from ..scene.frame_folder import frame_folder
-from ..server.client import ServerState
+from ..server.client import OnProgress, ServerState
 from .keeper import ServerKeeper
 from .ordering import Ordering
 from .showing import Showing
@@ -239,9 +239,24 @@ class Session:
         """What inference runs on has changed: continue with what had to wait for that."""
         self.keeper.inference_changed()
 
-    def ask(self, method: Method[P, A], params: P, then: Callable[[A], None], failed: Callable[[str], None]) -> None:
-        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick."""
-        self.keeper.ask(method, params, then, failed)
+    def ask(
+        self,
+        method: Method[P, A],
+        params: P,
+        then: Callable[[A], None],
+        failed: Callable[[str], None],
+        on_progress: OnProgress | None = None,
+    ) -> int | None:
+        """Ask the server, which is started if need be. One of the two callbacks follows, now or from a later tick.
+
+        on_progress: called with `done` and `total` before that, if the server answers by long work. Returns a number
+        for `cancel_work`, None if `failed` was called already.
+        """
+        return self.keeper.ask(method, params, then, failed, on_progress)
+
+    def cancel_work(self, number: int) -> None:
+        """End the long work that answers a request; `failed` follows, unless the answer is on its way already."""
+        self.keeper.cancel(number)
 
     def describe(self, path: str, then: Callable[[GeneratorFacts], None], failed: Callable[[str], None]) -> None:
         """Ask what a checkpoint is; `path` as a strip holds it, "" for the built-in one."""

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import fake_pictures
+from latent_lantern.lantern_protocol import methods
+from latent_lantern.lantern_protocol.params import Nothing
 from latent_lantern.latent_addon.core.frame_request import frame_order
 from latent_lantern.latent_addon.scene import versions
 from latent_lantern.latent_addon.scene.properties import settings_of
@@ -414,3 +416,18 @@ def test_a_strip_waits_longer_for_its_new_frames_while_the_animation_plays(stage
     )
     stage.fill()
     assert shown(strip) == planned(strip)
+
+
+def test_a_question_tells_its_progress_and_its_work_can_be_cancelled(stage):
+    answers, progress, failures = [], [], []
+    session.arm()
+    number = session.ask(methods.PING, Nothing(), answers.append, failures.append, lambda *far: progress.append(far))
+    session.client._notified({"method": methods.PROGRESS, "params": {"id": number, "done": 1, "total": 4}})
+    session.cancel_work(number)
+    assert session.wait(lambda: answers and not session.client.pending, 30)
+    assert progress == [(1, 4)] and failures == []
+    asked = map(json.loads, stage.journal_path.read_text().splitlines())
+    assert [each["params"] for each in asked if each["method"] == "work/cancel"] == [{"id": number}]
+    session.halt("Stopped.")
+    assert session.ask(methods.PING, Nothing(), answers.append, failures.append) is None
+    assert failures == ["Stopped."] and len(answers) == 1

@@ -199,6 +199,19 @@ def test_a_failure_of_a_sheet_does_not_halt_the_strips(stage, strip, sheet, tmp_
     assert completed(sheet) and len(sheet.failures) == 1
 
 
+def test_a_sheet_whose_generator_is_not_known_is_told_once_and_holds_nobody_up(stage, strip, sheet):
+    after = Sheet(strip, count=8, seed=2)
+    after.priority = sheet.priority + 1
+    source, sheet.source = sheet.source, GeneratorFile(None, "ab" * 32)
+    session.add_wanter(after)
+    assert completed(after)
+    assert len(sheet.failures) == 1 and "not known" in sheet.failures[0] and sheet.plan.done == 0
+    session.remove_wanter(after)
+    sheet.source = source
+    session.wanter_changed(sheet)
+    assert completed(sheet) and len(sheet.failures) == 1
+
+
 @pytest.mark.parametrize("fault", ["--fail-writes", "--lie"])
 def test_a_fault_of_the_server_over_a_sheet_does_not_halt_the_strips(stage, strip, sheet, fault):
     stage.use_fake_server(fault)

@@ -81,7 +81,7 @@ class Table:
 
     def feed(self, *wanters):
         """Feed them, and return what was ordered."""
-        self.feeder.feed(wanters, self.present, FOLDER)
+        self.nameless = self.feeder.feed(wanters, self.present, FOLDER)
         return self.client.taken()
 
     def make(self, names, *wanters):
@@ -191,9 +191,10 @@ def test_a_wanter_whose_generator_has_no_name_orders_nothing(table):
     sheet = Wanter(1, whole(0, range(3)))
     sheet.known = False
     assert table.feed(sheet) == [] and not table.feeder.busy
+    assert table.nameless == [sheet]
     other = Wanter(1, whole(0, range(3, 6)))  # of the same generator, whose name it knows
     ((_job, ordered),) = table.feed(sheet, other)
-    assert sorted(ordered) == sorted(sheet.names + other.names)
+    assert sorted(ordered) == sorted(sheet.names + other.names) and table.nameless == []
 
 
 def test_a_wanter_that_was_given_up_is_not_asked_until_it_changes(table):
