@@ -36,7 +36,7 @@ from tools.environments import ROOT, Environment
 
 LAYERS = ("lint", "core", "server", "blender", "versions", "window")
 PROGRAM = (sys.executable, Path(__file__).resolve())
-SECONDS = {"window": 350, "blender": 240, "server": 220, "core": 100, "versions": 25, "lint": 25}
+SECONDS = {"window": 300, "blender": 180, "server": 180, "core": 75, "versions": 25, "lint": 15}
 """About how long a job of each layer takes. The longest starts first, so that jobs side by side end together."""
 
 FAST_LAYERS = ("lint", "core", "blender")
