@@ -426,8 +426,13 @@ def test_a_question_tells_its_progress_and_its_work_can_be_cancelled(stage):
     session.cancel_work(number)
     assert session.wait(lambda: answers and not session.client.pending, 30)
     assert progress == [(1, 4)] and failures == []
-    asked = map(json.loads, stage.journal_path.read_text().splitlines())
-    assert [each["params"] for each in asked if each["method"] == "work/cancel"] == [{"id": number}]
+
+    def cancelled() -> list[dict]:
+        asked = map(json.loads, stage.journal_path.read_text().splitlines())
+        return [each["params"] for each in asked if each["method"] == "work/cancel"]
+
+    assert session.wait(cancelled, 30)  # it has no answer, so it may be read after the question's
+    assert cancelled() == [{"id": number}]
     session.halt("Stopped.")
     assert session.ask(methods.PING, Nothing(), answers.append, failures.append) is None
     assert failures == ["Stopped."] and len(answers) == 1

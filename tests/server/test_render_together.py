@@ -342,10 +342,13 @@ def test_two_renders_at_once_make_each_frame_right_and_most_frames_once(
     lines = collections.Counter(line["name"] for line in lines_of(out))
     assert len(lines) == FRAMES and max(lines.values()) <= 2
     assert lines.total() < 1.5 * FRAMES, "most frames are made once"
+    made = 0
     for render in both:
         to_make, elsewhere = re.findall(r"(\d+) (?:frames to make|of these frames were made by another)", render.said)
         assert render.said.count(f"\r{to_make} of {to_make} frames\n") == 1, render.said[-300:]
-        assert 0.2 * FRAMES < int(elsewhere) < 0.8 * FRAMES
+        assert 0 < int(elsewhere) < int(to_make), "each makes some"  # how many is up to the machine
+        made += int(to_make) - int(elsewhere)
+    assert made == lines.total()
     assert not list(out.glob(".part-*"))
     assert rendered(sequence, out, capsys) == (0, f"0 frames to make, {FRAMES} there already.\n")
 
