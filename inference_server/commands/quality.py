@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """Measure how close a generator's pictures are to those of a data set: sliced Wasserstein distance (0 is
-best), precision and recall (1 is best). If you give the folder of a run, every snapshot in it is measured, and
-RUN/quality.json is written. docs/quality.md explains the numbers."""
+best), precision, recall and variety (1 is best). If you give the folder of a run, every snapshot in it is measured,
+and RUN/quality.json is written. docs/quality.md explains the numbers."""
 
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ import torch
 from ..terminal.jobs import JobError
 from .features import RandomFeatures
 from .neighbours import NEAREST, radii, share_inside
+from .variety import mean_difference, reduced
 from .wasserstein import PATCH, PatchSampler, level_sizes, sliced_distance
 
 BATCH = 32
@@ -39,6 +40,8 @@ class Quality:
     """0 to 1: the share of the generator's pictures that lie among those of the data set."""
     recall: float
     """0 to 1: the share of the data set's pictures that lie among those of the generator."""
+    variety: float
+    """The mean difference between two pictures of the generator, as a share of that between two of the data set."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain JSON values."""
@@ -47,12 +50,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Description:
-    """What is kept about n pictures: patches float32 (PATCHES, c, 7, 7) of each level, features float32 (n, d)."""
+    """What is kept about n pictures.
+
+    That is patches float32 (PATCHES, c, 7, 7) of each level, features float32 (n, d), small pictures float32 (n, e).
+    """
 
     size: tuple[int, int]
     channels: int
     patches: list[np.ndarray]
     features: np.ndarray
+    small: np.ndarray
 
 
 def batches_of(pictures: np.ndarray) -> Iterator[np.ndarray]:
@@ -75,7 +82,7 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
         raise JobError(f"{count} pictures are too few to compare. Use at least {FEWEST}, better some hundred.")
     sampler: PatchSampler | None = None
     network: RandomFeatures | None = None
-    size, channels, found = (0, 0), 0, []
+    size, channels, found, small = (0, 0), 0, [], []
     for batch in batches:
         if sampler is None or network is None:
             size, channels = batch.shape[1:3], batch.shape[3]
@@ -85,9 +92,10 @@ def describe(batches: Iterable[np.ndarray], count: int) -> Description:
         images = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
         sampler.add(images)
         found.append(network(images))
+        small.append(reduced(images))
     if sampler is None or sum(map(len, found)) != count:
         raise ValueError(f"there are {sum(map(len, found))} pictures, not {count}")
-    return Description(size, channels, sampler.patches(), np.concatenate(found))
+    return Description(size, channels, sampler.patches(), np.concatenate(found), np.concatenate(small))
 
 
 class Reference:
@@ -111,6 +119,7 @@ class Reference:
         self._deviation = np.maximum(deviation, LEAST_DEVIATION * deviation.mean() + TINY)
         self.points = self.standardised(pictures.features)
         self.radii = radii(self.points)
+        self.difference = mean_difference(pictures.small)
 
     def standardised(self, features: np.ndarray) -> np.ndarray:
         """Subtract the mean of the real pictures from features (n, d), divide by their deviation: float64 (n, d)."""
@@ -142,6 +151,7 @@ def measure(reference: Reference, fakes: np.ndarray | Description) -> Quality:
         swd_levels=dict(zip(sides, distances, strict=True)),
         precision=share_inside(points, reference.points, reference.radii),
         recall=share_inside(reference.points, points, radii(points)),
+        variety=mean_difference(fakes.small) / max(TINY, reference.difference),
     )
 
 

@@ -24,7 +24,7 @@ from ..terminal.console import UsageError, open_renderer, print_json
 from .measure import BATCH, FEWEST, Quality, Reference, check_kind, describe, measure
 
 FORMAT = "latent-lantern-quality"
-VERSION = 1
+VERSION = 2
 REPORT = "quality.json"
 SEED = 0
 IMAGES_SEEN = re.compile(r"snapshot-(\d+)")
@@ -139,9 +139,10 @@ def _halves(dataset: Dataset, indices: np.ndarray) -> Quality:
 
 def _heading(quality: dict[str, Any]) -> str:
     sides = "".join(f"{side:>8}" for side in quality["swd_levels"])
-    return f"{'':28}{'swd':>8}    {sides}{'precision':>12}{'recall':>9}"
+    return f"{'':28}{'swd':>8}    {sides}{'precision':>12}{'recall':>9}{'variety':>10}"
 
 
 def _row(name: str, quality: dict[str, Any]) -> str:
     levels = "".join(f"{value:8.1f}" for value in quality["swd_levels"].values())
-    return f"{name:28}{quality['swd']:8.1f}    {levels}{quality['precision']:12.3f}{quality['recall']:9.3f}"
+    shares = f"{quality['precision']:12.3f}{quality['recall']:9.3f}{quality['variety']:10.3f}"
+    return f"{name:28}{quality['swd']:8.1f}    {levels}{shares}"

@@ -20,6 +20,7 @@ from inference_server.quality.features import RandomFeatures
 from inference_server.quality.measure import Quality, Reference, batches_of, describe, measure
 from inference_server.quality.neighbours import radii, share_inside
 from inference_server.quality.report import generated, images_seen
+from inference_server.quality.variety import mean_difference
 from inference_server.quality.wasserstein import laplacian_pyramid, level_sizes, sliced_distance
 from inference_server.rendering.renderer import Renderer
 from inference_server.terminal.jobs import JobError
@@ -75,7 +76,8 @@ def test_the_same_kind_of_pictures_is_good(reference: Reference, best: Quality) 
     assert best.swd == pytest.approx(np.mean(list(best.swd_levels.values())))
     assert best.swd < 60 and best.precision > 0.65 and best.recall > 0.65
     same = measure(reference, scenes(COUNT, 1))
-    assert same.swd == 0 and same.precision == same.recall == 1
+    assert same.swd == 0 and same.precision == same.recall == same.variety == 1
+    assert best.variety == pytest.approx(1, abs=0.05)
 
 
 def test_the_same_pictures_give_the_same_numbers(reference: Reference, others: np.ndarray, best: Quality) -> None:
@@ -116,6 +118,26 @@ def test_one_picture_repeated_has_precision_and_no_recall(
     assert one.precision == 1 and one.recall <= 0.05 and one.swd > 2 * best.swd
     ten = measure(reference, np.repeat(others[:12], COUNT // 12, axis=0))
     assert ten.recall <= 0.05
+    assert one.variety == pytest.approx(0, abs=1e-6) and 0.6 < ten.variety < 1.2
+
+
+def test_variety_is_the_mean_difference_of_all_pairs_seen_small() -> None:
+    few = scenes(30, 5)
+    small = few.reshape(30, 16, 2, 16, 2, 3).mean(axis=(2, 4)) / 127.5 - 1
+    pairs = [np.abs(a - b).mean() for index, a in enumerate(small) for b in small[index + 1 :]]
+    assert mean_difference(describe([few], 30).small) == pytest.approx(np.mean(pairs), rel=1e-5)
+
+
+def test_pictures_nearer_to_each_other_have_less_variety(
+    reference: Reference, others: np.ndarray, best: Quality
+) -> None:
+    """Grain hardly counts, because the pictures are seen small."""
+    middle = others.mean(axis=0)
+    found = [measure(reference, (middle + (others - middle) * share).astype(np.uint8)).variety for share in (0.5, 0.25)]
+    assert found == pytest.approx([best.variety * 0.5, best.variety * 0.25], rel=0.05)
+    noise = np.random.RandomState(3).uniform(-20, 20, others.shape)
+    grainy = measure(reference, np.clip(others.astype(float) + noise, 0, 255).astype(np.uint8))
+    assert grainy.variety < 1.2 * best.variety
 
 
 def test_half_of_the_kinds_is_precise_and_recalls_half(reference: Reference, best: Quality) -> None:
@@ -242,7 +264,7 @@ def test_each_snapshot_of_a_run_is_measured_once(dataset: Path, tmp_path: Path, 
     code, text, _ = said(capsys, dataset, tmp_path)
     assert code == 0
     rows = text.splitlines()
-    assert "48 pictures" in rows[0] and rows[1].split() == ["swd", "32", "16", "precision", "recall"]
+    assert "48 pictures" in rows[0] and rows[1].split() == ["swd", "32", "16", "precision", "recall", "variety"]
     assert [row[:28].strip() for row in rows[2:]] == ["the data set's halves", "100 images", "2,500 images"]
     report = tmp_path / "quality.json"
     first = json.loads(report.read_text())
