@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..datasets.reading import Dataset
-from ..terminal.jobs import Job, JobError
+from ..terminal.jobs import Job, JobError, duration
 from .distributed import Group
 from .settings import Settings, growth_sides, stages
 from .trainer import Trainer
@@ -84,9 +84,14 @@ class Trials:
     def spend(self, settings: Settings, hours: float, grow: bool) -> Settings:
         """Return the settings with as many images as fit into the hours.
 
-        If ``grow``, the pictures grow in stages that share the time.
+        If ``grow``, the pictures grow in stages that share the time. If the settings say how they grow, these stages
+        stay, and the full size gets the time that they leave.
+
+        Raises JobError if they leave none.
         """
         size = self._dataset.size
+        if settings.grow:
+            return self._spend_rest(settings, hours * 3600)
         sides = growth_sides(size)[-len(GROWTH_SHARES) :] if grow else (min(size),)
         until = 0
         steps = []
@@ -96,6 +101,22 @@ class Trials:
             until += batches * settings.batch
             steps.append((side, until))
         return replace(settings, images=until, grow=tuple(steps[:-1]))
+
+    def _spend_rest(self, settings: Settings, seconds: float) -> Settings:
+        """Return the settings with as many images of the full size as the stages before it leave time for."""
+        grown = settings.grow[-1][1]
+        small = sum(
+            (end - start) / self._rate(settings, side)[0]
+            for side, start, end in stages(replace(settings, images=grown), self._dataset.size)
+        )
+        rate, _ = self._rate(settings, min(self._dataset.size))
+        batches = int((seconds - small) * rate / settings.batch)
+        if batches < 1:
+            raise JobError(
+                f"The stages in --grow take {duration(small)}, and --hours gives {duration(seconds)}. So no time is "
+                "left for the full size. Give more hours, or let the pictures grow earlier."
+            )
+        return replace(settings, images=grown + batches * settings.batch)
 
     def estimate(self, settings: Settings) -> Estimate:
         """Return how long the training will take, stage by stage."""

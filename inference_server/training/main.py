@@ -158,8 +158,6 @@ def _new_settings(
         grows = "grow" not in given and not on_gpu and not start and settings.kind == "stylegan2"
         spent = trials.spend(settings, options.hours, grows and len(growth_sides(dataset.size)) > 1)
         settings = replace(spent, images=min(spent.images, options.images or spent.images))
-        if "grow" in given:
-            settings = replace(settings, grow=given["grow"])
     return settings
 
 

@@ -19,10 +19,13 @@ from PIL import Image
 from inference_server.checkpoints import load_generator, save_generator
 from inference_server.checkpoints.snapshots import find_snapshots
 from inference_server.commands import cli
+from inference_server.datasets.reading import Dataset
 from inference_server.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from inference_server.terminal.jobs import Job, JobError, duration
 from inference_server.training import run_folder
+from inference_server.training.estimate import Trials
 from inference_server.training.run_folder import read_state
+from inference_server.training.settings import Settings
 from lantern_protocol.job_folder import FolderLock, Status, ask_to_stop, is_running, read_status, write_status
 from training_data import SMALL, discs, log_of, losses_of, write_dataset
 
@@ -205,6 +208,20 @@ def test_hours_become_images(tmp_path):
     assert side == 64
     assert 0 < until < images
     assert read_status(run).done == images
+
+
+def test_hours_go_on_where_the_told_stages_end(tmp_path, monkeypatch):
+    """Small pictures are quicker. The time that they take is that of their own rate, not that of the full size."""
+    rates = {8: 100.0, 16: 50.0, 32: 10.0}
+    monkeypatch.setattr(Trials, "_rate", lambda _, settings, side: (rates[side], 0))
+    with Job(tmp_path / "job", "training", "images") as job:
+        trials = Trials(Dataset(write_dataset(tmp_path / "data", discs(8, (32, 32)))), torch.device("cpu"), job)
+        grow = ((8, 1000), (16, 2000))  # 10 seconds and 20 seconds
+        spent = trials.spend(Settings(grow=grow, batch=8), 90 / 3600, grow=False)
+        assert spent == Settings(grow=grow, batch=8, images=2000 + 60 * 10)
+        assert trials.estimate(spent).seconds == pytest.approx(90)
+        with pytest.raises(JobError, match="stages in --grow take 30 s, and --hours gives 20 s"):
+            trials.spend(Settings(grow=grow, batch=8), 20 / 3600, grow=False)
 
 
 def test_grows_as_told(tmp_path, capsys):
