@@ -18,7 +18,7 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", type=Path, metavar="RUN", help="continue this run; needs nothing else")
     parser.add_argument("--hours", type=float, help="train for about this many hours")
     parser.add_argument("--images", type=int, help="train until this many images were seen")
-    parser.add_argument("--kind", choices=("stylegan2", "dcgan"), help="the network (stylegan2)")
+    parser.add_argument("--kind", choices=("glu", "stylegan2", "dcgan"), help="the network (glu on a CPU)")
     parser.add_argument("--from", type=Path, dest="start", metavar="CHECKPOINT", help="begin with these weights")
     parser.add_argument("--name", help="the generator's name, for people")
     parser.add_argument("--licence", help="the licence of the weights")
@@ -44,9 +44,11 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
         ("micro_batch", int, "how many of them at once, if there is little memory"),
         ("lr", float, "learning rate"),
         ("decay_from", float, "share of the images after which the learning rate falls"),
-        ("gamma", float, "weight of R1; more for few pictures or large ones"),
+        ("loss", str, "relativistic or logistic"),
+        ("gamma", float, "weight of R1 and R2; more for few pictures or large ones"),
         ("path_weight", float, "weight of path length regularisation"),
         ("style_mixing", float, "probability that a picture is made from two latents"),
+        ("fade", int, "images over which new detail fades in after the pictures have grown"),
         ("ema", float, "half-life of the generator's average, in images"),
         ("augment", str, "adaptive, off, or a probability"),
         ("precision", str, "float32 or bfloat16; the default is the faster one"),

@@ -11,6 +11,8 @@ import torch
 from .base import Generator
 from .dcgan import DCGAN, DCGANConfig
 from .dcgan import state_shapes as dcgan_shapes
+from .glu import GLUConfig, GLUGenerator
+from .glu import state_shapes as glu_shapes
 from .stylegan1 import StyleGAN1, StyleGAN1Config
 from .stylegan1 import state_shapes as stylegan1_shapes
 from .stylegan2 import StyleGAN2
@@ -51,6 +53,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "dcgan": Kind(DCGANConfig, dcgan_shapes, DCGAN),
+    "glu": Kind(GLUConfig, glu_shapes, GLUGenerator),
     "stylegan1": Kind(StyleGAN1Config, stylegan1_shapes, StyleGAN1),
     "stylegan2": Kind(StyleGAN2Config, stylegan2_shapes, StyleGAN2),
     "stylegan3": Kind(StyleGAN3Config, stylegan3_shapes, StyleGAN3),

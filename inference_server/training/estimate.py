@@ -59,7 +59,7 @@ class Trials:
             return replace(settings, precision="bfloat16" if good else "float32")
         if device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return replace(settings, precision="float32")
-        side = growth_sides(self._dataset.size)[0]
+        side = growth_sides(settings.kind, self._dataset.size)[0]
         either = [replace(settings, precision=precision) for precision in ("float32", "bfloat16")]
         return max(either, key=lambda one: self._rate(one, side)[0])
 
@@ -92,7 +92,7 @@ class Trials:
         size = self._dataset.size
         if settings.grow:
             return self._spend_rest(settings, hours * 3600)
-        sides = growth_sides(size)[-len(GROWTH_SHARES) :] if grow else (min(size),)
+        sides = growth_sides(settings.kind, size)[-len(GROWTH_SHARES) :] if grow else (min(size),)
         until = 0
         steps = []
         for side, share in zip(sides, GROWTH_SHARES[len(sides)], strict=True):

@@ -24,6 +24,8 @@ from .settings import Settings, check_growth, growth_sides, network_channels, ne
 from .starting import Start
 from .trainer import Trainer
 
+FADE = 4000
+"""Images over which the detail of a new size fades in."""
 FEW = 500
 VERY_FEW = 50
 
@@ -132,13 +134,19 @@ def _new_settings(
     defaults: dict[str, Any] = {"capacity": "medium" if on_gpu else "small", "batch": 32 if on_gpu else 16}
     if dataset.latents is not None:
         defaults |= {"z_dim": dataset.latents.shape[1], "style_mixing": 0.0, "augment": "off"}
-    if on_gpu and options.kind != "dcgan" and not start:
+    light = dataset.latents is None and not on_gpu
+    kind = start.generator.info.kind if start else given.get("kind", "glu" if light else "stylegan2")
+    defaults["kind"] = kind
+    if kind == "glu":
+        defaults |= {"loss": "relativistic", "style_mixing": 0.0}
+    if on_gpu and kind == "stylegan2" and not start:
         defaults |= {"z_dim": 512, "w_dim": 512, "mapping_layers": 8, "mapping_lr": 0.01, "path_weight": 2.0}
         defaults |= {} if dataset.latents is None else {"z_dim": dataset.latents.shape[1]}
         # R1's weight grows with the number of pixels (2006.06676, appendix C).
         defaults["gamma"] = round(max(0.2, 0.0002 * dataset.size[0] * dataset.size[1] / 32), 3)
     defaults["name"] = options.name or dataset.folder.name
     defaults["tick"] = 4000 if on_gpu else 1000
+    defaults["fade"] = FADE
     settings = Settings(**{**defaults, **given})
     if dataset.latents is not None and settings.z_dim != dataset.latents.shape[1]:
         raise JobError(f"The data set's latents have {dataset.latents.shape[1]} components, not {settings.z_dim}.")
@@ -148,15 +156,15 @@ def _new_settings(
         settings = start.settle(settings, dataset)
     else:
         network_config(settings, dataset.size, dataset.channels)
-        if settings.kind == "stylegan2":
+        if settings.kind != "dcgan":
             settings = replace(settings, channels=network_channels(settings, dataset.size))
     check_growth(settings, dataset.size)
     if "precision" not in given:
         settings = trials.choose_precision(settings)
     settings = trials.fit_memory(settings)
     if options.hours:
-        grows = "grow" not in given and not on_gpu and not start and settings.kind == "stylegan2"
-        spent = trials.spend(settings, options.hours, grows and len(growth_sides(dataset.size)) > 1)
+        grows = "grow" not in given and not on_gpu and not start
+        spent = trials.spend(settings, options.hours, grows and len(growth_sides(settings.kind, dataset.size)) > 1)
         settings = replace(spent, images=min(spent.images, options.images or spent.images))
     return settings
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..generators.dcgan import DCGAN, DCGANConfig
+from ..generators.dcgan import DCGAN, BatchNorm, DCGANConfig
+from ..generators.glu import GLUConfig, GLUGenerator, StyledNorm
 from ..generators.stylegan2 import StyleGAN2
 from ..generators.stylegan2_config import StyleGAN2Config
 from ..terminal.jobs import JobError
@@ -25,10 +26,14 @@ COUNTED = 1024
 """Number of latents whose features give batch normalisation its statistics."""
 
 
-def make_generator(config: StyleGAN2Config | DCGANConfig, name: str = "", licence: str = "") -> StyleGAN2 | DCGAN:
+def make_generator(
+    config: StyleGAN2Config | DCGANConfig | GLUConfig, name: str = "", licence: str = ""
+) -> StyleGAN2 | DCGAN | GLUGenerator:
     """Return a generator with random weights, on the CPU."""
     if isinstance(config, StyleGAN2Config):
         return StyleGAN2(config, name or "StyleGAN2", licence)
+    if isinstance(config, GLUConfig):
+        return GLUGenerator(config, name or "GLU", licence)
     return DCGAN(config, name or "DCGAN", licence)
 
 
@@ -52,6 +57,10 @@ def make_room(generator: Generator, discriminator: Discriminator, level: int) ->
                 if block.torgb is not None:
                     block.torgb.weight.zero_()
                     block.torgb.bias.zero_()
+        if isinstance(generator, GLUGenerator):
+            for colours in list(generator.colours)[level + 1 :]:
+                colours.weight.zero_()
+                colours.bias.zero_()
     blocks: list[Any] = list(discriminator.blocks)
     for block in blocks[level:]:
         block.add_nothing()
@@ -63,7 +72,7 @@ def training_latents(generator: Generator, z: torch.Tensor, mixing: float, rando
     With the probability ``mixing``, a W+ is made from two z (1812.04948, section 3.1).
     """
     ws = generator.broadcast(generator.map(z))
-    if mixing and isinstance(generator, StyleGAN2):
+    if mixing and ws.shape[1] > 1:
         n, rows, _ = ws.shape
         other = torch.randn(z.shape, generator=random, device=z.device)
         cut = torch.randint(1, rows, (n, 1), generator=random, device=z.device)
@@ -81,6 +90,10 @@ def training_pictures(
         generator.use_batch_statistics(True)
         generator.set_precision(dtype)
         return generator.synthesize(ws, "none")
+    if isinstance(generator, GLUGenerator):
+        generator.use_batch_statistics(True)
+        generator.set_precision(dtype)
+        return generator.pictures(ws, level)
     assert isinstance(generator, StyleGAN2)
     n, noise = len(ws), None
     if generator.config.use_noise:
@@ -91,29 +104,40 @@ def training_pictures(
 
 @torch.no_grad()
 def finish(average: Generator, seed: int) -> None:
-    """Give the averaged generator what pictures also need: the mean w, or the statistics of features."""
+    """Give the averaged generator what pictures also need: the mean w, the statistics of features."""
     random = torch.Generator().manual_seed(seed)
-    if isinstance(average, StyleGAN2):
+    if isinstance(average, StyleGAN2 | GLUGenerator):
         z = torch.randn(AVERAGED, average.config.z_dim, generator=random)
         average.mapping.w_avg.copy_(average.map(z).mean(dim=0))
         average.weights_changed()
-        return
-    assert isinstance(average, DCGAN)
     # Layer by layer: each layer's statistics must come from the layers before it, in the form in which they are used.
-    average.use_batch_statistics(False)
-    average.set_precision(None)
-    x = torch.randn(COUNTED, average.config.z_dim, 1, 1, generator=random).to(average.device)
-    pieces = list(x.split(64))
-    for step in average.steps:
-        if step.norm is not None:
-            features = [step.multiplied(piece) for piece in pieces]
-            axes = [0, *range(2, features[0].ndim)]
-            means = torch.stack([feature.mean(dim=axes) for feature in features])
-            squares = torch.stack([feature.square().mean(dim=axes) for feature in features])
-            mean = means.mean(dim=0)
-            step.norm.running_mean.copy_(mean)
-            step.norm.running_var.copy_((squares.mean(dim=0) - mean.square()).clamp_min(0))
-        pieces = [step(piece) for piece in pieces]
+    if isinstance(average, GLUGenerator):
+        average.use_batch_statistics(False)
+        average.set_precision(None)
+        ws = average.map(torch.randn(COUNTED, average.config.z_dim, generator=random)).split(64)
+        _count(average.stem.norm, [average.stem.multiplied(w) for w in ws])
+        pieces = [average.stem(w, torch.float32) for w in ws]
+        for block in average.blocks:
+            _count(block.norm, [block.multiplied(piece) for piece in pieces])
+            pieces = [block(piece, w) for piece, w in zip(pieces, ws, strict=True)]
+    elif isinstance(average, DCGAN):
+        average.use_batch_statistics(False)
+        average.set_precision(None)
+        x = torch.randn(COUNTED, average.config.z_dim, 1, 1, generator=random).to(average.device)
+        pieces = list(x.split(64))
+        for step in average.steps:
+            if step.norm is not None:
+                _count(step.norm, [step.multiplied(piece) for piece in pieces])
+            pieces = [step(piece) for piece in pieces]
+
+
+def _count(norm: BatchNorm | StyledNorm, features: list[torch.Tensor]) -> None:
+    """Give a normalisation the mean and variance of features, which come in pieces of the same size."""
+    axes = [0, *range(2, features[0].ndim)]
+    mean = torch.stack([feature.mean(dim=axes) for feature in features]).mean(dim=0)
+    squares = torch.stack([feature.square().mean(dim=axes) for feature in features]).mean(dim=0)
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_((squares - mean.square()).clamp_min(0))
 
 
 def averaged(average: Generator, generator: Generator, share: float) -> None:

@@ -9,6 +9,8 @@
     log.jsonl                       a JSON object for each tick: images, seconds, losses
     tensorboard/                    the same for TensorBoard
     resume.state                    everything needed to continue (safetensors)
+    good.state                      the last state before which the pictures did not get worse
+    left-1/                         what the run left behind when it went back to that state
     status.json, lock, stop         see ``lantern_protocol.job_folder``
 
 Snapshots and previews are never overwritten. A run deletes none of its files except older states.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from lantern_protocol.job_folder import read_json, write_json
 
 from ..checkpoints import CheckpointError, save_generator
 from ..terminal.jobs import JobError, duration
+from .course import Course
 from .networks import finish
 from .settings import Settings
 from .sheet import sheet_of
@@ -39,6 +43,7 @@ from .trainer import Trainer
 FORMAT = "latent-lantern-run"
 VERSION = 1
 STATE_FILE = "resume.state"
+GOOD_FILE = "good.state"
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -85,6 +90,7 @@ def save_state(trainer: Trainer, folder: Path, seconds: float) -> None:
         "seconds": repr(seconds),
         "probability": repr(trainer.probability),
         "channels": json.dumps(trainer.settings.channels),
+        "course": json.dumps(trainer.course.to_dict()),
         "config": json.dumps({"kind": trainer.settings.kind, **trainer.config.to_dict()}),
     }
     path = folder / STATE_FILE
@@ -92,6 +98,12 @@ def save_state(trainer: Trainer, folder: Path, seconds: float) -> None:
     try:
         save_file(tensors, part, about)
         os.replace(part, path)
+        if trainer.course.good:
+            try:
+                os.link(path, part)
+            except OSError:  # the drive's format has no links
+                shutil.copyfile(path, part)
+            os.replace(part, folder / GOOD_FILE)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         raise JobError(
@@ -109,12 +121,11 @@ def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise JobError(f"{path} cannot be read ({error}). Start from a snapshot instead, with --from.") from error
 
 
-def load_state(trainer: Trainer, folder: Path) -> float:
-    """Put the saved state of the run into the trainer; return the seconds spent so far.
+def load_state(trainer: Trainer, path: Path) -> float:
+    """Put a saved state of the run into the trainer; return the seconds spent until then.
 
     Raises JobError if the state cannot be read, or belongs to other settings.
     """
-    path = folder / STATE_FILE
     tensors, about = read_state(path)
     try:
         for part, network in _networks(trainer).items():
@@ -130,8 +141,9 @@ def load_state(trainer: Trainer, folder: Path) -> float:
             adam.load_state_dict(state)
         trainer.path_mean.copy_(tensors["path_mean"])
         trainer.seen, trainer.probability = int(about["seen"]), float(about["probability"])
+        trainer.course = Course(**json.loads(about.get("course", "{}")))  # earlier versions had none
         return float(about["seconds"])
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise JobError(f"{path} does not belong to this run's settings; start from a snapshot, with --from.") from error
 
 
@@ -178,21 +190,39 @@ def save_snapshot(trainer: Trainer, folder: Path, previews: torch.Tensor, second
     return picture
 
 
-def shorten_log(folder: Path, seen: int) -> None:
-    """Drop the lines of the log that were written after the state from which the run continues."""
+def leave_behind(folder: Path, seen: int, returns: int) -> None:
+    """Move everything about more than ``seen`` images to left-N, so that nothing is lost or overwritten.
+
+    That is snapshots, previews, and lines of the log. Raises JobError if they cannot be moved.
+    """
+    aside = folder / f"left-{returns}"
+    try:
+        aside.mkdir(exist_ok=True)
+        for path in [*folder.glob("snapshot-*.safetensors"), *folder.glob("previews/preview-*.png")]:
+            if int(path.stem.rpartition("-")[2]) > seen:
+                os.replace(path, aside / path.name)
+        dropped = shorten_log(folder, seen)
+        (aside / "log.jsonl").write_text("".join(dropped), encoding="utf-8")
+    except OSError as error:
+        raise JobError(f"{error.filename} cannot be moved to {aside} ({error.strerror}).") from error
+
+
+def shorten_log(folder: Path, seen: int) -> list[str]:
+    """Drop the lines of the log that were written after the state from which the run continues; return them."""
     path = folder / "log.jsonl"
+    kept: list[str] = []
+    dropped: list[str] = []
     if not path.exists():
-        return
-    kept = []
+        return dropped
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["images"] <= seen:
-                kept.append(line + "\n")
+            (kept if json.loads(line)["images"] <= seen else dropped).append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue  # half a line, written when the disk was full
     part = path.with_name(path.name + ".part")
     part.write_text("".join(kept), encoding="utf-8")
     os.replace(part, path)
+    return dropped
 
 
 def _networks(trainer: Trainer) -> dict[str, torch.nn.Module]:

@@ -13,13 +13,24 @@ from PIL import Image
 
 from ..terminal.jobs import Job, JobError
 from .estimate import Estimate
-from .run_folder import load_state, preview_latents, save_snapshot, save_state, shorten_log
+from .run_folder import (
+    GOOD_FILE,
+    STATE_FILE,
+    leave_behind,
+    load_state,
+    preview_latents,
+    save_snapshot,
+    save_state,
+    shorten_log,
+)
 from .settings import stages
 from .starting import Start
-from .trainer import Trainer
+from .trainer import SLOWER, Trainer
 
 STATE_SECONDS = 300.0
 """A killed run loses this much time at most, or its last tick if that took longer."""
+MOST_RETURNS = 4
+"""How often a run goes back to an earlier state before it gives up."""
 THINNING = 16
 """Later in a run, a snapshot is taken when the number of images seen has grown by one part in this many."""
 
@@ -47,9 +58,10 @@ class Run:
         self.trainer, self.folder, self.job = trainer, folder, job
         self._rates = dict(found.rates)
         self.seconds = 0.0
+        self._lost = False
         self._leads = trainer.group.rank == 0
-        if (folder / "resume.state").exists():
-            self.seconds = load_state(trainer, folder)
+        if (folder / STATE_FILE).exists():
+            self.seconds = load_state(trainer, folder / STATE_FILE)
         elif start is not None:
             start.give(trainer)
         self.previews = preview_latents(folder, trainer.settings) if self._leads else torch.empty(0)
@@ -84,6 +96,10 @@ class Run:
                 if trainer.seen // settings.tick == before // settings.tick and not due:
                     continue
                 tick = self._log(now, tick)
+                if self._has_come_apart():
+                    self._go_back()
+                    tick = _Tick(time.monotonic(), trainer.seen)
+                    continue
                 if due:
                     self._snapshot()
                 if due or now - saved >= STATE_SECONDS:
@@ -131,6 +147,8 @@ class Run:
         passed = now - tick.started
         self.seconds += passed
         report = trainer.take_report()
+        distance, variety = trainer.take_course()
+        report |= {"distance": distance, "variety": variety}
         broken = not all(np.isfinite(value) for value in report.values()) or not trainer.is_sound()
         if trainer.group.any(broken, trainer.device):
             raise JobError(
@@ -138,6 +156,7 @@ class Run:
                 "longer numbers. Snapshots and the last state are kept. Try a smaller learning rate (--lr), "
                 "a larger --gamma, or --precision float32, starting from the last good snapshot with --from."
             )
+        self._lost = trainer.course.look(distance)
         if not self._leads:
             return _Tick(now, trainer.seen)
         line = {
@@ -158,6 +177,38 @@ class Run:
             ) from error
         self.job.tell(facts=self.job.status.facts | {name: round(value, 4) for name, value in report.items()})
         return _Tick(now, trainer.seen)
+
+    def _has_come_apart(self) -> bool:
+        lost = self.trainer.group.any(self._lost, self.trainer.device)
+        return lost and (self.folder / GOOD_FILE).exists()
+
+    def _go_back(self) -> None:
+        """Go back to the last good state, and on with a smaller step.
+
+        Raises JobError if that has not helped before, or the state cannot be read.
+        """
+        trainer = self.trainer
+        seen, returns = trainer.seen, trainer.course.returns + 1
+        if returns > MOST_RETURNS:
+            raise JobError(
+                f"The pictures have become much worse {returns} times, now before {seen:,} images. Snapshots and the "
+                "last good state are kept. Try a smaller learning rate (--lr) or a larger --gamma, starting from the "
+                "last good snapshot with --from."
+            )
+        self.seconds, spent = load_state(trainer, self.folder / GOOD_FILE), self.seconds
+        trainer.course.returns, trainer.course.bad = returns, 0
+        trainer.group.wait()
+        if self._leads:
+            leave_behind(self.folder, trainer.seen, returns)
+            self.seconds = spent
+            text = (
+                f"The pictures became much worse before {seen:,} images. Training went back to {trainer.seen:,} images "
+                f"and goes on with learning rates multiplied by {SLOWER**returns:g}."
+            )
+            print(f"\n{text}")
+            self.job.tell(message=text)
+            self._save_state()
+        trainer.group.wait()
 
     def _snapshot(self) -> None:
         if not self._leads:

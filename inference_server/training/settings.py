@@ -8,12 +8,17 @@ from itertools import pairwise
 from typing import Any
 
 from ..generators.dcgan import DCGANConfig, DCGANLayer
+from ..generators.glu import GLUConfig
 from ..generators.stylegan2_config import StyleGAN2Config
 from ..terminal.jobs import JobError
 
-KINDS = ("stylegan2", "dcgan")
+KINDS = ("glu", "stylegan2", "dcgan")
+LOSSES = ("relativistic", "logistic")
 CAPACITIES = {"small": (2048, 128), "medium": (8192, 256), "large": (16384, 512)}
 """Channels of a block: the first number divided by the picture's side in this block, at most the second number."""
+GLU_CHANNELS = (16, 48, 64, 96)
+"""Channels of the light generator's blocks of capacity small, the last block first; all earlier ones are like the last
+number. Medium has twice as many, large four times."""
 SMALLEST_SIDE = 64
 """Growth begins with pictures of about this size."""
 
@@ -27,6 +32,9 @@ class Settings:
     """
 
     kind: str = "stylegan2"
+    loss: str = "logistic"
+    """"logistic": non-saturating (1406.2661, section 3) with R1. "relativistic": each generated picture is compared
+    with a real one, with R1 and R2 (2501.05441, section 2)."""
     channels: tuple[int, ...] = ()
     """Of the generator's blocks, coarsest first; with (), ``capacity`` decides."""
     d_channels: tuple[int, ...] = ()
@@ -63,6 +71,8 @@ class Settings:
     augment_target: float = 0.6
     grow: tuple[tuple[int, int], ...] = ()
     """(side, images): the pictures' smaller side is ``side`` until this many images were seen (1710.10196)."""
+    fade: int = 0
+    """After the pictures have grown, the new detail of the real pictures fades in over this many images."""
     precision: str = "float32"
     """"float32" or "bfloat16"; R1 and path lengths are always in float32."""
     seed: int = 0
@@ -94,6 +104,8 @@ class Settings:
                 raise JobError(f"{field.name} cannot be {value!r}.")
         if self.kind not in KINDS or self.capacity not in CAPACITIES:
             raise JobError(f"There is no {self.kind} of capacity {self.capacity}.")
+        if self.loss not in LOSSES:
+            raise JobError(f"loss must be relativistic or logistic, not {self.loss}.")
         if self.precision not in ("float32", "bfloat16"):
             raise JobError(f"precision must be float32 or bfloat16, not {self.precision}.")
         for name in ("batch", "r1_interval", "path_interval", "snapshot_every", "tick", "z_dim", "w_dim", "previews"):
@@ -133,7 +145,9 @@ def doublings(size: tuple[int, int]) -> int:
     return count
 
 
-def network_config(settings: Settings, size: tuple[int, int], channels: int) -> StyleGAN2Config | DCGANConfig:
+def network_config(
+    settings: Settings, size: tuple[int, int], channels: int
+) -> StyleGAN2Config | DCGANConfig | GLUConfig:
     """Return the generator's configuration for pictures of a size (height, width). Raises JobError if it has none."""
     count = doublings(size)
     base = (size[0] >> count, size[1] >> count)
@@ -156,6 +170,15 @@ def network_config(settings: Settings, size: tuple[int, int], channels: int) -> 
                 use_noise=settings.use_noise,
                 conv_clamp=256.0,
             )
+        if settings.kind == "glu":
+            return GLUConfig(
+                z_dim=settings.z_dim,
+                w_dim=settings.w_dim,
+                channels=widths,
+                base_size=base,
+                image_channels=channels,
+                mapping_layers=settings.mapping_layers,
+            )
         first = DCGANLayer(settings.z_dim, widths[0], base, (1, 1), (0, 0))
         middle = [DCGANLayer(a, b) for a, b in pairwise(widths[:-1])]
         last = DCGANLayer(widths[-2], channels, bias=True, batch_norm=False, activation="tanh")
@@ -167,28 +190,35 @@ def network_config(settings: Settings, size: tuple[int, int], channels: int) -> 
 def network_channels(settings: Settings, size: tuple[int, int]) -> tuple[int, ...]:
     """Return the channels of each block, coarsest first. Raises JobError if the settings have too many or too few."""
     blocks = doublings(size) + 1
-    widths = settings.channels or capacity_channels(settings.capacity, blocks)
+    widths = settings.channels or capacity_channels(settings.kind, settings.capacity, blocks)
     if len(widths) != blocks:
         raise JobError(f"Pictures of {size[1]} x {size[0]} need channels for {blocks} blocks, not {len(widths)}.")
     return widths
 
 
-def capacity_channels(capacity: str, blocks: int) -> tuple[int, ...]:
+def capacity_channels(kind: str, capacity: str, blocks: int) -> tuple[int, ...]:
     """Return the channels of this many blocks, coarsest first, for pictures that are 4 pixels high in the first."""
+    if kind == "glu":
+        times = 1 << list(CAPACITIES).index(capacity)
+        widths = [*GLU_CHANNELS[:blocks], *GLU_CHANNELS[-1:] * (blocks - len(GLU_CHANNELS))]
+        return tuple(width * times for width in reversed(widths))
     base, most = CAPACITIES[capacity]
     return tuple(min(most, base >> (2 + index)) for index in range(blocks))
 
 
-def growth_sides(size: tuple[int, int]) -> tuple[int, ...]:
+def growth_sides(kind: str, size: tuple[int, int]) -> tuple[int, ...]:
     """Return the smaller side of the pictures at each stage of growth, the full size last."""
     sides = [min(size)]
-    while sides[0] % 2 == 0 and sides[0] // 2 >= SMALLEST_SIDE:
+    while kind != "dcgan" and sides[0] % 2 == 0 and sides[0] // 2 >= SMALLEST_SIDE:
         sides.insert(0, sides[0] // 2)
     return tuple(sides)
 
 
-def with_channels(settings: Settings, config: StyleGAN2Config | DCGANConfig) -> Settings:
+def with_channels(settings: Settings, config: StyleGAN2Config | DCGANConfig | GLUConfig) -> Settings:
     """Return the settings with the network's own sizes, so that no default of another version can change them."""
+    if isinstance(config, GLUConfig):
+        own = {name: getattr(config, name) for name in ("channels", "z_dim", "w_dim", "mapping_layers")}
+        return replace(settings, kind="glu", use_noise=False, **own)
     if isinstance(config, StyleGAN2Config):
         own = {name: getattr(config, name) for name in ("channels", "z_dim", "w_dim", "mapping_layers", "mapping_lr")}
         return replace(settings, kind="stylegan2", use_noise=config.use_noise, **own)
@@ -211,5 +241,5 @@ def check_growth(settings: Settings, size: tuple[int, int]) -> None:
     sides = [min(size) >> count for count in range(doublings(size) + 1)]
     for side, _ in settings.grow:
         if side not in sides[1:] or settings.kind == "dcgan":
-            allowed = ", ".join(str(one) for one in growth_sides(size)[:-1]) or "none"
+            allowed = ", ".join(str(one) for one in growth_sides(settings.kind, size)[:-1]) or "none"
             raise JobError(f"Pictures of {size[1]} x {size[0]} cannot grow from {side}; possible is {allowed}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ..checkpoints import CheckpointError, load_generator
 from ..checkpoints.snapshots import find_snapshots
 from ..datasets.reading import Dataset
 from ..generators.dcgan import DCGAN
+from ..generators.glu import GLUGenerator
 from ..generators.stylegan2 import StyleGAN2
 from ..terminal.jobs import JobError
 from .networks import fitting
@@ -22,8 +24,8 @@ from .trainer import Trainer
 D_FIRST = 4000
 """Images shown to a new discriminator before a trained generator is changed: earlier, it would spoil the generator."""
 
-
-COLOURS = (".torgb.weight", ".torgb.bias")
+SILENT = {"stylegan2": r".*\.torgb\.(weight|bias)", "glu": r"colours\..*|blocks\.\d+\.norm\.weight", "dcgan": ""}
+"""Tensors of new blocks that begin with 0, by kind: so the larger network makes the pictures of the smaller one."""
 
 
 class Start:
@@ -44,9 +46,9 @@ class Start:
             generator = load_generator(file)
         except CheckpointError as error:
             raise JobError(str(error)) from error
-        if not isinstance(generator, StyleGAN2 | DCGAN):
-            raise JobError(f"{file.name} is a {generator.info.kind}; only StyleGAN2 and DCGAN can be trained on.")
-        self.generator: StyleGAN2 | DCGAN = generator
+        if not isinstance(generator, StyleGAN2 | DCGAN | GLUGenerator):
+            raise JobError(f"{file.name} is a {generator.info.kind}; only StyleGAN2, DCGAN and GLU can be trained on.")
+        self.generator: StyleGAN2 | DCGAN | GLUGenerator = generator
         if self.generator.info.num_classes:
             raise JobError(f"{file.name} has classes; only generators without classes can be trained on.")
         if isinstance(generator, StyleGAN2) and generator.config.architecture != "skip":
@@ -95,7 +97,8 @@ class Start:
             raise JobError(f"{self.path.name} cannot be trained on: its {lost[0]} has no place in our networks.")
         for network in (trainer.generator, trainer.average):
             new = network.state_dict()
-            new.update({key: torch.zeros_like(value) for key, value in new.items() if key.endswith(COLOURS)})
+            silent = re.compile(SILENT[self.generator.info.kind])
+            new.update({key: torch.zeros_like(value) for key, value in new.items() if silent.fullmatch(key)})
             network.load_state_dict(new | known)
         if not self.discriminator:
             return

@@ -1,8 +1,9 @@
 """One training in memory: networks, optimisers, and the step that changes them.
 
-Non-saturating loss (1406.2661, section 3), lazy R1 (1801.04406; 1912.04958, section 3.1), path length regularisation
-(1912.04958, section 3.2), exponential moving average of the generator (1710.10196), adaptive augmentation (2006.06676),
-growth of the pictures (1710.10196, section 2).
+Non-saturating loss (1406.2661, section 3) with lazy R1 (1801.04406; 1912.04958, section 3.1), or the relativistic
+pairing loss with R1 and R2 (2501.05441, section 2), path length regularisation (1912.04958, section 3.2), exponential
+moving average of the generator (1710.10196), adaptive augmentation (2006.06676), growth of the pictures (1710.10196,
+section 2).
 
 If the latents of the pictures are known, the generator must also make the picture of each latent: the absolute
 difference is part of its loss, as in 1611.07004 (section 3.1). So it cannot collapse to a few pictures, which happens
@@ -24,9 +25,11 @@ from torch.nn import functional as F
 
 from ..datasets.reading import Dataset
 from ..generators.base import Generator
+from ..quality.variety import reduced
 from .adaptive import adapt
 from .augment import Augmentation
 from .batches import Batches
+from .course import PICTURES, Course, Measure
 from .discriminator import Discriminator
 from .distributed import Group
 from .networks import (
@@ -42,6 +45,10 @@ from .settings import Settings, doublings, network_config
 
 ADAPT_EVERY = 4
 """Steps between changes of the augmentation (2006.06676, section 3)."""
+COURSE_BATCH = 32
+"""Pictures that are made at once to see where the training stands."""
+SLOWER = 0.5
+"""After each return to an earlier state, the learning rates are multiplied by this number."""
 DECAY_OF_PATH = 0.01
 LARGEST = torch.finfo(torch.float16).max
 
@@ -91,6 +98,9 @@ class Trainer:
         )
         self.probability = float(settings.augment) if settings.augment not in ("adaptive", "off") else 0.0
         self.path_mean = torch.zeros((), device=device)
+        self.course = Course()
+        self._dataset = dataset
+        self._measure: Measure | None = None
         self.batches = Batches(
             dataset, settings.batch // group.size, settings.seed, group.rank, group.size, memory // group.size
         )
@@ -119,20 +129,20 @@ class Trainer:
         latents = None if self.latents is None else torch.from_numpy(self.latents[indices]).to(self.device)
         size = (settings.micro_batch or settings.batch) // group.size or 1
         warming = latents is not None and self.seen < settings.warm_up
-        judged: list[torch.Tensor] = []
         self.g_adam.zero_grad(set_to_none=True)
-        self.discriminator.requires_grad_(False)
+        self.d_adam.zero_grad(set_to_none=True)
         for start in range(0, len(reals), size):
             z = None if latents is None else latents[start : start + size]
-            judged.append(self._learn_generator(z, reals[start : start + size], warming, len(reals), random))
+            self._learn(z, reals[start : start + size], warming, len(reals), random)
         if settings.path_weight and not warming and self.step_number % settings.path_interval == 0:
             self._regularise_paths(max(1, size // 2), random)
         if self.seen >= settings.d_first or warming:
             group.average_gradients(self.generator)
             self.g_adam.step()
-        self.discriminator.requires_grad_(True)
         if not warming:
-            self._learn_discriminator(reals, judged, size, random)
+            group.average_gradients(self.discriminator)
+            self.d_adam.step()
+            self._adapt()
 
         self.seen += settings.batch
         half_life = min(settings.ema, self.seen * 0.05)
@@ -143,6 +153,23 @@ class Trainer:
         report = {name: torch.stack(values).mean().item() for name, values in sorted(self._sums.items())}
         self._sums.clear()
         return report | {"augment": self.probability}
+
+    @torch.no_grad()
+    def take_course(self) -> tuple[float, float]:
+        """Return the distance and the variety of the averaged generator's pictures; see ``course``."""
+        if self._measure is None:
+            chosen = np.arange(PICTURES) * len(self._dataset) // PICTURES
+            pictures = np.stack([self._dataset.picture(int(index)) for index in chosen])
+            images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+            self._measure = Measure(reduced(images))
+        random = seeded(self.device, self.settings.seed)
+        small = []
+        for _ in range(0, PICTURES, COURSE_BATCH):
+            z = torch.randn(COURSE_BATCH, self.settings.z_dim, generator=random, device=self.device)
+            ws = training_latents(self.average, z, 0.0, random)
+            images = training_pictures(self.average, ws, self.level, self._dtype, random)
+            small.append(reduced(images.clamp(-1, 1).float().cpu()))
+        return self._measure.of(np.concatenate(small))
 
     def is_sound(self) -> bool:
         """Return whether all weights are finite numbers that half precision can hold."""
@@ -155,6 +182,7 @@ class Trainer:
     def _set_rates(self) -> None:
         settings = self.settings
         fade = max(0.1, min(1.0, (1 - self.seen / settings.images) / max(1e-9, 1 - settings.decay_from)))
+        fade *= SLOWER**self.course.returns
         warming = self.latents is not None and self.seen < settings.warm_up
         # Momentum disturbs two networks that play against each other. It helps one that is fitted to given pictures.
         own = self.g_adam.param_groups[0]
@@ -174,10 +202,21 @@ class Trainer:
         images = images.permute(0, 3, 1, 2).float()
         shrink = 1 << (self.top - self.level)
         images = F.avg_pool2d(images, shrink) / 127.5 - 1 if shrink > 1 else images / 127.5 - 1
+        if (share := self._faded_in()) < 1:
+            smooth = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2.0, mode="bilinear")
+            images = torch.lerp(smooth, images, share)
         if self.mirror:
             flip = torch.rand(len(images), 1, 1, 1, generator=random, device=self.device) < 0.5
             images = torch.where(flip, images.flip(3), images)
         return images
+
+    def _faded_in(self) -> float:
+        """Return the share of the real pictures' finest detail that is shown: 0 right after growing, later 1.
+
+        A generator that has just grown makes no such detail yet (1710.10196, section 2 and figure 2).
+        """
+        begins = [until for _, until in self.settings.grow if until <= self.seen]
+        return min(1.0, (self.seen - begins[-1]) / self.settings.fade) if begins and self.settings.fade else 1.0
 
     def _augment(self, images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
         if self.settings.augment == "off":
@@ -195,11 +234,12 @@ class Trainer:
     def _dtype(self) -> torch.dtype:
         return getattr(torch, self.settings.precision)
 
-    def _learn_generator(
+    def _learn(
         self, z: torch.Tensor | None, reals: torch.Tensor, warming: bool, whole: int, random: torch.Generator
-    ) -> torch.Tensor:
-        """Add the gradients of a micro-batch; return its pictures as the discriminator will see them."""
+    ) -> None:
+        """Add the gradients of both networks for a micro-batch. Each picture is made once, and judged once for both."""
         settings, n = self.settings, len(reals)
+        share = n / whole
         mixing = settings.style_mixing if z is None else 0.0
         if z is None:
             z = torch.randn(n, settings.z_dim, generator=random, device=self.device)
@@ -213,37 +253,32 @@ class Trainer:
             self._note(match=match)
             loss = loss + match * settings.match
         if warming:
-            (loss * (n / whole)).backward()
-            return fakes.detach()
-        judged = self._augment(fakes, random)
-        if self.seen >= settings.d_first:
-            scores = F.softplus(-self.discriminator(judged, self._dtype)).mean()
-            self._note(g_loss=scores)
-            ((loss + scores) * (n / whole)).backward()
-        return judged.detach()
-
-    def _learn_discriminator(
-        self, reals: torch.Tensor, judged: list[torch.Tensor], size: int, random: torch.Generator
-    ) -> None:
-        settings = self.settings
-        self.d_adam.zero_grad(set_to_none=True)
-        regularise = self.step_number % settings.r1_interval == 0
-        for index, fakes in enumerate(judged):
-            share = len(fakes) / len(reals)
-            seen = self._augment(reals[index * size : index * size + len(fakes)], random)
-            real, fake = self.discriminator(seen, self._dtype), self.discriminator(fakes, self._dtype)
-            loss = F.softplus(-real).mean() + F.softplus(fake).mean()
             (loss * share).backward()
-            self._signs.append(real.detach().sign().mean())
-            self._note(d_loss=loss, d_real=real.mean(), d_fake=fake.mean())
-            if regularise:
-                seen = seen.detach().requires_grad_()
-                gradient = torch.autograd.grad(self.discriminator(seen).sum(), seen, create_graph=True)[0]
-                r1 = gradient.square().sum(dim=(1, 2, 3)).mean()
-                (r1 * (settings.gamma / 2 * settings.r1_interval * share)).backward()
-                self._note(r1=r1)
-        self.group.average_gradients(self.discriminator)
-        self.d_adam.step()
+            return
+        learns = self.seen >= settings.d_first
+        judged, seen = self._augment(fakes if learns else fakes.detach(), random), self._augment(reals, random)
+        real, fake = self.discriminator(seen, self._dtype), self.discriminator(judged, self._dtype)
+        paired = settings.loss == "relativistic"
+        if learns:
+            scores = F.softplus(real.detach() - fake if paired else -fake).mean()
+            self._note(g_loss=scores)
+            ((loss + scores) * share).backward(inputs=list(self.generator.parameters()), retain_graph=True)
+        scores = F.softplus(fake - real).mean() if paired else F.softplus(-real).mean() + F.softplus(fake).mean()
+        (scores * share).backward(inputs=list(self.discriminator.parameters()))
+        # Only differences of scores mean anything to the relativistic loss.
+        self._signs.append((real - fake if paired else real).detach().sign().mean())
+        self._note(d_loss=scores, d_real=real.mean(), d_fake=fake.mean())
+        if self.step_number % settings.r1_interval == 0:
+            for name, pictures in (("r1", seen), ("r2", judged)) if paired else (("r1", seen),):
+                pictures = pictures.detach().requires_grad_()
+                gradient = torch.autograd.grad(self.discriminator(pictures).sum(), pictures, create_graph=True)[0]
+                steepness = gradient.square().sum(dim=(1, 2, 3)).mean()
+                (steepness * (settings.gamma / 2 * settings.r1_interval * share)).backward()
+                self._note(**{name: steepness})
+
+    def _adapt(self) -> None:
+        """Change the augmentation, in every few steps."""
+        settings = self.settings
         if settings.augment == "adaptive" and self.step_number % ADAPT_EVERY == 0:
             sign = self.group.mean(torch.stack(self._signs).mean()).item()
             self._signs.clear()

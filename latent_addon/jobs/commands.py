@@ -60,12 +60,16 @@ class DataSetOrder:
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """A training to begin. start: the checkpoint or run that it starts from, None to start from nothing."""
+    """A training to begin.
+
+    kind: "" lets the server choose what fits the machine. start: the checkpoint or run that it starts from, None to
+    start from nothing.
+    """
 
     data_set: Path
     out: Path
     hours: float
-    kind: str = "stylegan2"
+    kind: str = ""
     start: Path | None = None
     name: str = ""
 
@@ -73,8 +77,10 @@ class TrainingOrder:
         """Return the command line after the module's name."""
         words = ["train", str(self.data_set), "--out", str(self.out), "--hours", f"{self.hours:g}"]
         words += ["--name", self.name or self.out.name, "--nice"]
-        # The checkpoint or run that it starts from decides the kind.
-        words += ["--kind", self.kind] if self.start is None else ["--from", str(self.start)]
+        if self.start is not None:
+            words += ["--from", str(self.start)]  # which decides the kind
+        elif self.kind:
+            words += ["--kind", self.kind]
         return words
 
 

@@ -14,12 +14,14 @@ _WORDS = {
     "size": "Size",
     "g_loss": "Generator loss",
     "d_loss": "Discriminator loss",
+    "distance": "Distance from the data set",
+    "variety": "Variety (1 is right)",
     "augment": "Augmentation",
     "skipped": "Skipped files",
     "duplicates": "Near-duplicates left out",
     "enlarged": "Smaller than the size",
 }
-_FOR_THE_LOG = {"kept", "d_fake", "d_real", "sign", "r1", "path"}
+_FOR_THE_LOG = {"kept", "d_fake", "d_real", "sign", "r1", "r2", "path"}
 _LONGEST = 60
 
 

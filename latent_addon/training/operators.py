@@ -169,7 +169,7 @@ class LANTERN_OT_start_training(Operator):
                 data_set,
                 training.run_folder(form.run_name or data_set.name),
                 max(SHORTEST, min(form.hours, LONGEST)),  # a .blend may hold a value that is no number
-                form.kind,
+                "" if form.kind == "AUTO" else form.kind,
                 self._start(context, form),
                 form.run_name.lstrip("- "),  # a name must not be read as an option
             )

@@ -279,7 +279,7 @@ def test_a_training_is_watched_to_its_end(studio):
     job = training.runs[0]
     assert job.folder == studio.folder / "Runs" / "dinner 256"
     assert run[:6] == ["train", data_set[2], "--out", str(job.folder), "--hours", "4"]
-    assert run[6:] == ["--name", "dinner 256", "--nice", "--kind", "stylegan2"]
+    assert run[6:] == ["--name", "dinner 256", "--nice"]
     words = said(ui.TrainingsPanel)
     for piece in ("dinner 256: Training", "3,000 of 4,000 images", "61.2 images/s, 2 h 5 min left", "4 snapshots"):
         assert piece in words

@@ -33,6 +33,7 @@ def test_a_training() -> None:
     plain = TrainingOrder(IN, OUT, 0.5, "dcgan").arguments()
     assert plain[:5] == ["train", str(IN), "--out", str(OUT), "--hours"]
     assert plain[5:] == ["0.5", "--name", "name", "--nice", "--kind", "dcgan"]
+    assert TrainingOrder(IN, OUT, 0.5).arguments()[5:] == ["0.5", "--name", "name", "--nice"]
     start = TrainingOrder(IN, OUT, 12.25, start=Path("/net.pkl"), name="My family").arguments()
     assert start[5:] == ["12.25", "--name", "My family", "--nice", "--from", str(Path("/net.pkl"))]
 

@@ -15,8 +15,8 @@ from inference_server.terminal.jobs import JobError
 from inference_server.training.batches import Batches
 from inference_server.training.discriminator import Discriminator
 from inference_server.training.distributed import Group
-from inference_server.training.networks import finish
-from inference_server.training.settings import Settings, capacity_channels, network_config, stages
+from inference_server.training.networks import finish, training_pictures
+from inference_server.training.settings import KINDS, Settings, capacity_channels, network_config, stages
 from inference_server.training.trainer import Trainer
 from training_data import discs, write_dataset
 
@@ -43,6 +43,9 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     [
         {},
         {"kind": "dcgan"},
+        {"kind": "glu"},
+        {"kind": "glu", "loss": "relativistic", "micro_batch": 4},
+        {"loss": "relativistic", "path_weight": 2.0},
         {"augment": "0.7"},
         {"micro_batch": 4},
         {"path_weight": 2.0},
@@ -62,6 +65,7 @@ def test_a_step_changes_every_weight(dataset, settings):
     assert trainer.seen == 24
     report = trainer.take_report()
     assert {"g_loss", "d_loss", "d_real", "d_fake", "r1", "augment"} <= report.keys()
+    assert ("r2" in report) == (settings.get("loss") == "relativistic")
     assert ("path" in report) == ("path_weight" in settings)
     assert all(np.isfinite(value) for value in report.values())
     assert trainer.is_sound()
@@ -155,6 +159,48 @@ def test_the_discriminator_may_go_first(dataset):
     assert not all(torch.equal(a, b) for a, b in zip(before, trainer.generator.parameters(), strict=True))
 
 
+def test_new_detail_of_real_pictures_fades_in(dataset):
+    """A generator that has just grown makes no fine detail, so the real pictures begin without it, too."""
+    trainer = trainer_of(dataset, kind="glu", grow=((8, 16),), fade=32)
+    pictures = trainer.batches.at(0)[0]
+    sharp = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1
+    smooth = F.interpolate(F.avg_pool2d(sharp, 2), scale_factor=2.0, mode="bilinear")
+    random = torch.Generator()
+    for seen, share in ((16, 0.0), (24, 0.25), (48, 1.0), (400, 1.0)):
+        trainer.seen = seen
+        torch.testing.assert_close(trainer._prepare(pictures, random), smooth + share * (sharp - smooth))
+    trainer.seen = 0
+    torch.testing.assert_close(trainer._prepare(pictures, random), F.avg_pool2d(sharp, 2))
+
+
+def test_a_paired_loss_compares_and_the_other_does_not(dataset):
+    """Adding a number to all scores changes the losses of single pictures, not those of pairs."""
+
+    def losses(loss: str, more: float) -> list[float]:
+        trainer = trainer_of(dataset, kind="glu", loss=loss, use_noise=False)
+        with torch.no_grad():
+            trainer.discriminator.score.bias += more
+        trainer.step()
+        report = trainer.take_report()
+        return [report["g_loss"], report["d_loss"]]
+
+    assert losses("relativistic", 3.0) == pytest.approx(losses("relativistic", 0.0), rel=1e-4)
+    assert losses("logistic", 3.0) != pytest.approx(losses("logistic", 0.0), rel=0.1)
+
+
+@pytest.mark.parametrize("kind", ["glu", "stylegan2"])
+def test_a_larger_network_begins_with_the_smaller_pictures(dataset, kind):
+    trainer = trainer_of(dataset, kind=kind, use_noise=False, grow=((8, 16),))
+    ws = torch.randn(4, trainer.generator.info.num_ws, 8)
+    with torch.no_grad():
+        small, large = (
+            training_pictures(trainer.generator, ws, level, torch.float32, torch.Generator()) for level in (1, 2)
+        )
+    # Away from the edges, the larger picture is the smaller one made smooth.
+    difference = (F.avg_pool2d(large, 2) - small)[..., 2:-2, 2:-2]
+    assert difference.abs().mean() < 0.25 * small.std()
+
+
 def test_pictures_grow_without_a_jump(dataset):
     trainer = trainer_of(dataset, grow=((4, 16), (8, 48)))
     assert [stage[0] for stage in stages(trainer.settings, trainer.size)] == [4, 8, 16]
@@ -226,10 +272,12 @@ def test_the_discriminator_sees_a_batch_without_variety():
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 64), (1024, 512), (288, 512)])
 def test_networks_of_many_sizes(size):
-    for kind in ("stylegan2", "dcgan"):
+    for kind in KINDS:
         config = network_config(Settings(kind=kind, images=1), size, 3)
         assert config.size == size
-    assert capacity_channels("small", 5) == (128, 128, 128, 64, 32)
+    assert capacity_channels("stylegan2", "small", 5) == (128, 128, 128, 64, 32)
+    assert capacity_channels("glu", "small", 5) == (96, 96, 64, 48, 16)
+    assert capacity_channels("glu", "medium", 6) == (192, 192, 192, 128, 96, 32)
 
 
 @pytest.mark.parametrize(
