@@ -1,24 +1,19 @@
-"""Films as sources, read with PyAV."""
+"""Films as sources: their scenes, and which frames are used."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.error import FFmpegError
-from PIL import Image
 
 from lantern_protocol.job_folder import read_json, write_json
 
 from ..terminal.jobs import JobError
 from .cropping import best_position, detail
-from .pictures import MOST_PIXELS, BadPicture
+from .film_frames import orientation, picture_of, upright
+from .film_reading import Reader
 from .scenes import THUMB_HEIGHT, THUMB_WIDTH, find_scenes
 from .settings import Settings
 from .sources import Item
@@ -51,6 +46,8 @@ class Plan:
     picks: list[tuple[int, int]]
     broken: int
     """How many packets could not be decoded."""
+    track: str = ""
+    """Which of the film's picture tracks is used, if it has several."""
 
 
 class Film:
@@ -91,7 +88,8 @@ class Film:
             if plan is None:
                 return False
             scenes = [[one.first, one.end, one.start_seconds, one.end_seconds, one.position] for one in plan.scenes]
-            write_json(self._file, {**about, "scenes": scenes, "picks": plan.picks, "broken": plan.broken})
+            kept = {"scenes": scenes, "picks": plan.picks, "broken": plan.broken, "track": plan.track}
+            write_json(self._file, {**about, **kept})
         self.plan, self.total = plan, len(plan.picks)
         return True
 
@@ -100,13 +98,16 @@ class Film:
         assert self.plan is not None
         scenes = dict(self.plan.picks)
         last = max((frame for frame in scenes if key_of(frame) not in done), default=-1)
-        for number, (_, frame, shape) in enumerate(self._frames()):
+        for number, shown in enumerate(self._reader().frames()):
             if number > last or self._stop():
                 return
             if number in scenes and key_of(number) not in done:
                 scene = scenes[number]
                 position = self.plan.scenes[scene].position if self._settings.crop == "smart" else None
-                yield Item(key_of(number), lambda frame=frame, shape=shape: _image(frame, shape), position, scene)
+                yield Item(key_of(number), lambda shown=shown: picture_of(shown), position, scene)
+
+    def _reader(self) -> Reader:
+        return Reader(self.path, self._settings.start, self._settings.end)
 
     def _kept(self, about: dict[str, int]) -> Plan | None:
         kept = read_json(self._file)
@@ -115,95 +116,44 @@ class Film:
         if kept.get("bytes") != about["bytes"]:
             raise JobError(f"{self.path} has changed since this data set was begun. Choose another folder for it.")
         scenes = [Scene(*values) for values in kept["scenes"]]
-        return Plan(scenes, [(frame, scene) for frame, scene in kept["picks"]], kept["broken"])
+        picks = [(frame, scene) for frame, scene in kept["picks"]]
+        return Plan(scenes, picks, kept["broken"], kept.get("track", ""))
 
     def _looked(self, report: Callable[[int, int], None]) -> Plan | None:
         thumbs, jumps, times = bytearray(), [], []
         before: np.ndarray | None = None
-        frame, shape = None, (0, 0)
-        broken: list[str] = []
-        for time, frame, shape in self._frames(broken):  # noqa: B007
+        shown = None
+        reader = self._reader()
+        for shown in reader.frames():
             if self._stop():
                 return None
-            small = frame.reformat(THUMB_WIDTH, THUMB_HEIGHT, "rgb24", interpolation="AREA").to_ndarray()
+            small = shown.frame.reformat(THUMB_WIDTH, THUMB_HEIGHT, "rgb24", interpolation="AREA").to_ndarray()
             small = small.astype(np.float32)
             jumps.append(0.0 if before is None else float(np.abs(small - before).mean()) / 255)
             thumbs += np.rint(small.mean(axis=-1)).astype(np.uint8).tobytes()
             before = small
-            times.append(time)
-            report(len(times), max(len(times), self._expected))
-        if frame is None:
+            times.append(shown.time)
+            report(len(times), max(len(times), 0 if self._is_part else reader.expected))
+        if shown is None:
             raise JobError(
                 f"{self.path} has no frames that can be read{' from --start to --end' if self._is_part else ''}."
-                + (f" {broken[0]}." if broken else "")
+                + (f" {reader.broken[0]}." if reader.broken else "")
             )
         levels = np.frombuffer(thumbs, np.uint8).reshape(-1, THUMB_HEIGHT, THUMB_WIDTH)
-        turned = _turns(frame) % 2 == 1
+        way, (width, height) = orientation(shown.frame), shown.shape
         scenes = []
         for first, end in find_scenes(levels, np.array(jumps)):
             some = levels[np.unique(np.linspace(first, end - 1, LOOKED_AT).astype(int))]
-            energy = np.rot90(detail(some), _turns(frame))
-            position = best_position(
-                energy, (shape[1], shape[0]) if turned else (shape[0], shape[1]), self._settings.size
-            )
+            shape = (height, width) if way[0] else (width, height)
+            position = best_position(upright(detail(some), way), shape, self._settings.size)
             scenes.append(Scene(first, end, round(times[first], 3), round(times[end - 1], 3), round(position, 4)))
         if not scenes:
             raise JobError(f"{self.path} has only blank frames{' from --start to --end' if self._is_part else ''}.")
-        return Plan(scenes, choose(scenes, times, self._settings), len(broken))
+        return Plan(scenes, choose(scenes, times, self._settings), len(reader.broken), reader.track)
 
     @property
     def _is_part(self) -> bool:
         return self._settings.start > 0 or self._settings.end is not None
-
-    def _frames(self, broken: list[str] | None = None) -> Iterator[tuple[float, av.VideoFrame, tuple[int, int]]]:
-        """Yield seconds, the frame, and its width and height in square pixels before it is turned.
-
-        Broken packets are left out; the reasons are added to ``broken``.
-        """
-        start, end = self._settings.start, self._settings.end
-        self._expected = 0
-        try:
-            container = av.open(str(self.path), metadata_errors="replace")
-        except (FFmpegError, OSError, ValueError) as error:
-            raise JobError(f"{self.path} cannot be read as a film: {_reason(error)}.") from error
-        with container:
-            stream = next((one for one in container.streams.video if one.codec_context is not None), None)
-            if stream is None:
-                raise JobError(f"{self.path} has no picture track that can be read.")
-            if stream.codec_context.width * stream.codec_context.height > MOST_PIXELS:
-                raise JobError(f"The frames of {self.path} are too large to read.")
-            stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or 25)
-            begin = float((stream.start_time or 0) * (stream.time_base or 0))
-            if not self._is_part:
-                self._expected = stream.frames or (
-                    round(container.duration / av.time_base * rate) if container.duration else 0
-                )
-            if start > 1 and stream.time_base:
-                with contextlib.suppress(FFmpegError):  # if seeking fails, the film is read from the beginning
-                    container.seek(int((begin + start) / stream.time_base), stream=stream)
-            last = -1 / rate
-            for frame in _decoded(container, stream, [] if broken is None else broken):
-                time = last + 1 / rate if frame.time is None else frame.time - begin
-                last = time
-                if time < start - 1e-6:
-                    continue
-                if end is not None and time >= end:
-                    return
-                pixel = stream.sample_aspect_ratio or Fraction(1)
-                yield time, frame, (max(1, round(frame.width * float(pixel))), frame.height)
-
-
-def _decoded(container: InputContainer, stream: av.VideoStream, broken: list[str]) -> Iterator[av.VideoFrame]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            yield from packet.decode()
-        except FFmpegError as error:
-            broken.append(_reason(error))  # if the file ended in the middle of a packet, no packet follows
 
 
 def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[tuple[int, int]]:
@@ -214,8 +164,12 @@ def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[
     """
     due = list(range(0, len(times), settings.every))
     if settings.rate:
-        steps = np.floor((np.array(times) - times[0]) * settings.rate + TIME_SLACK)
-        due = [frame for frame in range(len(times)) if frame == 0 or steps[frame] > steps[frame - 1]]
+        # What is on the screen at each moment k / rate. A frame is shown until the next begins, the last one as long as
+        # the one before it. A frame that is shown at several moments is taken once.
+        begins = np.maximum.accumulate(np.array(times)) - times[0]
+        ends = np.append(begins[1:], 2 * begins[-1] - begins[-2] if len(begins) > 1 else 1.0)
+        first, after = (np.ceil(each * settings.rate - TIME_SLACK) for each in (begins, ends))
+        due = np.flatnonzero(after > first).tolist()
     picks: list[tuple[int, int]] = []
     place = 0
     for number, scene in enumerate(scenes):
@@ -237,23 +191,3 @@ def choose(scenes: list[Scene], times: list[float], settings: Settings) -> list[
 def key_of(frame: int) -> str:
     """Return the name of a frame in the journal."""
     return f"frame {frame}"
-
-
-def _turns(frame: av.VideoFrame) -> int:
-    """Return how many quarter turns, anticlockwise, set the frame upright."""
-    return round((frame.rotation or 0) / 90) % 4
-
-
-def _image(frame: av.VideoFrame, shape: tuple[int, int]) -> Image.Image:
-    transparent = any(component.is_alpha for component in frame.format.components)
-    try:
-        image = Image.fromarray(frame.to_ndarray(format="rgba" if transparent else "rgb24"))
-    except (FFmpegError, ValueError, MemoryError) as error:
-        raise BadPicture(f"it cannot be read: {_reason(error)}") from error
-    if image.size != shape:
-        image = image.resize(shape, Image.Resampling.LANCZOS)
-    return image.rotate(90 * _turns(frame), expand=True)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -138,7 +138,7 @@ def _new_settings(
     kind = start.generator.info.kind if start else given.get("kind", "glu" if light else "stylegan2")
     defaults["kind"] = kind
     if kind == "glu":
-        defaults |= {"loss": "relativistic", "style_mixing": 0.0}
+        defaults |= {"loss": "relativistic", "style_mixing": 0.5}
     if on_gpu and kind == "stylegan2" and not start:
         defaults |= {"z_dim": 512, "w_dim": 512, "mapping_layers": 8, "mapping_lr": 0.01, "path_weight": 2.0}
         defaults |= {} if dataset.latents is None else {"z_dim": dataset.latents.shape[1]}
