@@ -13,13 +13,12 @@ from ..datasets import settings as rules
 from ..datasets.kinds import is_film
 
 if TYPE_CHECKING:
-    from ..datasets.films import Film
     from ..datasets.sources import Source
     from ..terminal.jobs import Job
 
-DESCRIPTION = """Make a data set from a film, from a folder of pictures, from a text file with a path on each line, or
-from another data set. If the command was stopped or killed, run it again to continue. No existing picture is
-changed."""
+DESCRIPTION = """Make a data set from a film, from a folder or a zip of pictures and films, from a text file with a
+path on each line, or from another data set. If the command was stopped or killed, run it again to continue. No
+existing picture is changed."""
 FEW, VERY_FEW = 500, 50
 DUPLICATES = 3
 
@@ -38,7 +37,9 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     about = "make a data set from a film or from pictures"
     parser = commands.add_parser("dataset", help=about, description=DESCRIPTION)
-    parser.add_argument("source", type=Path, action=_Source, help="a film, a folder, a .txt of paths, or a data set")
+    parser.add_argument(
+        "source", type=Path, action=_Source, help="a film, a folder, a zip, a .txt of paths, or a data set"
+    )
     parser.add_argument("out", type=Path, help="the data set's folder; made if it is missing")
     parser.add_argument("--size", type=_kind(rules.parse_size), default=(256, 256), help="256, or 512x256 (256)")
     parser.add_argument("--crop", choices=rules.CROPS, default="centre", help="which part is used (centre)")
@@ -162,16 +163,27 @@ def _source(options: argparse.Namespace, settings: rules.Settings, job: Job) -> 
     """Return the source, ready to be read; None if the command was stopped before. Raises JobError."""
     from ..datasets.sources import picture_files
 
-    if not is_film(options.source):
-        return picture_files(options.source, options.out, settings)
+    try:
+        from ..datasets.films import PLAN_FILE, Film
+    except ImportError:  # without PyAV, the films in a folder are skipped
+        source: Source = picture_files(options.source, options.out, settings)
+        doing = f"Looking through {source.name}"
+    else:
 
-    from ..datasets.films import Film
+        def film(path: Path, plan: Path) -> Film:
+            return Film(path, options.out / plan, settings)
+
+        if is_film(options.source):
+            source = film(options.source, Path(PLAN_FILE))
+            doing = f"Looking for cuts in {source.name}"
+        else:
+            source = picture_files(options.source, options.out, settings, film)
+            doing = f"Looking through {source.name}"
 
     def report(done: int, total: int) -> None:
-        job.tell(state="working", message=f"Looking for cuts in {film.name}", done=done, total=total)
+        job.tell(state="working", message=doing, done=done, total=total)
 
-    film: Film = Film(options.source, options.out, settings)
-    return film if film.look(report, job.stop_asked) else None
+    return source if source.look(report, job.stop_asked) else None
 
 
 def _hint(counts: dict[str, int]) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lantern_protocol.job_folder import read_json, write_json
 
 from ..terminal.jobs import JobError
+from .animations import Animation
 from .cropping import best_position, detail
 from .film_frames import orientation, picture_of, upright
 from .film_reading import Reader
+from .kinds import Kind, kind_of
 from .scenes import THUMB_HEIGHT, THUMB_WIDTH, find_scenes
 from .settings import Settings
 from .sources import Item
@@ -55,14 +59,14 @@ class Film:
 
     Args:
         path: the file.
-        out: the data set's folder; the plan is kept there for the next time.
+        plan_file: where the plan is kept for the next time.
     """
 
     latents: np.ndarray | None = None
 
-    def __init__(self, path: Path, out: Path, settings: Settings) -> None:
+    def __init__(self, path: Path, plan_file: Path, settings: Settings) -> None:
         self.name, self.path, self._settings = path.name, path, settings
-        self._file = out / PLAN_FILE
+        self._file = plan_file
         self._stop: Callable[[], bool] = bool
         self.total = 0
         self.plan: Plan | None = None
@@ -106,8 +110,21 @@ class Film:
                 position = self.plan.scenes[scene].position if self._settings.crop == "smart" else None
                 yield Item(key_of(number), lambda shown=shown: picture_of(shown), position, scene)
 
-    def _reader(self) -> Reader:
-        return Reader(self.path, self._settings.start, self._settings.end)
+    def about(self) -> dict[str, Any]:
+        """See Source."""
+        assert self.plan is not None
+        return {
+            "scenes": [
+                {"start": one.start_seconds, "end": one.end_seconds, "frames": [one.first, one.end]}
+                for one in self.plan.scenes
+            ]
+        }
+
+    def _reader(self) -> Reader | Animation:
+        kind: type[Reader | Animation] = Reader
+        with contextlib.suppress(OSError):  # the reader says why
+            kind = Animation if kind_of(self.path)[0] is Kind.PICTURE else Reader
+        return kind(self.path, self._settings.start, self._settings.end)
 
     def _kept(self, about: dict[str, int]) -> Plan | None:
         kept = read_json(self._file)

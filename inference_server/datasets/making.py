@@ -27,6 +27,7 @@ from .sources import LATENTS, Item, Source
 
 ABOUT = "dataset.json"
 SKIPPED = "skipped.txt"
+LABELS = "labels.json"
 PICTURES = "pictures"
 AHEAD = 3
 """How many pictures are in work or waiting at once, for each thread."""
@@ -177,6 +178,7 @@ class Making:
             part.write_bytes(text.encode("utf-8", "surrogateescape"))
             os.replace(part, path)
         self._write_latents(journal)
+        self._write_labels(journal)
         self._write_sheet(journal)
         self._write_about(complete=len(journal.entries) >= self._source.total)
         for part in (self._out / PICTURES).glob("*.part"):  # left when the work was killed
@@ -192,13 +194,7 @@ class Making:
         about: dict[str, Any] = {"format": FORMAT, "version": VERSION, "width": width, "height": height}
         about |= {"channels": self._settings.channels, "mirror": self._settings.mirror, "complete": complete}
         about |= {"source": printable(self._path.absolute()), "settings": self._settings.as_json()}
-        plan = getattr(self._source, "plan", None)
-        if plan is not None:
-            about["scenes"] = [
-                {"start": one.start_seconds, "end": one.end_seconds, "frames": [one.first, one.end]}
-                for one in plan.scenes
-            ]
-        write_json(self._out / ABOUT, about)
+        write_json(self._out / ABOUT, about | self._source.about())
 
     def _write_latents(self, journal: Journal) -> None:
         """Write the latents of the pictures that are there, in the order of the pictures' names."""
@@ -211,6 +207,13 @@ class Making:
         with part.open("wb") as file:
             np.save(file, self._source.latents[[row for _, row in kept]])
         os.replace(part, self._out / LATENTS)
+
+    def _write_labels(self, journal: Journal) -> None:
+        """Write the classes of the pictures as StyleGAN's data-set tools do, if the source has any."""
+        labels = getattr(self._source, "labels", {})
+        pairs = [[one.picture, labels[one.source]] for one in journal.entries.values() if one.source in labels]
+        if pairs:
+            write_json(self._out / LABELS, {"labels": sorted(pair for pair in pairs if pair[0])})
 
     def _write_sheet(self, journal: Journal) -> None:
         names = [entry.picture for entry in journal.entries.values() if entry.picture]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from .cropping import smart_position, window
 from .cut_out import bounds, cut_out
+from .depth import Depth, depth_of, is_deep
 from .duplicates import cells_of
+from .kinds import File
 from .settings import Settings
+
+T = TypeVar("T")
 
 MOST_PIXELS = 150_000_000
 MOST_ENLARGED = 8
@@ -35,25 +41,60 @@ class Prepared:
     enlarged: bool
 
 
-def open_picture(path: Path, draft: tuple[int, int] | None = None) -> Image.Image:
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "PPM", "PCX", "DDS", "ICO", "CUR",
+    "ICNS", "QOI", "SGI", "PSD", "SUN", "TGA",
+)  # fmt: skip
+"""Pillow's names of the formats that are read. It also knows formats that start other programs."""
+
+
+def open_picture(
+    file: File, draft: tuple[int, int] | None = None, page: int = 0, depth: Depth | None = None
+) -> Image.Image:
     """Read a picture: RGB or RGBA, upright, in sRGB.
 
     Args:
         draft: width and height; a JPEG may be read at a smaller size, but not smaller than this.
+        page: of a TIFF with several.
+        depth: the rule for grey of more than 8 bits; None: one for this picture alone.
 
     Raises:
         BadPicture: if it cannot be read, or is too large.
     """
+
+    def read(image: Image.Image) -> Image.Image:
+        if draft:
+            image.draft(image.mode, draft)
+        image.load()
+        return plain(ImageOps.exif_transpose(image), depth)
+
+    return _read(file, page, read)
+
+
+def levels_of(file: File, page: int = 0) -> np.ndarray | None:
+    """Return the numbers of a grey picture of more than 8 bits, (h, w); None of all others. Raises BadPicture."""
+    return _read(file, page, lambda image: np.asarray(image) if is_deep(image.mode) else None)
+
+
+def pages_of(file: File) -> int:
+    """Return how many pages a TIFF has; 1 of all other pictures and of what cannot be read."""
     try:
-        if path.is_dir():
+        return _read(file, 0, lambda image: getattr(image, "n_frames", 1) if image.format == "TIFF" else 1)
+    except BadPicture:
+        return 1
+
+
+def _read(file: File, page: int, read: Callable[[Image.Image], T]) -> T:
+    """Open a picture and do something with it. Raises BadPicture for everything that goes wrong."""
+    try:
+        if isinstance(file, Path) and file.is_dir():
             raise BadPicture("it is a folder")
-        with Image.open(path) as image:
+        with file.open("rb") as opened, Image.open(opened, formats=FORMATS) as image:
+            if page:
+                image.seek(page)
             if image.width * image.height > MOST_PIXELS:
                 raise BadPicture(_too_large(f"{image.width} x {image.height}"))
-            if draft:
-                image.draft(image.mode, draft)
-            image.load()
-            return plain(ImageOps.exif_transpose(image))
+            return read(image)
     except BadPicture:
         raise
     except Image.DecompressionBombError:
@@ -70,10 +111,11 @@ def _too_large(size: str) -> str:
     return f"it is {size}, and pictures may have {MOST_PIXELS // 1_000_000} million pixels; make it smaller first"
 
 
-def plain(image: Image.Image) -> Image.Image:
+def plain(image: Image.Image, depth: Depth | None = None) -> Image.Image:
     """Convert any kind of picture to 8 bits in sRGB: RGB, or RGBA if there is transparency."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+    if is_deep(image.mode):
+        levels = np.asarray(image)
+        return Image.fromarray((depth or depth_of([levels])).eight_bits(levels)).convert("RGB")
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     alpha = image.convert("RGBA").getchannel("A") if transparent else None
     colours = _in_srgb(image.convert("RGB") if image.mode not in ("RGB", "CMYK", "L", "LAB") else image)
@@ -94,17 +136,6 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a profile for another kind of picture, or a broken one
     return image.convert("RGB")
-
-
-def _eight_bits(levels: np.ndarray) -> np.ndarray:
-    """Convert grey of 16 or 32 bits, or of floats, to uint8; its type and its largest value decide its range."""
-    values = np.nan_to_num(levels.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    if np.issubdtype(levels.dtype, np.floating):
-        white = 1.0 if top <= 1.0 else max(255.0, top)
-    else:
-        white = 65535.0 if top > 255 else 255.0
-    return np.rint(np.clip(values / max(white, top), 0, 1) * 255).astype(np.uint8)
 
 
 def prepare(image: Image.Image, settings: Settings, position: float | None = None) -> Prepared:

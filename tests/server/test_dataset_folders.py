@@ -58,7 +58,7 @@ def test_bad_files_are_skipped_and_listed(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(Dataset(out)) == 4
     reasons = dict(line.split(": ", 1) for line in (out / "skipped.txt").read_text().splitlines())
     bad = {"tiny.png", "empty.jpg", "text.png", "cut off.jpg", "half.png", "phone.heic", "lost.png", "huge.png"}
-    assert set(reasons) == bad
+    assert set(reasons) == {*bad, "notes.txt"}
     assert "too small" in reasons["tiny.png"] and "300 x 301" in reasons["huge.png"] and "PNG" in reasons["phone.heic"]
     assert any(one["source"] == "folder.png/inner.png" and "picture" in one for one in entries(out))
 
