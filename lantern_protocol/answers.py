@@ -128,6 +128,7 @@ class GeneratorDescription:
     licence: str
     training: str
     origin: str
+    assumed: str
     has_truncation: bool
     default_cutoff: int | None
     has_transform: bool
@@ -167,6 +168,7 @@ class GeneratorDescription:
             licence=read_text(fields, "licence"),
             training=read_text(fields, "training"),
             origin=read_text(fields, "origin"),
+            assumed=read_text(fields, "assumed"),
             has_truncation=read_flag(fields, "has_truncation", None),
             default_cutoff=None if cutoff is None else _length(fields, "default_cutoff"),
             has_transform=read_flag(fields, "has_transform", None),

@@ -337,6 +337,7 @@ def _default_facts(options: argparse.Namespace) -> dict[str, Any]:
         "licence": "",
         "training": "Not trained: it draws discs.",
         "origin": "Drawn",
+        "assumed": "",
         "has_truncation": True,
         "default_cutoff": None,
         "has_transform": False,

@@ -94,8 +94,9 @@ def make_from_buffer(budget: Budget, arguments: tuple[Any, ...]) -> Any:
 ARRAYS: Makers = {
     ("numpy", "dtype"): make_dtype,
     **{
-        (f"numpy.{core}.multiarray", name): maker
+        (f"numpy.{core}.{module}", name): maker
         for core in ("core", "_core")
+        for module in ("multiarray", "_multiarray_umath")
         for name, maker in (("scalar", make_scalar), ("_reconstruct", make_unbuilt))
     },
     **{(f"numpy.{core}.numeric", "_frombuffer"): make_from_buffer for core in ("core", "_core")},

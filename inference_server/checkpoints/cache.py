@@ -28,7 +28,7 @@ from .opening import load_generator
 
 logger = logging.getLogger(__name__)
 
-REVISION = 2
+REVISION = 3
 """Increase it when a reader makes different tensors or a different configuration from the same file."""
 
 BUDGET_BYTES = 20 << 30
@@ -119,7 +119,7 @@ class ConversionCache:
             if sha256_of(path) != sha256:
                 return
             info = generator.info
-            about = {"licence": info.licence, "training": info.training, "origin": info.origin}
+            about = {"licence": info.licence, "training": info.training, "origin": info.origin, "assumed": info.assumed}
             if info.name != path.stem:
                 about["name"] = info.name
             part = self.folder / f".part-{os.getpid()}-{time.time_ns()}"

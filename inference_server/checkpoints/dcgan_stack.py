@@ -13,6 +13,7 @@ import torch
 from ..generators.dcgan import DCGAN, DCGANConfig, DCGANLayer, DCGANProjection
 from ..generators.kinds import build
 from .network import Network
+from .unsaid import Unsaid
 
 FREEZING_BATCH = 256
 """Number of z from ``RandomState(0)`` that give the statistics of a network that was stored without them."""
@@ -244,15 +245,20 @@ def _statistics(config: DCGANConfig, tensors: dict[str, torch.Tensor], names: li
     return found
 
 
-def with_usual_activations(steps: list[Step]) -> list[Step]:
-    """Return the steps with the usual activations, for networks that do not store all of them.
+def with_activations(steps: list[Step], unsaid: Unsaid) -> list[Step]:
+    """Return the steps with activations, for networks that do not store all of them.
 
-    These are tanh (or a stored sigmoid) at the end, and ReLU (or the first one stored) elsewhere; see section 3 of the
-    paper, 1511.06434.
+    A stored one is used for all places of its kind: at the end, or elsewhere. What is not stored is asked for; usual
+    are ReLU, and tanh at the end (1511.06434, section 3).
     """
     known = [step for step in steps if isinstance(step, Activation)]
-    hidden = next((step for step in known if step.name in ("relu", "leaky_relu")), Activation("relu"))
-    final = next((step for step in known if step.name in ("tanh", "sigmoid")), Activation("tanh"))
+    hidden = next((step for step in known if step.name in ("relu", "leaky_relu")), None)
+    final = next((step for step in known if step.name in ("tanh", "sigmoid")), None)
+    if hidden is None:
+        name, _, slope = unsaid.text("activation", "relu", r"relu|leaky_relu:(0(\.\d+)?|1(\.0+)?)").partition(":")
+        hidden = Activation(name, float(slope or 0))
+    if final is None:
+        final = Activation(unsaid.text("output", "tanh", "tanh|sigmoid|none"))
     groups = _grouped(step for step in steps if not isinstance(step, Activation))
     full: list[Step] = []
     for index, group in enumerate(groups):

@@ -17,10 +17,12 @@ from typing import Any
 
 import torch
 
-from .dcgan_stack import Activation, Convolution, Linear, Norm, Pair, Reshape, Step, assemble, with_usual_activations
+from .dcgan_stack import Activation, Convolution, Linear, Norm, Pair, Reshape, Step, assemble, with_activations
 from .errors import CheckpointError
 from .inert import Inert, is_module, state_dict
 from .network import Network
+from .unsaid import Unsaid
+from .wrappers import likelihood
 
 ORIGIN = "DCGAN (PyTorch)"
 DEPTH = 4
@@ -59,7 +61,7 @@ def recognises(value: Any) -> bool:
     return _find(value) is not None
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of a DCGAN.
 
     Raises:
@@ -71,7 +73,7 @@ def convert(value: Any, file_name: str) -> Network:
             raise ValueError("there is no stack of transposed convolutions in it")
         steps = _steps(stack)
         if not stack.is_sequential:
-            steps = with_usual_activations(steps)
+            steps = with_activations(steps, unsaid or Unsaid())
         return assemble(steps, ORIGIN, _sizes(value, 0))
     except ValueError as error:
         raise CheckpointError(f"{file_name} is a DCGAN that cannot be read: {error}.") from error
@@ -106,7 +108,8 @@ def _of_state(state: dict[Any, Any]) -> Iterator[_Stack]:
     for name, tensor in tensors.items():
         name = name.removeprefix("module.")
         parts.setdefault(name.partition(".")[0], {})[name] = tensor
-    for part in (tensors, *(parts.values() if len(parts) > 1 else ())):
+    ranked = sorted(parts, key=likelihood)
+    for part in (tensors, *(parts[name] for name in ranked if len(parts) > 1)):
         by_module: dict[str, dict[str, torch.Tensor]] = {}
         for name, tensor in part.items():
             module, _, own = name.rpartition(".")
@@ -166,24 +169,30 @@ def _kind(leaf: _Leaf) -> str:
         return "BatchNorm" if leaf.kind in ("BatchNorm1d", "BatchNorm2d", "SyncBatchNorm") else leaf.kind
     weight = leaf.tensors.get("weight")
     dimensions = 1 if weight is None else weight.ndim
+    if weight is not None and weight.ndim == 1 and leaf.tensors.keys() == {"weight"}:
+        return "PReLU"
     return {1: "BatchNorm", 2: "Linear", 4: "ConvTranspose2d"}.get(dimensions, "unknown")
 
 
 def _ends_in_picture(stack: _Stack) -> bool:
-    """Return whether the channels fit from each transposed convolution to the next, and end in 1, 3 or 4."""
-    width, count = None, 0
+    """Return whether the channels fit from each convolution to the next, and end in 1, 3 or 4."""
+    width, count, grows = None, 0, False  # a discriminator has plain convolutions, too, and does not grow
     for leaf in stack.leaves:
         kind = _kind(leaf)
         weight = leaf.tensors.get("weight")
+        grows = grows or kind in ("ConvTranspose2d", "Upsample", "UpsamplingNearest2d")
         if kind == "unknown":
             return False
-        if kind == "ConvTranspose2d":
-            if weight is None or weight.ndim != 4 or width not in (None, weight.shape[0]):
+        if kind in ("ConvTranspose2d", "Conv2d"):
+            if weight is None or weight.ndim != 4:
                 return False
-            width, count = weight.shape[1], count + 1
+            inputs, outputs = weight.shape[:2] if kind == "ConvTranspose2d" else weight.shape[1::-1]
+            if width not in (None, inputs):
+                return False
+            width, count = outputs, count + 1
         elif kind == "BatchNorm" and width is not None and _rows(leaf) and width not in map(torch.numel, _rows(leaf)):
             return False
-    return count > 1 and width in (1, 3, 4)
+    return grows and count > 1 and width in (1, 3, 4)
 
 
 def _rows(leaf: _Leaf) -> list[torch.Tensor]:
@@ -192,9 +201,18 @@ def _rows(leaf: _Leaf) -> list[torch.Tensor]:
 
 def _steps(stack: _Stack) -> list[Step]:
     steps: list[Step] = []
+    doubled = False  # norms and activations before a nearest enlargement are the same after it
     for leaf in stack.leaves:
         kind = _kind(leaf)
-        if kind == "Linear":
+        if kind in ("Upsample", "UpsamplingNearest2d"):
+            _check_upsample(leaf, doubled)
+            doubled = True
+        elif kind == "Conv2d":
+            steps.append(_plain_convolution(leaf, doubled))
+            doubled = False
+        elif doubled and kind in ("Linear", "ConvTranspose2d", "Unflatten", "View", "Reshape"):
+            raise ValueError(f"its layer {leaf.name} follows an Upsample, which a DCGAN does not have")
+        elif kind == "Linear":
             weight = leaf.tensors.get("weight")
             if weight is None or weight.ndim != 2:
                 raise ValueError(f"its layer {leaf.name} has no weights")
@@ -210,7 +228,50 @@ def _steps(stack: _Stack) -> list[Step]:
             steps.append(_reshape(leaf, kind))
         elif kind not in _PASSED_OVER:
             raise ValueError(f"it has a layer {leaf.name} of the class {kind[:60]}, which a DCGAN does not have")
+    if doubled:
+        raise ValueError("it ends in an Upsample, which a DCGAN does not have")
     return steps
+
+
+def _check_upsample(leaf: _Leaf, doubled: bool) -> None:
+    scale, mode = leaf.attribute("scale_factor"), leaf.attribute("mode", "nearest")
+    scales = set(scale) if isinstance(scale, list | tuple) else {scale}
+    if doubled or scales != {2} or mode not in ("nearest", "nearest-exact"):
+        how = f"{str(scale)[:20]} in the mode {str(mode)[:20]}"
+        raise ValueError(f"its layer {leaf.name} enlarges by {how}; only nearest by 2 is read")
+
+
+def _plain_convolution(leaf: _Leaf, doubled: bool) -> Convolution:
+    """Return the transposed convolution that does the same as a convolution, after a nearest enlargement by 2 or not.
+
+    After the enlargement, each weight meets every pixel of the small picture twice in a row, so that neighbouring
+    weights add up: out of k weights come k + 1.
+    """
+    weight, bias = leaf.tensors["weight"].float(), leaf.tensors.get("bias")
+    kernel, padding = tuple(weight.shape[2:]), _pair(leaf, "padding", 0)
+    plain = (
+        _number(leaf, "groups", 1) == 1 and _pair(leaf, "dilation", 1) == (1, 1) and _pair(leaf, "stride", 1) == (1, 1)
+    )
+    if not plain or leaf.attribute("padding_mode", "zeros") != "zeros":
+        raise ValueError(f"its layer {leaf.name} has groups or steps, or is dilated; a DCGAN does not have such layers")
+    if not doubled:
+        around = (kernel[0] - 1 - padding[0], kernel[1] - 1 - padding[1])
+        if min(around) < 0:
+            raise ValueError(f"its layer {leaf.name} has more padding than its kernel is wide")
+        return Convolution(weight.transpose(0, 1).flip(2, 3), bias, (1, 1), around)
+    if any(side % 2 == 0 or 2 * pad != side - 1 for side, pad in zip(kernel, padding, strict=True)):
+        raise ValueError(f"its layer {leaf.name} has a kernel or a padding that does not keep the picture's size")
+    rows, columns = (_sums_of_neighbours(side) for side in kernel)
+    folded = torch.einsum("mj,oijl,nl->iomn", rows, weight, columns)
+    return Convolution(folded.contiguous(), bias, (2, 2), (padding[0], padding[1]))
+
+
+def _sums_of_neighbours(side: int) -> torch.Tensor:
+    """Return the matrix (side + 1, side) that adds up neighbouring weights, and turns them round."""
+    matrix = torch.zeros(side + 1, side)
+    for place in range(side):
+        matrix[side - 1 - place, place] = matrix[side - place, place] = 1
+    return matrix
 
 
 def _convolution(leaf: _Leaf, is_first: bool) -> Convolution:

@@ -16,6 +16,7 @@ from .dcgan_stack import Activation, Convolution, Linear, Norm, Reshape, Step, a
 from .errors import CheckpointError
 from .inert import Inert
 from .network import Network
+from .unsaid import Unsaid
 
 ORIGIN = "DCGAN (Torch7)"
 DEPTH = 16
@@ -23,6 +24,7 @@ _CONVOLUTION = "nn.SpatialFullConvolution"
 _CONTAINERS = ("nn.Sequential", "nn.DataParallelTable")
 _NORMS = ("nn.SpatialBatchNormalization", "nn.BatchNormalization")
 _PASSED_OVER = ("nn.Identity", "nn.Dropout", "nn.SpatialDropout", "nn.Copy", "nn.Contiguous")
+_SHAPES = ("nn.View", "nn.Reshape", "nn.Unsqueeze", "nn.SpatialReshape")
 _ACTIVATIONS = {"nn.ReLU": "relu", "nn.LeakyReLU": "leaky_relu", "nn.Tanh": "tanh", "nn.Sigmoid": "sigmoid"}
 
 
@@ -31,14 +33,18 @@ def recognises(value: Any) -> bool:
     return _find(value) is not None
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of a DCGAN.
 
     Raises:
         CheckpointError: it has a layer that a DCGAN does not have, or a layer without its weights.
     """
     try:
-        return assemble([_step(layer) for layer in _find(value) or () if layer.name not in _PASSED_OVER], ORIGIN)
+        layers = [layer for layer in _find(value) or () if layer.name not in _PASSED_OVER]
+        # Shapes before the first layer with weights only arrange z; art-DCGAN's generate.lua drops them, too.
+        while layers and layers[0].name in _SHAPES:
+            layers.pop(0)
+        return assemble([_step(layer) for layer in layers], ORIGIN)
     except ValueError as error:
         raise CheckpointError(f"{file_name} is a DCGAN that cannot be read: {error}.") from error
 
@@ -90,7 +96,7 @@ def _step(layer: Inert) -> Step:
         return _norm(layer)
     if layer.name in _ACTIVATIONS:
         return Activation(_ACTIVATIONS[layer.name], _number(layer, "negval", 0.01))
-    if layer.name in ("nn.View", "nn.Reshape"):
+    if layer.name in _SHAPES:
         return _reshape(layer)
     raise ValueError(f"it has a layer of the class {layer.name[:60]}, which a DCGAN does not have")
 

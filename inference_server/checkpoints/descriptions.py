@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ def _known_stranger(value: Any) -> str | None:
     if not isinstance(value, dict):
         return None
     keys = {key for key in value if isinstance(key, str)}
+    if _is_of_plain_convolutions(value):
+        return (
+            "looks like a generator of Upsample and Conv2d layers; a state dict does not say where it enlarges. Save "
+            "the whole module, torch.save(generator, path), in the program that made it, and choose that"
+        )
     if keys >= {"state", "param_groups"}:
         return "holds the state of an optimizer and no network; choose the generator's checkpoint of the same training"
     if "GAN" in keys:
@@ -52,6 +57,15 @@ def _known_stranger(value: Any) -> str | None:
     if any(isinstance(value.get(key), (torch.Tensor, np.ndarray)) for key in ("w", "z", "latent", "latents")):
         return "holds latents and no network; import it as a latent"
     return None
+
+
+def _is_of_plain_convolutions(value: dict[Any, Any]) -> bool:
+    """Return whether a state dict begins with a linear layer and goes on with convolutions that end in a picture."""
+    weights = [tensor for key, tensor in value.items() if isinstance(tensor, torch.Tensor) and tensor.ndim in (2, 4)]
+    if len(weights) < 3 or weights[0].ndim != 2 or any(weight.ndim != 4 for weight in weights[1:]):
+        return False
+    fits = all(before.shape[0] == after.shape[1] for before, after in pairwise(weights[1:]))
+    return fits and weights[-1].shape[0] in (1, 3, 4)
 
 
 def _contents(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import re
 from pathlib import Path
@@ -11,6 +12,9 @@ from .limits import LIMITS, Budget, Damaged
 from .torch7 import looks_like_torch7
 from .zip_files import list_zip
 
+OWN_FORMAT = "latent-lantern-generator"
+"""In the metadata of our files."""
+MOST_HEADER = 100 << 20
 _AGAIN = "download or copy it again"
 _ARCHIVES = {
     b"\x1f\x8b": "gzip",
@@ -53,10 +57,23 @@ def is_native(path: Path) -> bool:
         if not whole and not foreign:
             raise CheckpointError(f"{path.name} is cut short; {_AGAIN}.")
         if whole:
-            return True
+            return _is_ours(path)
     if not (foreign or _may_be_old_pickle(path)):
         raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
     return False
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a safetensors file is in our format; also if its header cannot be read, which our reader says."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > MOST_HEADER:
+            return True
+        try:
+            about = json.loads(file.read(length)).get("__metadata__", {})
+            return not isinstance(about, dict) or about.get("format") == OWN_FORMAT
+        except (ValueError, AttributeError, RecursionError):
+            return True
 
 
 def _trouble(name: str, start: bytes) -> str | None:

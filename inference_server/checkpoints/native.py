@@ -4,8 +4,9 @@ Metadata keys, all strings:
 
 - ``format``: always ``latent-lantern-generator``; ``format_version``: ``1``.
 - ``kind``: the network, a key of ``generators.kinds.KINDS``; ``config``: its configuration as JSON.
-- ``name``, ``licence``, ``training``, ``origin``: shown to the user; ``training`` is one line on how the network was
-  trained, ``origin`` is the format that the weights were converted from, if they were. Any may be missing.
+- ``name``, ``licence``, ``training``, ``origin``, ``assumed``: shown to the user; ``training`` is one line on how the
+  network was trained, ``origin`` is the format that the weights were converted from, if they were, ``assumed`` is what
+  that file did not say. Any may be missing.
 - Any other key is kept for people to read, and ignored here.
 
 The tensors are the network's state, in float32, float16 or bfloat16.
@@ -25,12 +26,13 @@ from safetensors.torch import save_file
 
 from ..generators.base import Generator, GeneratorInfo
 from ..generators.kinds import KINDS, Config, build
-from .errors import CheckpointError
+from .errors import CheckpointError, not_safetensors
+from .file_kinds import OWN_FORMAT
 
 BUILTIN_RUN = Path(__file__).parent.parent / "weights" / "family_at_dinner"
 """Snapshots of the generator that comes with the extension."""
 
-FORMAT = "latent-lantern-generator"
+FORMAT = OWN_FORMAT
 DTYPES = ("F32", "F16", "BF16")
 
 
@@ -67,7 +69,7 @@ def read_native(path: str | os.PathLike[str], name: str | None = None) -> Genera
             # Copies: the file may be cut short later, and in memory that is not aligned, sums are rounded differently.
             tensors = {key: file.get_tensor(key).to(torch.float32, copy=True) for key in expected}
     except SafetensorError as error:
-        raise _not_safetensors(path, error) from error
+        raise not_safetensors(path.name, error) from error
     return build(
         kind, config, tensors, {"name": name or path.stem} | {key: text for key, text in about.items() if text}
     )
@@ -83,7 +85,7 @@ def read_make(path: str | os.PathLike[str]) -> tuple[str, Config, Mapping[str, s
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
     except SafetensorError as error:
-        raise _not_safetensors(path, error) from error
+        raise not_safetensors(path.name, error) from error
     return *_read_config(path, about), about
 
 
@@ -96,7 +98,7 @@ def read_info(path: str | os.PathLike[str], name: str | None = None) -> Generato
     words = [about.get(key, "") for key in ("licence", "training")]
     with torch.device("meta"):
         generator = KINDS[kind].network(config, about.get("name") or name or Path(path).stem, *words)
-    generator.set_origin(about.get("origin", ""))
+    generator.set_origin(about.get("origin", ""), about.get("assumed", ""))
     return generator.info
 
 
@@ -123,7 +125,7 @@ def save_generator(
         if not value.isfinite().all():
             raise CheckpointError(f"{path.name} was not written: {key} holds numbers that {dtype} cannot.")
     info = generator.info
-    words = {"name": info.name, "licence": info.licence, "training": info.training, "origin": info.origin}
+    words = {key: getattr(info, key) for key in ("name", "licence", "training", "origin", "assumed")}
     part = path.with_name(path.name + ".part")
     write_native(part, path, info.kind, generator.config, tensors, {**words, **metadata})
 
@@ -160,12 +162,6 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CheckpointError(f"{Path(path).name} cannot be read: {error.strerror}.") from error
-
-
-def _not_safetensors(path: Path, error: SafetensorError) -> CheckpointError:
-    return CheckpointError(
-        f"{path.name} is cut short or is not a safetensors file; download or copy it again ({error})."
-    )
 
 
 def _read_config(path: Path, about: Mapping[str, str]) -> tuple[str, Config]:

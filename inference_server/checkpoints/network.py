@@ -19,7 +19,7 @@ class Network:
 
     kind: a key of ``generators.kinds.KINDS``. config: the configuration of that kind. tensors: by the names of that
     kind. origin: the file's format, as it is shown to the user. about: ``name``, ``licence``, ``training``, if the file
-    contains them.
+    contains them. assumed: what the file does not say, "activation=relu, output=tanh".
     """
 
     kind: str
@@ -27,10 +27,16 @@ class Network:
     tensors: Mapping[str, torch.Tensor]
     origin: str
     about: Mapping[str, str] = field(default_factory=dict)
+    assumed: str = ""
 
     def build(self, file_name: str) -> Generator:
         """Return the generator. Raises CheckpointError if the tensors are not what the configuration needs."""
-        about = {"name": file_name.rpartition(".")[0] or file_name, **self.about, "origin": self.origin}
+        about = {
+            "name": file_name.rpartition(".")[0] or file_name,
+            **self.about,
+            "origin": self.origin,
+            "assumed": self.assumed,
+        }
         try:
             return build(self.kind, self.config, self.tensors, about)
         except ValueError as error:

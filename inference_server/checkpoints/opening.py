@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from .file_kinds import is_native
 from .native import read_native
 from .network import Network
 from .reading import read_file
+from .unsaid import Unsaid
+from .wrappers import candidates
 
 READERS: tuple[ModuleType, ...] = (
     stylegan1_tf,
@@ -29,28 +32,38 @@ READERS: tuple[ModuleType, ...] = (
 )
 """The readers, tried in this order.
 
-Each has ``recognises(value) -> bool`` and ``convert(value, file_name) -> Network``.
+Each has ``recognises(value) -> bool`` and ``convert(value, file_name, unsaid) -> Network``.
 """
 
 
-def load_generator(path: str | os.PathLike[str]) -> Generator:
+def load_generator(path: str | os.PathLike[str], given: Mapping[str, str] | None = None) -> Generator:
     """Read a generator from a checkpoint of any kind; on the CPU, in float32, ready for use.
+
+    Args:
+        path: the file.
+        given: what the person says that the file does not, by the names of ``unsaid.SETTINGS``.
 
     Raises:
         CheckpointError: the file cannot be read; the message is a sentence for the user.
     """
     path = Path(path)
     if is_native(path):
+        if given:
+            raise CheckpointError(
+                f"{path.name} is in Latent Lantern's own format, which says its own {next(iter(given))}."
+            )
         return read_native(path)
-    network = open_network(path)
+    network = open_network(path, given)
     try:
         return network.build(path.name)
     except Exception as error:
         raise unexpected(path.name, error) from error
 
 
-def open_network(path: str | os.PathLike[str]) -> Network:
+def open_network(path: str | os.PathLike[str], given: Mapping[str, str] | None = None) -> Network:
     """Read and convert a checkpoint of another program, without making the generator.
+
+    Takes the same arguments as ``load_generator``.
 
     Returns:
         a network whose tensors share no memory with the file; floating-point tensors are float32.
@@ -63,10 +76,16 @@ def open_network(path: str | os.PathLike[str]) -> Network:
         raise CheckpointError(f"{path.name} is in Latent Lantern's own format already.")
     _, value = read_file(path)
     try:
-        for reader in READERS:
-            if reader.recognises(value):
-                network = reader.convert(value, path.name)
-                return replace(network, tensors={name: _own(tensor) for name, tensor in network.tensors.items()})
+        for candidate in candidates(value):
+            for reader in READERS:
+                if reader.recognises(candidate):
+                    unsaid = Unsaid(given)
+                    network = reader.convert(candidate, path.name, unsaid)
+                    if (name := unsaid.unused()) is not None:
+                        raise CheckpointError(f"{path.name} says its own {name}, or its kind of network has none.")
+                    assumed = ", ".join(f"{name}={value}" for name, value in unsaid.assumed.items())
+                    own = {name: _own(tensor) for name, tensor in network.tensors.items()}
+                    return replace(network, tensors=own, assumed=assumed)
         description = describe(value)
     except Exception as error:
         raise unexpected(path.name, error) from error

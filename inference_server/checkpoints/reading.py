@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError, unexpected
+from safetensors import SafetensorError, safe_open
+
+from .errors import CheckpointError, not_safetensors, unexpected
 from .extent import check_extent
 from .limits import LIMITS, Budget, Damaged, Limits
 from .pickles import read_pickle
@@ -23,8 +26,8 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
         limits: how much memory and work the file may cause.
 
     Returns:
-        the format ("pickle", "torch" or "torch7") and the value (see ``inert``). Large tensors and arrays share the
-        file's memory map; clone them if they are used after the file may change.
+        the format ("pickle", "torch", "torch7" or "safetensors") and the value (see ``inert``). Large tensors and
+        arrays share the file's memory map; clone them if they are used after the file may change.
 
     Raises:
         CheckpointError: the file cannot be read; the message is a sentence for the user.
@@ -32,13 +35,35 @@ def read_file(path: str | os.PathLike[str], limits: Limits = LIMITS) -> tuple[st
     path = Path(path)
     data = map_file(path, limits)
     try:
+        if bytes(data[8:9]) == b"{" and 8 + int.from_bytes(data[:8], "little") <= len(data):
+            return "safetensors", _read_safetensors(path)
         kind, value = _read(data, Budget(limits, len(data)))
         check_extent(value)
         return kind, value
+    except CheckpointError:
+        raise
     except Damaged as error:
         raise CheckpointError(f"{path.name} cannot be read: {error}. Download or copy it again.") from error
     except Exception as error:
         raise unexpected(path.name, error) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Return the tensors of another program's safetensors file, by their names.
+
+    The format keeps no order, so the names are sorted with numbers as numbers, as layers are usually numbered.
+    """
+
+    def natural(name: str) -> list[tuple[bool, int, str]]:
+        parts = re.split(r"(\d{1,9})", name)
+        return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+    try:
+        with safe_open(path, "pt") as file:
+            # Copies: the file may be cut short later.
+            return {name: file.get_tensor(name).clone() for name in sorted(file.keys(), key=natural)}
+    except SafetensorError as error:
+        raise not_safetensors(path.name, error) from error
 
 
 def map_file(path: Path, limits: Limits = LIMITS) -> memoryview:

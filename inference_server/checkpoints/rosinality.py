@@ -16,6 +16,7 @@ from ..generators.stylegan2_config import StyleGAN2Config
 from ..generators.stylegan2_layers import Mapping as MappingNetwork
 from .errors import CheckpointError
 from .network import Network
+from .unsaid import Unsaid
 
 NETWORKS = ("g_ema", "state_dict", "g", "generator", "latent_decoder")
 PREFIXES = ("", "decoder.", "module.", "generator.", "g_ema.", "module.decoder.")
@@ -30,7 +31,7 @@ def recognises(value: Any) -> bool:
     return _find(value) is not None
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
@@ -41,7 +42,7 @@ def convert(value: Any, file_name: str) -> Network:
         if found is None:
             raise ValueError("it holds no generator of rosinality's layout")
         average = value.get("latent_avg")
-        return _convert(found, average if isinstance(average, torch.Tensor) else None)
+        return _convert(found, average if isinstance(average, torch.Tensor) else None, unsaid or Unsaid())
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"{file_name} looks like a StyleGAN2 of rosinality's code, but cannot be converted: {error}."
@@ -87,7 +88,7 @@ class _Source:
         return tensor[0]
 
 
-def _convert(tensors: dict[str, torch.Tensor], average: torch.Tensor | None) -> Network:
+def _convert(tensors: dict[str, torch.Tensor], average: torch.Tensor | None, unsaid: Unsaid) -> Network:
     source = _Source(tensors)
     ours: dict[str, torch.Tensor] = {}
     layers = 0
@@ -116,7 +117,7 @@ def _convert(tensors: dict[str, torch.Tensor], average: torch.Tensor | None) -> 
         base_size=cast(tuple[int, int], tuple(ours["synthesis.blocks.0.const"].shape[1:])),
         image_channels=len(ours["synthesis.blocks.0.torgb.bias"]),
         mapping_layers=layers,
-        mapping_lr=MAPPING_LR,
+        mapping_lr=unsaid.number("mapping_lr", MAPPING_LR, 1e-6, 10),
         mapping_width=None if layers < 2 or len(first) == len(last) else len(first),
     )
     _noise(source, ours, config)
@@ -149,14 +150,16 @@ def _check_filter(source: _Source, name: str) -> None:
 
 
 def _noise(source: _Source, ours: dict[str, torch.Tensor], config: StyleGAN2Config) -> None:
-    """Add the stored noise maps to ``ours``. Older files have none; for them, fixed random maps are made."""
+    """Add the stored noise maps to ``ours``. If there are none of the right size, fixed random maps are made."""
     random = np.random.RandomState(0)
     for index in range(2 * len(config.channels) - 1):
         block = (index + 1) // 2
         size = (config.base_size[0] << block, config.base_size[1] << block)
         name = f"synthesis.blocks.{block}.conv{1 if index == 0 else (index + 1) % 2}.noise_const"
-        if f"noises.noise_{index}" in source:
-            ours[name] = source.only(f"noises.noise_{index}", 4)[0]
+        stored = source.only(f"noises.noise_{index}", 4)[0] if f"noises.noise_{index}" in source else None
+        # Rectangular forks leave square maps that they never use: they draw new noise for every picture.
+        if stored is not None and (tuple(stored.shape) == size or size[0] == size[1]):
+            ours[name] = stored
         else:
             ours[name] = torch.from_numpy(random.randn(*size).astype(np.float32))
 

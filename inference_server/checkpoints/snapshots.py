@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import CheckpointError
 from .torch7 import looks_like_torch7
 
-SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
+SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".tar", ".pickle", ".model", "")
 """Suffixes of files that may be checkpoints, in lower case."""
 
 MOST_SNAPSHOTS = 2000
@@ -86,7 +86,7 @@ def find_snapshots(folder: Path) -> list[Path]:
         raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
     if not checkpoints:
         raise CheckpointError(
-            f"There is no checkpoint in the folder {folder} ({', '.join(SUFFIXES)}). "
+            f"There is no checkpoint in the folder {folder} ({', '.join(filter(None, SUFFIXES))}). "
             "Choose the folder that holds the checkpoints."
         )
     run = largest_run(checkpoints)

@@ -17,6 +17,7 @@ from ..generators.stylegan1 import StyleGAN1Config
 from .errors import CheckpointError
 from .network import Network
 from .tensorflow import find_generator, settings, variables
+from .unsaid import Unsaid
 
 ORIGIN = "StyleGAN pickle (TensorFlow)"
 FUSED_FROM = 128
@@ -47,7 +48,7 @@ def recognises(value: Any) -> bool:
     return network is not None and "4x4/Const/StyleMod/weight" in variables(network, "synthesis")
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of the averaged generator in a StyleGAN pickle.
 
     Raises:

@@ -17,6 +17,7 @@ from ..generators.stylegan2_config import StyleGAN2Config
 from .errors import CheckpointError
 from .network import Network
 from .tensorflow import find_generator, settings, variables
+from .unsaid import Unsaid
 
 _KNOWN: dict[str, tuple[Any, ...]] = {
     "nonlinearity": ("lrelu",),
@@ -37,7 +38,7 @@ def recognises(value: Any) -> bool:
     return network is not None and any(map(_LAYER.fullmatch, variables(network, "synthesis")))
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of the averaged generator in a StyleGAN2 pickle.
 
     Raises:

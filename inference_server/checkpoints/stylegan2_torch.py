@@ -17,12 +17,14 @@ from ..generators.stylegan2_config import HALF_BLOCKS, StyleGAN2Config
 from .errors import CheckpointError
 from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
+from .unsaid import Unsaid
 
 NETWORKS = ("G_ema", "g_ema", "Gs", "G", "g", "generator", "state_dict", "model")
 """The keys under which files hold generators, the best first."""
 BLOCK = re.compile(r"b(\d{1,5})(?:x\d{1,5})?")
 CLAMP = 256.0
-"""The clamp of the published settings."""
+MAPPING_LR = 0.01
+"""The clamp, and the learning-rate multiplier of the mapping network, of the published settings."""
 
 
 def recognises(value: Any) -> bool:
@@ -30,7 +32,7 @@ def recognises(value: Any) -> bool:
     return _find(value) is not None
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
@@ -41,8 +43,8 @@ def convert(value: Any, file_name: str) -> Network:
         if found is None:
             raise ValueError("it holds no generator of StyleGAN2")
         if isinstance(found, Inert):
-            return _convert(state_dict(found), found)
-        return _convert(found, None)
+            return _convert(state_dict(found), found, unsaid or Unsaid())
+        return _convert(found, None, unsaid or Unsaid())
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"{file_name} looks like a StyleGAN2, but cannot be converted: {error}. "
@@ -79,7 +81,7 @@ def _block_names(tensors: Mapping[str, torch.Tensor]) -> list[str]:
     return sorted(names, key=lambda name: int(BLOCK.fullmatch(name)[1]))  # type: ignore[index]
 
 
-def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None) -> Network:
+def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None, unsaid: Unsaid) -> Network:
     names = _block_names(tensors)
     if not names:
         raise ValueError("its blocks have no weights")
@@ -93,6 +95,11 @@ def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None) -> Ne
     if embed >= inputs:
         raise ValueError("its mapping network has no place for z")
     attributes = _Attributes(generator, names)
+    if generator is None:
+        mapping_lr = unsaid.number("mapping_lr", MAPPING_LR, 1e-6, 10)
+        clamp = unsaid.number_or_none("conv_clamp", CLAMP, 1, 60000)
+    else:
+        mapping_lr, clamp = attributes.mapping_lr(), attributes.clamp()
     config = StyleGAN2Config(
         z_dim=inputs - embed,
         w_dim=w_dim,
@@ -101,9 +108,9 @@ def _convert(tensors: Mapping[str, torch.Tensor], generator: Inert | None) -> Ne
         image_channels=_shape(tensors, f"{last}.torgb.weight", 4)[0],
         num_classes=classes,
         mapping_layers=layers,
-        mapping_lr=attributes.mapping_lr(),
+        mapping_lr=mapping_lr,
         use_noise=f"{first}.conv1.noise_strength" in tensors,
-        conv_clamp=attributes.clamp(),
+        conv_clamp=clamp,
         architecture=_architecture(tensors, names),
         half_blocks=attributes.half_blocks(),
         mapping_width=None if layers < 2 or width == w_dim else width,

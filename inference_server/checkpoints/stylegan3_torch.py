@@ -17,6 +17,7 @@ from ..generators.stylegan3_config import MAX_LAYERS, LayerConfig, StyleGAN3Conf
 from .errors import CheckpointError
 from .inert import Inert, is_module, named_tensors, state_dict, submodule
 from .network import Network
+from .unsaid import Unsaid
 
 NETWORKS = ("G_ema", "g_ema", "G", "g", "generator", "state_dict")
 """The keys under which files hold generators, the best first."""
@@ -31,7 +32,7 @@ def recognises(value: Any) -> bool:
     return _find(value) is not None
 
 
-def convert(value: Any, file_name: str) -> Network:
+def convert(value: Any, file_name: str, unsaid: Unsaid | None = None) -> Network:
     """Return the network of the generator; the averaged one if the file has it.
 
     Raises:
@@ -43,7 +44,7 @@ def convert(value: Any, file_name: str) -> Network:
             raise ValueError("it holds no generator of StyleGAN3")
         if isinstance(found, Inert):
             return _from_module(found)
-        return _from_tensors(found)
+        return _from_tensors(found, unsaid or Unsaid())
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"{file_name} looks like a StyleGAN3, but cannot be converted: {error}. "
@@ -117,7 +118,7 @@ def _layer(layer: Inert, path: str, tensors: Mapping[str, torch.Tensor]) -> Laye
     )
 
 
-def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
+def _from_tensors(tensors: Mapping[str, torch.Tensor], unsaid: Unsaid) -> Network:
     named = sorted((int(match[2]), match[1], int(match[3])) for match in map(LAYER_NAME.fullmatch, tensors) if match)
     if [index for index, _, _ in named] != list(range(len(named))) or not 1 <= len(named) <= MAX_LAYERS:
         raise ValueError("its layers are not numbered as they should be")
@@ -125,6 +126,7 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
     size = input_size = named[0][2]
     picture = named[-1][2]
     layers = []
+    clamp = unsaid.number_or_none("conv_clamp", 256.0, 1, 60000)
     for index, name, out in named:
         shapes = _shapes(f"synthesis.{name}", tensors)
         is_colour = index == len(named) - 1
@@ -145,7 +147,13 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
         half = rate * 16 > picture
         layers.append(
             LayerConfig(
-                in_size=(size, size), out_size=(out, out), padding=pads, is_colour=is_colour, half=half, **shapes
+                in_size=(size, size),
+                out_size=(out, out),
+                padding=pads,
+                is_colour=is_colour,
+                half=half,
+                clamp=clamp,
+                **shapes,
             )
         )
         size = out
@@ -158,7 +166,9 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor]) -> Network:
         mapping_layers=sum(re.fullmatch(r"mapping\.fc\d+\.weight", key) is not None for key in tensors),
         input_size=(input_size, input_size),
         input_rate=float(input_size - 2 * MARGIN),
-        input_bandwidth=2.0,
+        input_bandwidth=unsaid.number("first_cutoff", 2.0, 0.1, 1024),
+        mapping_lr=unsaid.number("mapping_lr", 0.01, 1e-6, 10),
+        output_scale=unsaid.number("output_scale", 0.25, 1e-6, 1000),
     )
 
 

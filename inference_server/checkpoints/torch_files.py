@@ -10,6 +10,7 @@ import torch
 
 from .arrays import ARRAYS
 from .containers import CONTAINERS
+from .dill import DILL
 from .inert import Inert
 from .limits import Budget, Damaged
 from .pickles import Global, Maker, Makers, read_pickle
@@ -165,7 +166,7 @@ TENSORS: dict[tuple[str, str], Maker] = {
 }
 """The makers by the (module, name) that pickles call."""
 
-_INNER: Makers = {**CONTAINERS, **ARRAYS, **TENSORS}
+_INNER: Makers = {**CONTAINERS, **ARRAYS, **DILL, **TENSORS}
 
 
 def make_nested_storage(budget: Budget, arguments: tuple[Any, ...]) -> Any:

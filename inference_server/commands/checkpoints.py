@@ -17,6 +17,7 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("info", help="print what a checkpoint holds, or what snapshots a folder holds")
     parser.add_argument("file", type=Path, nargs="?", help="the default is the built-in generator")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_settings(parser)
     parser.set_defaults(run=info)
 
     parser = commands.add_parser("convert", help="write any checkpoint in Latent Lantern's own format")
@@ -26,13 +27,37 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the generator's name; the default is the name in the file")
     parser.add_argument("--licence", help="a note on the licence to keep with the weights")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    add_settings(parser)
     parser.set_defaults(run=convert)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says what a file does not say."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the file does not say, for example activation=leaky_relu:0.2 or output=sigmoid; may be repeated",
+    )
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings of the option. Raises UsageError."""
+    from ..checkpoints.unsaid import read_settings
+
+    try:
+        return read_settings(options.set)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def info(options: argparse.Namespace) -> int:
     """Print what a checkpoint holds; for a folder, what its last snapshot holds. Return 0."""
     from ..rendering.library import read_run
 
+    if options.set:
+        return _info_with(options)
     renderer = open_renderer("cpu")
     run = []
     if options.file is not None and options.file.is_dir():
@@ -52,6 +77,23 @@ def info(options: argparse.Namespace) -> int:
         print(f"{key.replace('_', ' '):14} {', '.join(value) if isinstance(value, list) else value}")
     for index, snapshot in enumerate(run, 1):
         print(f"snapshot {index:<5} {snapshot.name}, {snapshot.bytes / 1e6:.1f} MB, {snapshot.sha256}")
+    return 0
+
+
+def _info_with(options: argparse.Namespace) -> int:
+    """Print what a file holds if the given settings are true of it. Return 0. Raises UsageError."""
+    from ..checkpoints import CheckpointError, load_generator
+
+    if options.file is None or options.file.is_dir():
+        raise UsageError("--set needs one checkpoint file.")
+    try:
+        info = load_generator(options.file, settings_of(options)).info
+    except CheckpointError as error:
+        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
+    if options.json:
+        print_json(info.to_dict())
+    else:
+        print(f"{options.file.name}: {info.origin}, {info.width} x {info.height}, assumed: {info.assumed or 'nothing'}")
     return 0
 
 
@@ -86,7 +128,7 @@ def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
         raise UsageError(f"{out} must end in .safetensors.")
     _check_free(file, out, options.overwrite)
     try:
-        generator = load_generator(file)
+        generator = load_generator(file, settings_of(options))
         words = {"name": options.name, "licence": options.licence}
         words = {key: text for key, text in words.items() if text is not None}
         save_generator(generator, out, words, getattr(torch, options.dtype))

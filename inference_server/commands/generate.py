@@ -10,12 +10,14 @@ from lantern_protocol.errors import ProtocolError
 from lantern_protocol.orders import noise_from_json
 
 from ..terminal.console import DTYPES, OWN, number_list
+from .checkpoints import add_settings
 
 
 def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     generate = commands.add_parser("generate", parents=[on_device], help="make pictures from latents")
     generate.add_argument("--checkpoint", type=Path, help="the default is the built-in generator")
+    add_settings(generate)
     generate.add_argument("--toward", type=Path, help="a second snapshot of the same training, to blend with")
     generate.add_argument("--mix", type=float, default=0.0, help="share of the second snapshot's weights, 0 to 1")
     source = generate.add_mutually_exclusive_group(required=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 from lantern_protocol.orders import RenderSettings
 from lantern_protocol.part_files import remove_stale_parts
 
+from ..checkpoints import CheckpointError, load_generator, save_generator
 from ..generators.base import GeneratorInfo
 from ..pixels.encoding import encode_png, encoder_threads, prepare_folder, write_atomically, write_failed
 from ..rendering.batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
@@ -23,6 +26,7 @@ from ..rendering.renderer import Renderer
 from ..rendering.residents import Loaded
 from ..rendering.seeds import sample_seeds
 from ..terminal.console import OWN, UsageError, load_array, open_renderer, show_progress
+from .checkpoints import settings_of
 
 LARGEST_STATISTICS = 256
 """The most pictures whose batch statistics are taken together, even if --batch asks for more."""
@@ -39,8 +43,8 @@ def generate(options: argparse.Namespace) -> int:
         raise UsageError("--mix needs --toward, the second snapshot.")
     renderer = open_renderer(options.device, options.compile)
     toward = None if options.toward is None else (str(options.toward), None)
-    path = None if options.checkpoint is None else str(options.checkpoint)
-    loaded = renderer.open_between(path, None, toward, options.mix)
+    with _told(options) as path:
+        loaded = renderer.open_between(path, None, toward, options.mix)
     frames = _read_frames(options, loaded.info)
     if options.dtype is not None:
         loaded.generator.set_precision(getattr(torch, options.dtype))
@@ -53,6 +57,24 @@ def generate(options: argparse.Namespace) -> int:
     else:
         _write_pngs(options.out, renderer, loaded, frames)
     return 0
+
+
+@contextlib.contextmanager
+def _told(options: argparse.Namespace) -> Iterator[str | None]:
+    """Yield the checkpoint's path; with --set, that of a conversion which says what the file does not say."""
+    given = settings_of(options)
+    if not given:
+        yield None if options.checkpoint is None else str(options.checkpoint)
+        return
+    if options.checkpoint is None or options.toward is not None:
+        raise UsageError("--set needs --checkpoint, and cannot be used with --toward.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{options.checkpoint.stem}.safetensors"
+        try:
+            save_generator(load_generator(options.checkpoint, given), path, {}, torch.float32)
+        except CheckpointError as error:
+            raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
+        yield str(path)
 
 
 def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:

@@ -36,6 +36,9 @@ class GeneratorInfo:
     origin: str = ""
     """The format that the weights came in, as people see it: "StyleGAN2-ADA pickle (PyTorch)". The code that reads the
     weights sets it."""
+    assumed: str = ""
+    """What the file did not say and was taken as usual: "activation=relu, output=tanh". The code that reads the weights
+    sets it."""
     has_truncation: bool = True
     default_cutoff: int | None = None
     """How many rows of W+ the original truncates by default; None is all of them."""
@@ -71,9 +74,9 @@ class Generator(torch.nn.Module, ABC):
         """Return the device that the weights are on."""
         return next(self.parameters()).device
 
-    def set_origin(self, origin: str) -> None:
-        """Set ``info.origin``, the format that the weights came in."""
-        self.info = replace(self.info, origin=origin)
+    def set_origin(self, origin: str, assumed: str = "") -> None:
+        """Set ``info.origin``, the format that the weights came in, and ``info.assumed``."""
+        self.info = replace(self.info, origin=origin, assumed=assumed)
 
     def weights_changed(self) -> None:
         """Drop everything that was computed from the weights. Call it after their values or their device changed."""

@@ -69,7 +69,7 @@ def build(kind: str, config: Any, tensors: Mapping[str, torch.Tensor], about: Ma
         config: a configuration of that kind.
         tensors: the weights; names and shapes are those of ``shapes(config)``. Any floating dtype is converted to
             float32.
-        about: ``name``, ``licence``, ``training``, ``origin``, each optional.
+        about: ``name``, ``licence``, ``training``, ``origin``, ``assumed``, each optional.
 
     Raises:
         ValueError: if a tensor is missing, unknown, or of the wrong shape or dtype; names it.
@@ -87,5 +87,5 @@ def build(kind: str, config: Any, tensors: Mapping[str, torch.Tensor], about: Ma
         )
     own = {key: value.detach().to("cpu", torch.float32).contiguous() for key, value in tensors.items()}
     generator.load_state_dict(own, assign=True)
-    generator.set_origin(about.get("origin", ""))
+    generator.set_origin(about.get("origin", ""), about.get("assumed", ""))
     return generator.eval().requires_grad_(False)

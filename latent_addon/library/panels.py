@@ -110,6 +110,7 @@ def _lines(card: Card) -> list[tuple[str, str]]:
         ("Snapshots", card.snapshots),
         ("Size", f"{card.bytes / 1e6:.1f} MB" if card.bytes else ""),
         ("Origin", about.origin),
+        ("Assumed", about.assumed),
         ("Training", about.training),
         ("Licence", about.licence),
     ]

@@ -18,8 +18,9 @@ from ..session.session import session
 from ..ui.asking import AskingStripOperator
 from ..ui.context import StripOperator
 
-SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors")
-"""File name endings of generators. The server finds out from its contents what a file really is."""
+SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".pth.tar", ".pickle")
+"""File name endings of generators. The server finds out from its contents what a file really is. The file browser can
+show all files, and a folder is looked through by contents, so other endings can be chosen, too."""
 
 FILTER = ";".join(f"*{suffix}" for suffix in SUFFIXES)
 

@@ -138,7 +138,7 @@ def test_every_cut_is_noticed(good):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": "pt"}, "not a generator saved by Latent Lantern"),
+        ({"format": "pt"}, "no generator that is known"),
         ({"format_version": "2"}, "newer Latent Lantern"),
         ({"kind": "stylegan9"}, "newer Latent Lantern"),
         ({"config": "nonsense"}, "configuration in odd.safetensors cannot be used"),
@@ -161,7 +161,7 @@ def test_metadata_that_does_not_fit(good, changes, words):
 def test_no_metadata(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="not a generator saved by Latent Lantern"):
+    with pytest.raises(CheckpointError, match="holds a dict of weight, and no generator that is known"):
         load_generator(path)
 
 

@@ -144,6 +144,7 @@ def test_pictures_are_those_of_the_module(wrap, tmp_path):
         "licence": "",
         "training": "",
         "origin": "DCGAN (PyTorch)",
+        "assumed": "",
         "has_truncation": False,
         "default_cutoff": None,
         "has_transform": False,
@@ -338,8 +339,8 @@ REFUSED = {
         "stack",
     ),
     "a convolution of the other kind": (
-        nn.Sequential(nn.ConvTranspose2d(6, 4, 4), nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 3, 4)),
-        "Conv2d",
+        nn.Sequential(nn.ConvTranspose2d(6, 4, 4), nn.Conv2d(4, 4, 3, 2), nn.ConvTranspose2d(4, 3, 4)),
+        "has groups or steps",
     ),
     "groups": (
         nn.Sequential(nn.ConvTranspose2d(4, 4, 4), nn.ConvTranspose2d(4, 1, 4, groups=1, dilation=2)),

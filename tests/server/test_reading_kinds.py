@@ -154,7 +154,7 @@ def file(tmp_path):
 
 
 def test_a_reader_converts(file, monkeypatch):
-    turned = reader(lambda value, name: Network("stylegan2", CONFIG, value, "test", {"licence": name}))
+    turned = reader(lambda value, name, _: Network("stylegan2", CONFIG, value, "test", {"licence": name}))
     monkeypatch.setattr(opening, "READERS", (reader(None, lambda value: False), turned))
     network = open_network(file)
     assert all(tensor.dtype == torch.float32 for tensor in network.tensors.values())
@@ -168,7 +168,7 @@ def test_a_reader_converts(file, monkeypatch):
 
 
 def test_the_wrong_tensors(file, monkeypatch):
-    fewer = reader(lambda value, name: Network("stylegan2", CONFIG, dict(list(value.items())[1:]), "test"))
+    fewer = reader(lambda value, name, _: Network("stylegan2", CONFIG, dict(list(value.items())[1:]), "test"))
     monkeypatch.setattr(opening, "READERS", (fewer,))
     assert "is missing" in refusal(file)
 

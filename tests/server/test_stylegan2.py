@@ -71,6 +71,7 @@ def test_info():
         "licence": "CC0-1.0",
         "training": "one line",
         "origin": "",
+        "assumed": "",
         "has_truncation": True,
         "default_cutoff": None,
         "has_transform": False,
