@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice, pairwise
 from typing import Any
 
@@ -35,6 +36,8 @@ def _known_stranger(value: Any) -> str | None:
     if not isinstance(value, dict):
         return None
     keys = {key for key in value if isinstance(key, str)}
+    if stranger := _stranger_by_names(value):
+        return stranger
     if _is_of_plain_convolutions(value):
         return (
             "looks like a generator of Upsample and Conv2d layers; a state dict does not say where it enlarges. Save "
@@ -56,6 +59,31 @@ def _known_stranger(value: Any) -> str | None:
         return "is a BigGAN, which is not read"
     if any(isinstance(value.get(key), (torch.Tensor, np.ndarray)) for key in ("w", "z", "latent", "latents")):
         return "holds latents and no network; import it as a latent"
+    return None
+
+
+NAMES = (
+    (r"(module\.)?(init\.init\.0|feat_4\.\d|se_64\.main|to_big)\..*", "FastGAN (also called lightweight GAN)"),
+    (r".*main\.(init|feat_8|se_64|feat_16)\..*", "Projected GAN's FastGAN"),
+    (r"(.*\.)?MainLayers\.\d+\..*|(.*\.)?AggregationLayer\..*", "R3GAN"),
+    (
+        r"(.*\.)?(layer0|initBlock|formatLayer|scaleLayers|toRGBLayers|progression_\d|rgb_converters)\..*",
+        "Progressive GAN",
+    ),
+    (r"(.*\.)?generator\.layers\.\d+\.(bn_0|conv_0)\..*|embeddings\.weight", "BigGAN of Hugging Face"),
+    (r"(.*\.)?(to_rgbs?\.?\d*\.)?(iwt|dwt)\.(ll|lh|hl|hh)", "SWAGAN, StyleGAN2 with wavelets"),
+)
+"""Names of tensors by which kinds of networks are known that are not read."""
+
+
+def _stranger_by_names(value: dict[Any, Any]) -> str | None:
+    """Return what a dict, or a dict in it, is by the names of its tensors; None if they are not known."""
+    held = [value, *(item for item in list(value.values())[:50] if isinstance(item, dict))]
+    for names in held:
+        texts = [name for name in islice(names, 2000) if isinstance(name, str)]
+        for pattern, kind in NAMES:
+            if sum(re.fullmatch(pattern, name[:200]) is not None for name in texts) > 0:
+                return f"is a {kind}: a different network, which is not read"
     return None
 
 

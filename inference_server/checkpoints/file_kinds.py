@@ -59,7 +59,10 @@ def is_native(path: Path) -> bool:
         if whole:
             return _is_ours(path)
     if not (foreign or _may_be_old_pickle(path)):
-        raise CheckpointError(f"{path.name} is not a checkpoint that Latent Lantern knows.")
+        raise CheckpointError(
+            f"{path.name} is not a checkpoint that Latent Lantern knows. Choose the file that a training of StyleGAN, "
+            "DCGAN or Latent Lantern has saved: a .pkl, .pt, .pth, .ckpt, .t7 or .safetensors."
+        )
     return False
 
 
@@ -101,6 +104,8 @@ def _trouble(name: str, start: bytes) -> str | None:
         return (
             "is a tar archive, or was saved by a PyTorch older than 0.2; unpack it, or save it again with a newer one"
         )
+    if start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith((b"\x1a\x45\xdf\xa3", b"FLV")):
+        return "is a film and not a checkpoint; to train on it, make a data set of it"
     for sign, kind in _PICTURES.items():
         if start.startswith(sign):
             return f"is a picture or film ({kind}) and not a checkpoint"
@@ -143,9 +148,18 @@ def _may_be_old_pickle(path: Path) -> bool:
         return start in (b"(", b"]", b"}", b"c", b")") and file.read(1) == b"."
 
 
-def _about_folder(path: Path) -> str:
+def tensorflow_kind(path: Path) -> str | None:
+    """Return what a folder of TensorFlow is called, None if it is none."""
     if (path / "saved_model.pb").exists():
-        return f"{path} is a TensorFlow SavedModel, which is not read; choose the pickle (.pkl) it was made from."
+        return "a TensorFlow SavedModel"
+    if any(path.glob("*.index")) and any(path.glob("*.data-[0-9]*")):
+        return "a folder of TensorFlow checkpoints"
+    return None
+
+
+def _about_folder(path: Path) -> str:
+    if kind := tensorflow_kind(path):
+        return f"{path} is {kind}, which is not read; choose the pickle (.pkl) that it was made from."
     if (path / "data.pkl").exists():
         return f"{path} is an unpacked file of torch.save; choose the file as it was before."
     return f"{path} is a folder; choose the checkpoint in it."

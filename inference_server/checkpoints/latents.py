@@ -1,4 +1,4 @@
-"""Read latents of other programs from .npy, .npz and .pt files, as z, w or W+. Nothing in a file is ever run."""
+"""Read latents of other programs from .npy, .npz, .pt and .csv files, as z, w or W+. Nothing in a file is ever run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ import numpy as np
 import torch
 
 from .errors import CheckpointError, unexpected
+from .inert import Inert
 from .limits import LIMITS, Budget, Damaged
+from .pickles import read_pickle
 from .reading import map_file, read_file
+from .torch_files import MAKERS
 from .zip_files import list_zip
 
 NUMBERS = 64_000_000
@@ -23,6 +26,8 @@ NUMBERS = 64_000_000
 
 _Z = ("z", "zs")
 _W = ("w", "ws", "w_plus", "wplus", "w+", "w_pivot", "dlatent", "dlatents")
+_WEIGHTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "w_avg")
+"""Last words of the names of a network's tensors."""
 _EITHER = ("latent", "latents", "latent_in", "latent_code", "latent_codes", "arr_0")
 
 
@@ -32,7 +37,8 @@ def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: i
     An array that is called w (or has another of w's usual names) holds w or W+; an array that is called z holds z. An
     array without such a name holds W+ if it has three dimensions, otherwise z if its rows are as long as z, otherwise
     w. Leading dimensions of size 1 are dropped. An array named w with exactly ``num_ws`` rows is one W+ matrix. From a
-    file of rosinality's projector, the latents of all its pictures are read.
+    file of rosinality's projector, the latents of all its pictures are read. From a dict of encoders (picture's name to
+    latent), they are read in the order of the names, "2" before "10".
 
     Returns:
         the latents, float32 and finite, and their space: "z" (n, z_dim), "w" (n, w_dim) or "w+" (n, num_ws, w_dim). If
@@ -53,18 +59,82 @@ def read_latents(path: str | os.PathLike[str], z_dim: int, w_dim: int, num_ws: i
         raise unexpected(path.name, error) from error
 
 
+def is_of_objects(path: Path) -> bool:
+    """Return whether an .npy file holds objects, as a pickle, and not numbers."""
+    try:
+        with path.open("rb") as file:
+            return _pickle_in_npy(file) is not None
+    except OSError:
+        return False
+
+
 def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
     """Return the latents of a file, and the space that their name tells, or None."""
     data = map_file(path)
     start = bytes(data[:6])
     if start == b"\x93NUMPY":
         with path.open("rb") as file:
+            if (place := _pickle_in_npy(file)) is not None:
+                value, _ = read_pickle(data, place, Budget(LIMITS, len(data)), MAKERS)
+                return _in_value(_objects(value))
+            file.seek(0)
             return _read_npy(file), None
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return _read_table(bytes(data)), None
     if start[:4] == b"PK\x03\x04":
         names = list(list_zip(data, Budget(LIMITS, len(data))))
         if names and all(name.endswith(".npy") for name in names):
             return _read_npz(path, names)
     return _in_value(read_file(path)[1])
+
+
+def _pickle_in_npy(file: IO[bytes]) -> int | None:
+    """Return where the pickle of an array of objects begins, None if the array is of numbers."""
+    sign = file.read(8)
+    width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 else 0)
+    if width is None:
+        return None
+    length = int.from_bytes(file.read(width), "little")
+    header = file.read(min(length, 10_000)).decode("latin-1")
+    return 8 + width + length if re.search(r"'descr': *'\|O'", header) else None
+
+
+def _objects(value: Any) -> Any:
+    """Return what an array of objects holds: its only object, or a list."""
+    state = value.state if isinstance(value, Inert) else None
+    items = state[4] if isinstance(state, tuple) and len(state) == 5 else None
+    if not isinstance(items, list):
+        raise Damaged("it holds no plain numbers")
+    value = items[0] if len(items) == 1 else items
+    if not isinstance(value, dict | list | tuple | torch.Tensor | np.ndarray):
+        raise Damaged("it holds no plain numbers")
+    return value
+
+
+def _read_table(data: bytes) -> np.ndarray[Any, Any]:
+    """Read a table of numbers: a latent in each line, with commas, semicolons, tabs or spaces between the numbers.
+
+    A first line of words, and a first column of names, are left out.
+    """
+    if len(data) > 32 * NUMBERS:
+        raise Damaged("it holds more numbers than any latents")
+    text = data.decode("utf-8-sig", "replace")
+    rows: list[list[float]] = []
+    for number, line in enumerate(filter(str.strip, text.splitlines())):
+        words = [word.strip().strip("\"'") for word in re.split(r"[,;\t]|(?<=\S) +(?=\S)", line.strip())]
+        words = words[1:] if words and not _is_number(words[0]) else words
+        if number == 0 and not all(map(_is_number, words)):
+            continue
+        if not words or not all(map(_is_number, words)):
+            raise Damaged(f"line {number + 1} of it is not a row of numbers")
+        rows.append([float(word) for word in words])
+    if not rows or len({len(row) for row in rows}) > 1:
+        raise Damaged("its lines hold no numbers, or not all as many")
+    return np.array(rows, np.float64)
+
+
+def _is_number(word: str) -> bool:
+    return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word))
 
 
 def _read_npy(file: IO[bytes]) -> np.ndarray[Any, Any]:
@@ -125,9 +195,22 @@ def _in_value(value: Any, depth: int = 0) -> tuple[np.ndarray[Any, Any], str | N
             return array, space or inner or ("w" if value.keys() & {"img", "noise"} else None)
         if value and all(isinstance(item, dict) for item in value.values()):
             return _join([_in_value(item, depth + 1) for item in value.values()])
-    if isinstance(value, (list, tuple)) and value and depth < 2:
+        arrays = value and all(isinstance(item, (torch.Tensor, np.ndarray)) for item in value.values())
+        if arrays and not any(str(name).rpartition(".")[2] in _WEIGHTS for name in value):
+            # Encoders write a latent for each picture, by its name.
+            names = sorted((name for name in value if isinstance(name, str)), key=_natural)
+            return _join([_in_value(value[name], depth + 1) for name in names])
+    if isinstance(value, (list, tuple)) and value and all(isinstance(item, (int, float)) for item in value):
+        return np.array(value, np.float64), None
+    if isinstance(value, (list, tuple)) and value and depth < 3:
         return _join([_in_value(item, depth + 1) for item in value])
     raise Damaged("it holds no latents: neither an array nor a dict with w, z or latent in it")
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return a key that sorts "frame 2" before "frame 10"."""
+    parts = re.split(r"(\d{1,9})", name)
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _join(parts: list[tuple[np.ndarray[Any, Any], str | None]]) -> tuple[np.ndarray[Any, Any], str | None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import CheckpointError
+from .file_kinds import tensorflow_kind
 from .torch7 import looks_like_torch7
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".tar", ".pickle", ".model", "")
@@ -84,6 +85,8 @@ def find_snapshots(folder: Path) -> list[Path]:
         checkpoints = list_checkpoints(folder)
     except OSError as error:
         raise CheckpointError(f"The folder {folder} cannot be read: {error.strerror or error}.") from error
+    if not checkpoints and (kind := tensorflow_kind(folder)):
+        raise CheckpointError(f"{folder} is {kind}, which is not read; choose the pickle (.pkl) that it was made from.")
     if not checkpoints:
         raise CheckpointError(
             f"There is no checkpoint in the folder {folder} ({', '.join(filter(None, SUFFIXES))}). "

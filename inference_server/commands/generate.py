@@ -22,7 +22,10 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     generate.add_argument("--mix", type=float, default=0.0, help="share of the second snapshot's weights, 0 to 1")
     source = generate.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--latents", type=Path, help=".npy: (n, z), (n, w), (n, num_ws, w) or (n, z, rows, columns); (z,) is one row"
+        "--latents",
+        type=Path,
+        help=".npy: (n, z), (n, w), (n, num_ws, w) or (n, z, rows, columns); (z,) is one row. Or what projectors and "
+        "encoders write: .pt, .npz, .csv, an .npy with names",
     )
     source.add_argument("--seeds", type=number_list, help="for example 1,2,5-8")
     generate.add_argument("--space", choices=("z", "w", "w+"), default="z")

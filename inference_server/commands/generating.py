@@ -19,6 +19,7 @@ from lantern_protocol.orders import RenderSettings
 from lantern_protocol.part_files import remove_stale_parts
 
 from ..checkpoints import CheckpointError, load_generator, save_generator
+from ..checkpoints.latents import is_of_objects, read_latents
 from ..generators.base import GeneratorInfo
 from ..pixels.encoding import encode_png, encoder_threads, prepare_folder, write_atomically, write_failed
 from ..rendering.batches import Frames, Pictures, check_classes, check_latents, check_transform, not_finite
@@ -85,7 +86,7 @@ def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
             raise UsageError("--seeds are drawn in z; leave --space out.")
         latents = sample_seeds(options.seeds, info.z_dim)
     else:
-        latents = np.ascontiguousarray(load_array(options.latents), dtype=np.float32)
+        latents, space = _read_latents(options, info, space)
         one = latents.ndim == 1 or (latents.ndim == 3 and space == "z") or (latents.ndim == 2 and options.space == "w+")
         latents = latents[None] if one else latents
     check_latents(info, space, latents)
@@ -112,6 +113,21 @@ def _read_frames(options: argparse.Namespace, info: GeneratorInfo) -> Frames:
         for each, move in zip(weights, moves, strict=True)
     ]
     return Frames.of(space, latents, settings)
+
+
+def _read_latents(options: argparse.Namespace, info: GeneratorInfo, space: str) -> tuple[np.ndarray, str]:
+    """Return the latents of a file and their space, "z" or "w". Raises UsageError.
+
+    In a plain .npy, --space says what the numbers are. Other files say it themselves, by names and sizes.
+    """
+    path: Path = options.latents
+    if path.suffix == ".npy" and not is_of_objects(path):
+        return np.ascontiguousarray(load_array(path), dtype=np.float32), space
+    try:
+        latents, found = read_latents(path, info.z_dim, info.w_dim, info.num_ws)
+    except CheckpointError as error:
+        raise UsageError(str(error)) from None
+    return latents, found[0]
 
 
 def _read_classes(path: Path, num_classes: int, count: int) -> np.ndarray:

@@ -28,7 +28,7 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
     bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".npy"
-    filter_glob: StringProperty(default="*.npy;*.npz;*.pt", options={"HIDDEN"})
+    filter_glob: StringProperty(default="*.npy;*.npz;*.pt;*.pth;*.pkl;*.csv", options={"HIDDEN"})
     spacing: IntProperty(
         name="Spacing",
         description="Frames between keys if the file holds several latents, the first at the playhead; "

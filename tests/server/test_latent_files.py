@@ -6,6 +6,7 @@ import io
 import resource
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,7 +186,7 @@ def test_numbers_must_be_finite(tmp_path, bad):
 
 @pytest.mark.parametrize("value", [np.array([{}]), np.array(["text"]), np.zeros(3, "c8"), np.zeros((2, Z), bool)])
 def test_other_things_than_numbers(tmp_path, value):
-    with pytest.raises(CheckpointError, match="no plain numbers"):
+    with pytest.raises(CheckpointError, match=r"no plain numbers|holds no latents"):
         read(tmp_path, value, ".npy")
 
 
@@ -248,3 +249,52 @@ def test_every_cut_is_noticed(tmp_path):
             path.write_bytes(raw[:length])
             with pytest.raises(CheckpointError, match="latents"):
                 read_latents(path, *SIZES)
+
+
+def test_a_dict_of_encoders_by_the_names_of_pictures(tmp_path):
+    """Pickled in an .npy as encoders write it, and in a .pt: in the order of the names."""
+    named = {
+        f"frame {number}.jpg": np.full((3, 6), number, np.float32) + np.arange(3)[:, None] for number in (10, 2, 1)
+    }
+    np.save(tmp_path / "latents.npy", named)
+    torch.save({name: torch.from_numpy(value) for name, value in named.items()}, tmp_path / "latents.pt")
+    np.save(tmp_path / "list.npy", np.array([{"w": value} for value in named.values()], dtype=object))
+    for name in ("latents.npy", "latents.pt"):
+        latents, space = read_latents(tmp_path / name, 5, 6, 3)
+        assert space == "w+" and latents[:, 0, 0].tolist() == [1, 2, 10]
+    latents, space = read_latents(tmp_path / "list.npy", 5, 6, 3)
+    assert space == "w+" and latents[:, 0, 0].tolist() == [10, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,3,4,5\n6,7,8,9,10\n",
+        "z0,z1,z2,z3,z4\r\n1,2,3,4,5\r\n6,7,8,9,10\r\n",
+        'name;a;b;c;d;e\n"first";1;2;3;4;5\nsecond;6;7;8;9;1e1\n',
+        "\ufeff1\t2\t3\t4\t5\n\n6\t7\t8\t9\t10.0",
+        "1 2 3 4 5\n6 7 8 9 10",
+    ],
+)
+def test_tables(tmp_path, text):
+    (tmp_path / "z.csv").write_text(text, encoding="utf-8")
+    latents, space = read_latents(tmp_path / "z.csv", 5, 6, 3)
+    assert space == "z" and latents.tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+
+
+def test_tables_that_are_none(tmp_path):
+    for text, words in (("1,2\n3", "not all as many"), ("1,2\n3,x", "line 2 of it"), ("a,b\n", "hold no numbers")):
+        (tmp_path / "z.csv").write_text(text)
+        with pytest.raises(CheckpointError, match=words):
+            read_latents(tmp_path / "z.csv", 5, 6, 3)
+
+
+def test_an_npy_of_objects_runs_nothing(tmp_path):
+    class Touch:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "ran",)
+
+    np.save(tmp_path / "latents.npy", np.array(Touch(), dtype=object))
+    with pytest.raises(CheckpointError):
+        read_latents(tmp_path / "latents.npy", 5, 6, 3)
+    assert not (tmp_path / "ran").exists()

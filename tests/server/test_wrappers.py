@@ -329,3 +329,38 @@ class _Callable:
 
     def __reduce__(self) -> Any:
         return self.inner.parts
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("init.init.0.weight_orig", "feat_8.1.weight", "se_64.main.1.weight", "to_big.weight"), "FastGAN"),
+        (("module.feat_4.0.weight", "module.to_128.weight"), "FastGAN"),
+        (("synthesis.main.init.init.0.weight", "synthesis.main.feat_8.1.weight"), "Projected GAN's FastGAN"),
+        (("Model.MainLayers.0.Layers.0.LinearLayer1.Layer.weight",), "R3GAN"),
+        (("progression_4.conv.1.conv.weight", "to_rgb_4.conv.weight"), "Progressive GAN"),
+        (("embeddings.weight", "generator.layers.0.bn_0.scale.weight"), "BigGAN"),
+        (("to_rgb1.conv.weight", "to_rgbs.0.iwt.ll"), "SWAGAN"),
+    ],
+)
+def test_other_networks_are_called_by_their_names(tmp_path: Path, names: tuple[str, ...], kind: str) -> None:
+    state = {name: torch.zeros(2, 2) for name in names}
+    for value in (state, {"g_ema": state}):
+        torch.save(value, tmp_path / "net.pth")
+        with pytest.raises(CheckpointError, match=f"is a {kind}.*: a different network, which is not read"):
+            load_generator(tmp_path / "net.pth")
+
+
+def test_folders_of_tensorflow_and_films_are_called_so(tmp_path: Path) -> None:
+    for name in (
+        "DCGAN.model-5002.index",
+        "DCGAN.model-5002.meta",
+        "DCGAN.model-5002.data-00000-of-00001",
+        "checkpoint",
+    ):
+        (tmp_path / name).write_bytes(b"\x00\x01")
+    with pytest.raises(CheckpointError, match="is a folder of TensorFlow checkpoints, which is not read"):
+        find_snapshots(tmp_path)
+    (tmp_path / "net.pt").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
+    with pytest.raises(CheckpointError, match="is a film and not a checkpoint; to train on it, make a data set"):
+        load_generator(tmp_path / "net.pt")
