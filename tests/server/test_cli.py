@@ -100,7 +100,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path, ti
         (["info", tmp_path / "broken.safetensors"], 1, "broken.safetensors"),
         (["info", tmp_path], 1, str(tmp_path)),
         ([*good, *out, "--latents", tmp_path / "wrong.npy"], 1, "has 512 values"),
-        ([*good, *out, "--latents", tmp_path / "objects.npy"], 2, "objects.npy cannot be read"),
+        ([*good, *out, "--latents", tmp_path / "objects.npy"], 2, "objects.npy cannot be imported"),
         ([*good, *out, "--latents", tmp_path / "words.npy"], 2, "array of numbers"),
         ([*good, *out, "--latents", tmp_path / "text.npy"], 2, "text.npy cannot be read"),
         ([*good, *out, "--latents", tmp_path / "missing.npy"], 2, "missing.npy"),
