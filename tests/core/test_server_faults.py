@@ -15,6 +15,7 @@ import pytest
 
 from conversation import PATIENCE, Conversation, eventually, fake_command, is_running, journal_of, scripted
 from latent_lantern.lantern_protocol import errors, framing, versions
+from latent_lantern.latent_addon.server import sentences
 from latent_lantern.latent_addon.server.client import InferenceClient, ServerState
 from latent_lantern.latent_addon.server.process import INBOX_LIMIT, ServerProcess
 
@@ -63,6 +64,14 @@ def test_another_exit_code_quotes_the_last_line_and_logs_them_all() -> None:
             "Repair inference, or choose another Python, in the preferences."
         )
         assert "  a line" in talk.client.log
+
+
+def test_a_server_killed_while_starting_lacked_memory_perhaps() -> None:
+    assert sentences.ended(True, -9, "") == (
+        "The inference server was killed while starting. The system ends programs like this when memory runs out. "
+        "Close other programs, then try again."
+    )
+    assert "choose another Python" in sentences.ended(True, -11, "")
 
 
 @pytest.mark.parametrize("what", ["protocol", "pixels", "refuse"])
