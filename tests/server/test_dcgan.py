@@ -517,6 +517,18 @@ def test_torch7_projection():
     assert (generator.info.height, generator.info.width) == (6, 10)
 
 
+@pytest.mark.parametrize("name", ["nn.View", "nn.Reshape"])
+def test_torch7_shapes_on_top_only_arrange_z(name):
+    """art-DCGAN's generate.lua drops them, too."""
+    module = trained(Examples())
+    value = in_torch7(module.main)
+    top = Inert("torch7", name, state={"size": torch.tensor([-1, 6, 1, 1]), "numElements": 6})
+    value.state["modules"] = dict(enumerate([top, *value.state["modules"].values()], 1))
+    generator = dcgan_torch7.convert(value, "net.t7").build("net.t7")
+    z = torch.randn(2, 6)
+    torch.testing.assert_close(pictures(generator, z), module(z[:, :, None, None]), rtol=1e-5, atol=1e-6)
+
+
 def test_torch7_without_statistics():
     module = trained(Examples())
     value = in_torch7(module.main, cleared=True)
