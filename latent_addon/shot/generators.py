@@ -18,7 +18,7 @@ from ..session.session import session
 from ..ui.asking import AskingStripOperator
 from ..ui.context import StripOperator
 
-SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".pth.tar", ".pickle")
+SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".tar", ".pickle")
 """File name endings of generators. The server finds out from its contents what a file really is. The file browser can
 show all files, and a folder is looked through by contents, so other endings can be chosen, too."""
 
