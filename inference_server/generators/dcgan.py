@@ -16,7 +16,7 @@ Some tools make pictures with the statistics of the batch, as in training: ``use
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import isfinite, prod
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .base import Generator, GeneratorInfo
+from .configs import check_whole, made
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 32768
@@ -56,7 +57,8 @@ class DCGANLayer:
     """Added to the variance in batch normalisation."""
 
     def __post_init__(self) -> None:
-        _check_whole(self, ("inputs", "outputs"), 1, MAX_CHANNELS)
+        for name in ("inputs", "outputs"):
+            check_whole(name, getattr(self, name), 1, MAX_CHANNELS)
         for name, low, high in (("kernel", 1, 64), ("stride", 1, 16), ("padding", 0, 32), ("output_padding", 0, 15)):
             _check_row(self, name, 2, low, high)
         if any(more >= step for more, step in zip(self.output_padding, self.stride, strict=True)):
@@ -106,7 +108,7 @@ class DCGANConfig:
     projection: DCGANProjection | None = None
 
     def __post_init__(self) -> None:
-        _check_whole(self, ("z_dim",), 1, MAX_CHANNELS)
+        check_whole("z_dim", self.z_dim, 1, MAX_CHANNELS)
         layers = self.layers
         if (
             not isinstance(layers, tuple)
@@ -172,20 +174,7 @@ class DCGANConfig:
 def _made(kind: type[Any], values: object) -> Any:
     if not isinstance(values, dict):
         raise ValueError(f"a setting must be named values, not {str(values)[:60]!r}")
-    unknown = set(values) - {field.name for field in fields(kind)}
-    if unknown:
-        raise ValueError(f"unknown setting {sorted(map(str, unknown))[0]!r}")
-    try:
-        return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except TypeError as error:
-        raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
-
-
-def _check_whole(holder: object, names: Sequence[str], low: int, high: int) -> None:
-    for name in names:
-        value = getattr(holder, name)
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+    return made(kind, values)
 
 
 def _check_row(holder: object, name: str, count: int, low: int, high: int) -> None:

@@ -13,7 +13,7 @@ W+ has one row for the stem and each block that w reaches. There is no noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import sqrt
 from typing import Any, cast
@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import GeneratorInfo
+from .configs import check_picture, check_row, check_whole, made
 from .stylegan import StyleGAN
 from .stylegan2_layers import normalize
 
@@ -50,23 +50,11 @@ class GLUConfig:
     """Added to the variance in batch normalisation."""
 
     def __post_init__(self) -> None:
-        low = 1
         for name, high in (("z_dim", MAX_CHANNELS), ("w_dim", MAX_CHANNELS), ("mapping_layers", 64)):
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        if self.image_channels not in (1, 3, 4) or type(self.image_channels) is not int:
-            raise ValueError(f"image_channels must be 1, 3 or 4, not {self.image_channels!r}")
-        for name, count in (("channels", (2, 12)), ("base_size", (2, 2))):
-            values = getattr(self, name)
-            if (
-                not isinstance(values, tuple)
-                or not count[0] <= len(values) <= count[1]
-                or not all(type(value) is int and low <= value <= MAX_CHANNELS for value in values)
-            ):
-                raise ValueError(f"{name} must be {count[0]} to {count[1]} whole numbers from {low} to {MAX_CHANNELS}")
-        if max(self.size) > MAX_SIDE:
-            raise ValueError(f"the image would be {self.size[1]} x {self.size[0]}; the limit is {MAX_SIDE} a side")
+            check_whole(name, getattr(self, name), 1, high)
+        for name, least, most in (("channels", 2, 12), ("base_size", 2, 2)):
+            check_row(name, getattr(self, name), least, most, MAX_CHANNELS)
+        check_picture(self.image_channels, self.size, MAX_SIDE)
         value = self.epsilon
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
             raise ValueError(f"epsilon must be a number from 0 to 1, not {value!r}")
@@ -98,14 +86,7 @@ class GLUConfig:
         Raises:
             ValueError: if a name is missing or unknown, or a value is impossible.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
-        try:
-            own: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in values.items()}
-            return cls(**own)
-        except TypeError as error:
-            raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
+        return made(cls, values)
 
 
 class Linear(nn.Module):
@@ -241,22 +222,7 @@ class GLUGenerator(StyleGAN):
         self.blocks: Sequence[Block] = cast(Any, nn.ModuleList(blocks))
         colours = [Colours(width, config.image_channels) for width in config.channels]
         self.colours: Sequence[Colours] = cast(Any, nn.ModuleList(colours))
-        height, width = config.size
-        self.info = GeneratorInfo(
-            kind="glu",
-            name=name,
-            z_dim=config.z_dim,
-            w_dim=config.w_dim,
-            num_ws=config.num_ws,
-            width=width,
-            height=height,
-            channels=config.image_channels,
-            num_classes=0,
-            spaces=("z", "w"),
-            has_noise=False,
-            licence=licence,
-            training=training,
-        )
+        self.info = self.describe("glu", (name, licence, training), has_noise=False)
         self._precision = torch.float32
 
     def use_batch_statistics(self, yes: bool) -> None:

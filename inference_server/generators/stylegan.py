@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .base import Generator
+from .base import Generator, GeneratorInfo
 
 
 class StyleGAN(Generator):
@@ -27,6 +27,26 @@ class StyleGAN(Generator):
     def __init__(self) -> None:
         super().__init__()
         self._seeded: tuple[tuple[int, torch.device, int], list[torch.Tensor]] | None = None
+
+    def describe(self, kind: str, words: tuple[str, str, str], **more: Any) -> GeneratorInfo:
+        """Return the description by the configuration. words: name, licence, training. more: further fields."""
+        config, (name, licence, training) = self.config, words
+        height, width = config.size
+        return GeneratorInfo(
+            kind=kind,
+            name=name,
+            z_dim=config.z_dim,
+            w_dim=config.w_dim,
+            num_ws=config.num_ws,
+            width=width,
+            height=height,
+            channels=config.image_channels,
+            num_classes=config.num_classes,
+            spaces=("z", "w"),
+            licence=licence,
+            training=training,
+            **more,
+        )
 
     def map(self, z: torch.Tensor, classes: torch.Tensor | None = None) -> torch.Tensor:
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:

@@ -14,7 +14,7 @@ one step: these two differ only by a rotation of the kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .base import GeneratorInfo
+from .configs import check_picture, check_row, check_whole, made
 from .stylegan import StyleGAN
 
 MAX_SIDE = 8192
@@ -66,21 +66,10 @@ class StyleGAN1Config:
 
     def __post_init__(self) -> None:
         for name, low, high in (("z_dim", 1, MAX_CHANNELS), ("num_classes", 0, 65536)):
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        if type(self.image_channels) is not int or self.image_channels not in (1, 3, 4):
-            raise ValueError(f"image_channels must be 1, 3 or 4, not {self.image_channels!r}")
+            check_whole(name, getattr(self, name), low, high)
         for name, low, high in (("mapping", 1, 64), ("channels", 1, 12), ("base_size", 2, 2)):
-            values = getattr(self, name)
-            if (
-                not isinstance(values, tuple)
-                or not low <= len(values) <= high
-                or not all(type(value) is int and 1 <= value <= MAX_CHANNELS for value in values)
-            ):
-                raise ValueError(f"{name} must be {low} to {high} whole numbers from 1 to {MAX_CHANNELS}")
-        if max(self.size) > MAX_SIDE:
-            raise ValueError(f"the image would be {self.size[1]} x {self.size[0]}; the limit is {MAX_SIDE} a side")
+            check_row(name, getattr(self, name), low, high, MAX_CHANNELS)
+        check_picture(self.image_channels, self.size, MAX_SIDE)
         blur = self.blur
         if not isinstance(blur, tuple) or len(blur) not in (1, 3, 5, 7, 9) or not all(map(_is_number, blur)):
             raise ValueError(f"blur must be an odd number of up to 9 numbers, not {blur!r}")
@@ -123,14 +112,7 @@ class StyleGAN1Config:
         Raises:
             ValueError: if a name is missing or unknown, or a value is impossible.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
-        try:
-            own: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in values.items()}
-            return cls(**own)
-        except TypeError as error:
-            raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
+        return made(cls, values)
 
 
 def _is_number(value: object) -> bool:
@@ -340,21 +322,10 @@ class StyleGAN1(StyleGAN):
         self.config = config
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config)
-        height, width = config.size
-        self.info = GeneratorInfo(
-            kind="stylegan1",
-            name=name,
-            z_dim=config.z_dim,
-            w_dim=config.w_dim,
-            num_ws=config.num_ws,
-            width=width,
-            height=height,
-            channels=config.image_channels,
-            num_classes=config.num_classes,
-            spaces=("z", "w"),
+        self.info = self.describe(
+            "stylegan1",
+            (name, licence, training),
             has_noise=config.use_noise,
-            licence=licence,
-            training=training,
             default_cutoff=8,
             normalises_z=config.normalize_z,
         )

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from .base import GeneratorInfo
 from .stylegan import StyleGAN
 from .stylegan2_config import HALF_BLOCKS, StyleGAN2Config
 from .stylegan2_inference import Prepared
@@ -30,22 +29,7 @@ class StyleGAN2(StyleGAN):
         self.config = config
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config)
-        height, width = config.size
-        self.info = GeneratorInfo(
-            kind="stylegan2",
-            name=name,
-            z_dim=config.z_dim,
-            w_dim=config.w_dim,
-            num_ws=config.num_ws,
-            width=width,
-            height=height,
-            channels=config.image_channels,
-            num_classes=config.num_classes,
-            spaces=("z", "w"),
-            has_noise=config.use_noise,
-            licence=licence,
-            training=training,
-        )
+        self.info = self.describe("stylegan2", (name, licence, training), has_noise=config.use_noise)
         self._precision: torch.dtype | None = None
         self._prepared: tuple[tuple, Prepared] | None = None
 

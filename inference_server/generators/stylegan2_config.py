@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from .configs import check_picture, check_row, check_whole, made
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 8192
@@ -62,22 +64,12 @@ class StyleGAN2Config:
             value = getattr(self, name)
             if value is None and name in ("mapping_width", "embed_width"):
                 continue
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-        if self.image_channels not in (1, 3, 4) or type(self.image_channels) is not int:
-            raise ValueError(f"image_channels must be 1, 3 or 4, not {self.image_channels!r}")
+            check_whole(name, value, low, high)
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, not {self.architecture!r}")
-        for name, low, count in (("channels", 1, (1, 12)), ("base_size", 1, (2, 2))):
-            values = getattr(self, name)
-            if (
-                not isinstance(values, tuple)
-                or not count[0] <= len(values) <= count[1]
-                or not all(type(value) is int and low <= value <= MAX_CHANNELS for value in values)
-            ):
-                raise ValueError(f"{name} must be {count[0]} to {count[1]} whole numbers from {low} to {MAX_CHANNELS}")
-        if max(self.size) > MAX_SIDE:
-            raise ValueError(f"the image would be {self.size[1]} x {self.size[0]}; the limit is {MAX_SIDE} a side")
+        for name, least, most in (("channels", 1, 12), ("base_size", 2, 2)):
+            check_row(name, getattr(self, name), least, most, MAX_CHANNELS)
+        check_picture(self.image_channels, self.size, MAX_SIDE)
         if not _is_number(self.mapping_lr) or not 0 < self.mapping_lr <= 10:
             raise ValueError(f"mapping_lr must be a number above 0, not {self.mapping_lr!r}")
         for name in ("use_noise", "joint_normalization"):
@@ -123,14 +115,7 @@ class StyleGAN2Config:
         Raises:
             ValueError: if a name is missing or unknown, or a value is impossible.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"unknown setting {sorted(unknown)[0]!r}")
-        try:
-            own: dict[str, Any] = {key: tuple(of) if isinstance(of, list) else of for key, of in values.items()}
-            return cls(**own)
-        except TypeError as error:
-            raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
+        return made(cls, values)
 
 
 def _is_number(value: object) -> bool:

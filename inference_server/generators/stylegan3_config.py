@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
+
+from .configs import check_whole, made
 
 MAX_SIDE = 8192
 MAX_CHANNELS = 8192
@@ -199,22 +201,10 @@ class StyleGAN3Config:
         return _make(cls, {**values, "layers": tuple(_make(LayerConfig, layer) for layer in layers)})
 
 
-def _make(made: type, values: Any) -> Any:
+def _make(kind: type, values: Any) -> Any:
     if not isinstance(values, dict):
         raise ValueError(f"settings must have names, unlike {str(values)[:80]!r}")
-    unknown = set(values) - {field.name for field in fields(made)}
-    if unknown:
-        raise ValueError(f"unknown setting {sorted(map(str, unknown))[0]!r}")
-    try:
-        return made(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except TypeError as error:
-        raise ValueError(f"a setting is missing or of the wrong kind: {error}") from error
-
-
-def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Raise ValueError if the value is not a whole number from ``low`` to ``high``."""
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+    return made(kind, values)
 
 
 def check_tuple(name: str, values: object, count: int, low: int, high: int) -> None:

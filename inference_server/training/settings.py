@@ -158,26 +158,18 @@ def network_config(
         )
     widths = network_channels(settings, size)
     try:
-        if settings.kind == "stylegan2":
+        if settings.kind != "dcgan":
+            own: dict[str, Any] = {
+                "z_dim": settings.z_dim,
+                "w_dim": settings.w_dim,
+                "channels": widths,
+                "base_size": base,
+            }
+            own |= {"image_channels": channels, "mapping_layers": settings.mapping_layers}
+            if settings.kind == "glu":
+                return GLUConfig(**own)
             return StyleGAN2Config(
-                z_dim=settings.z_dim,
-                w_dim=settings.w_dim,
-                channels=widths,
-                base_size=base,
-                image_channels=channels,
-                mapping_layers=settings.mapping_layers,
-                mapping_lr=settings.mapping_lr,
-                use_noise=settings.use_noise,
-                conv_clamp=256.0,
-            )
-        if settings.kind == "glu":
-            return GLUConfig(
-                z_dim=settings.z_dim,
-                w_dim=settings.w_dim,
-                channels=widths,
-                base_size=base,
-                image_channels=channels,
-                mapping_layers=settings.mapping_layers,
+                mapping_lr=settings.mapping_lr, use_noise=settings.use_noise, conv_clamp=256.0, **own
             )
         first = DCGANLayer(settings.z_dim, widths[0], base, (1, 1), (0, 0))
         middle = [DCGANLayer(a, b) for a, b in pairwise(widths[:-1])]
