@@ -8,7 +8,6 @@ between them, and that code is not read. So activations that such a module does 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +19,7 @@ import torch
 from .dcgan_stack import Activation, Convolution, Linear, Norm, Pair, Reshape, Step, assemble, with_activations
 from .errors import CheckpointError
 from .inert import Inert, is_module, state_dict
+from .natural import natural
 from .network import Network
 from .unsaid import Unsaid
 from .wrappers import likelihood
@@ -117,12 +117,7 @@ def _of_state(state: dict[Any, Any]) -> Iterator[_Stack]:
         leaves = [_Leaf(name, own) for name, own in by_module.items()]
         if all(own.keys() <= _TENSORS for own in by_module.values()):
             yield _Stack(leaves)
-            yield _Stack(sorted(leaves, key=lambda leaf: _natural(leaf.name)))
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts 10 after 9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d{1,9})", name)]
+            yield _Stack(sorted(leaves, key=lambda leaf: natural(leaf.name)))
 
 
 def _of_module(module: Inert) -> _Stack:

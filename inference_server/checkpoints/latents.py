@@ -16,6 +16,7 @@ import torch
 from .errors import CheckpointError, unexpected
 from .inert import Inert
 from .limits import LIMITS, Budget, Damaged
+from .natural import natural
 from .pickles import read_pickle
 from .reading import map_file, read_file
 from .torch_files import MAKERS
@@ -63,8 +64,8 @@ def is_of_objects(path: Path) -> bool:
     """Return whether an .npy file holds objects, as a pickle, and not numbers."""
     try:
         with path.open("rb") as file:
-            return _pickle_in_npy(file) is not None
-    except OSError:
+            return _holds_objects(_npy_header(file))
+    except (OSError, Damaged):
         return False
 
 
@@ -74,11 +75,11 @@ def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
     start = bytes(data[:6])
     if start == b"\x93NUMPY":
         with path.open("rb") as file:
-            if (place := _pickle_in_npy(file)) is not None:
-                value, _ = read_pickle(data, place, Budget(LIMITS, len(data)), MAKERS)
-                return _in_value(_objects(value))
-            file.seek(0)
-            return _read_npy(file), None
+            header = _npy_header(file)
+            if not _holds_objects(header):
+                return _read_numbers(file, header), None
+            value, _ = read_pickle(data, file.tell(), Budget(LIMITS, len(data)), MAKERS)
+            return _in_value(_objects(value))
     if path.suffix.lower() in (".csv", ".tsv"):
         return _read_table(bytes(data)), None
     if start[:4] == b"PK\x03\x04":
@@ -88,15 +89,21 @@ def _find(path: Path) -> tuple[np.ndarray[Any, Any], str | None]:
     return _in_value(read_file(path)[1])
 
 
-def _pickle_in_npy(file: IO[bytes]) -> int | None:
-    """Return where the pickle of an array of objects begins, None if the array is of numbers."""
+def _npy_header(file: IO[bytes]) -> str:
+    """Read the header of an array file, Python text; the data follow. Raises Damaged."""
     sign = file.read(8)
-    width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 else 0)
+    width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 and sign.startswith(b"\x93NUMPY") else 0)
     if width is None:
-        return None
+        raise Damaged("it is no array file of a version that is known")
     length = int.from_bytes(file.read(width), "little")
     header = file.read(min(length, 10_000)).decode("latin-1")
-    return 8 + width + length if re.search(r"'descr': *'\|O'", header) else None
+    if length > 10_000 or not header.startswith("{"):
+        raise Damaged("it is a damaged array file, or holds no plain numbers")
+    return header
+
+
+def _holds_objects(header: str) -> bool:
+    return re.search(r"'descr': *'\|O'", header) is not None
 
 
 def _objects(value: Any) -> Any:
@@ -137,18 +144,12 @@ def _is_number(word: str) -> bool:
     return bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word))
 
 
-def _read_npy(file: IO[bytes]) -> np.ndarray[Any, Any]:
+def _read_numbers(file: IO[bytes], header: str) -> np.ndarray[Any, Any]:
     """Read an array of plain numbers. Its size is checked first, and numpy's parser of Python text is not used."""
-    sign = file.read(8)
-    width = {1: 2, 2: 4, 3: 4}.get(sign[6] if len(sign) == 8 and sign.startswith(b"\x93NUMPY") else 0)
-    if width is None:
-        raise Damaged("it is no array file of a version that is known")
-    length = int.from_bytes(file.read(width), "little")
-    header = file.read(min(length, 10_000)).decode("latin-1")
     kind = re.search(r"'descr': *'([<>|=]?)([a-zA-Z?])(\d{0,4})'", header)
     order = re.search(r"'fortran_order': *(True|False)", header)
     sizes = re.search(r"'shape': *\(((?:\d{1,18}, *)*(?:\d{1,18})?)\)", header)
-    if length > 10_000 or not sizes or not order or not header.startswith("{"):
+    if not sizes or not order:
         raise Damaged("it is a damaged array file, or holds no plain numbers")
     if not kind or kind[2] not in "fiu" or kind[3] not in ("1", "2", "4", "8"):
         raise Damaged("it holds no plain numbers")
@@ -171,7 +172,7 @@ def _read_npz(path: Path, names: list[str]) -> tuple[np.ndarray[Any, Any], str |
     if key is None:
         raise Damaged(f"it holds {', '.join(sorted(stems)[:8])}, and neither w nor z")
     with zipfile.ZipFile(path) as archive, archive.open(stems[key]) as file:
-        return _read_npy(file), space
+        return _read_numbers(file, _npy_header(file)), space
 
 
 def _choose(names: Any) -> tuple[Any, str | None]:
@@ -198,19 +199,13 @@ def _in_value(value: Any, depth: int = 0) -> tuple[np.ndarray[Any, Any], str | N
         arrays = value and all(isinstance(item, (torch.Tensor, np.ndarray)) for item in value.values())
         if arrays and not any(str(name).rpartition(".")[2] in _WEIGHTS for name in value):
             # Encoders write a latent for each picture, by its name.
-            names = sorted((name for name in value if isinstance(name, str)), key=_natural)
+            names = sorted((name for name in value if isinstance(name, str)), key=natural)
             return _join([_in_value(value[name], depth + 1) for name in names])
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, (int, float)) for item in value):
         return np.array(value, np.float64), None
     if isinstance(value, (list, tuple)) and value and depth < 3:
         return _join([_in_value(item, depth + 1) for item in value])
     raise Damaged("it holds no latents: neither an array nor a dict with w, z or latent in it")
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that sorts "frame 2" before "frame 10"."""
-    parts = re.split(r"(\d{1,9})", name)
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _join(parts: list[tuple[np.ndarray[Any, Any], str | None]]) -> tuple[np.ndarray[Any, Any], str | None]:

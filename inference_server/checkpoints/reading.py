@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from .errors import CheckpointError, not_safetensors, unexpected
 from .extent import check_extent
 from .limits import LIMITS, Budget, Damaged, Limits
+from .natural import natural
 from .pickles import read_pickle
 from .torch7 import looks_like_torch7, read_torch7
 from .torch_files import MAGIC, MAKERS, read_legacy, read_torch_zip
@@ -53,10 +53,6 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
     The format keeps no order, so the names are sorted with numbers as numbers, as layers are usually numbered.
     """
-
-    def natural(name: str) -> list[tuple[bool, int, str]]:
-        parts = re.split(r"(\d{1,9})", name)
-        return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
     try:
         with safe_open(path, "pt") as file:

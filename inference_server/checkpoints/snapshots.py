@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import CheckpointError
 from .file_kinds import tensorflow_kind
+from .natural import natural
 from .torch7 import looks_like_torch7
 
 SUFFIXES = (".pkl", ".pt", ".pth", ".t7", ".safetensors", ".ckpt", ".bin", ".tar", ".pickle", ".model", "")
@@ -47,7 +48,7 @@ def list_checkpoints(folder: Path) -> list[Checkpoint]:
                     found.append(Checkpoint(path, status.st_size, status.st_mtime))
             except OSError:
                 continue
-    return sorted(found, key=lambda checkpoint: _natural(checkpoint.path.name))
+    return sorted(found, key=lambda checkpoint: natural(checkpoint.path.name))
 
 
 def group_runs(checkpoints: list[Checkpoint]) -> list[list[Checkpoint]]:
@@ -125,7 +126,7 @@ def in_order(run: list[Checkpoint]) -> list[Checkpoint]:
         unnumbered = not _NUMBER.search(rest)
         words = _words(rest)
         rank = max((_LAST_NAMES.index(word) + 1 for word in words if word in _LAST_NAMES), default=0)
-        return unnumbered, rank if unnumbered else 0, _natural(stem)
+        return unnumbered, rank if unnumbered else 0, natural(stem)
 
     return sorted(run, key=key)
 
@@ -161,13 +162,6 @@ def _is_last_name(stem: str) -> bool:
 
 def _words(stem: str) -> list[str]:
     return [word.lower() for word in _WORDS.findall(stem)]
-
-
-def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Return a key that sorts numbers in names as numbers."""
-    return [
-        (not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in re.split(r"(\d+)", name)
-    ]
 
 
 def _looks_like_checkpoint(path: Path) -> bool:

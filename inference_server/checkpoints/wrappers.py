@@ -56,8 +56,6 @@ def _inside(value: Any, depth: int) -> Iterator[Any]:
         for part in _parts(cleaned):
             yield _with_average(part, value)
             yield from _inside_part(part, depth, value)
-        if _is_one(cleaned) and cleaned.keys() != tensors.keys():
-            yield cleaned
     names = [name for name in value if isinstance(name, str) and not isinstance(value[name], torch.Tensor)]
     for name in sorted(names[:MOST], key=likelihood):
         if likelihood(name) < 3 and not isinstance(value[name], str | int | float | bool | None | list | tuple):

@@ -130,10 +130,6 @@ def test_folders_know_the_same_endings(tmp_path: Path) -> None:
     ]
 
 
-def trained(layer: nn.Module) -> nn.Module:
-    return layer
-
-
 NORMED: dict[str, Callable[[nn.Module], nn.Module]] = {
     "spectral, old": lambda layer: torch.nn.utils.spectral_norm(layer, n_power_iterations=5),
     "spectral": lambda layer: parametrizations.spectral_norm(layer, n_power_iterations=5),
