@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
 from ..terminal.jobs import JobError
-from .film_reading import Shown
+from .film_reading import FilmReader, Shown
 from .pictures import FORMATS, MOST_PIXELS
 
 USUAL = 0.1
 """Seconds of a frame that says 0 or nothing, as browsers show it."""
 
 
-class Animation:
-    """Reads an animated picture. The arguments and attributes are those of ``film_reading.Reader``."""
-
-    def __init__(self, path: Path, start: float, end: float | None) -> None:
-        self._path, self._start, self._end = path, start, end
-        self.expected = 0
-        self.track = ""
-        self.broken: list[str] = []
+class Animation(FilmReader):
+    """Reads an animated picture with Pillow."""
 
     def frames(self) -> Iterator[Shown]:
-        """Yield the frames. Raises JobError if the file cannot be read."""
+        """See ``FilmReader``."""
         try:
             with self._path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise JobError(f"The frames of {self._path} are too large to read.")
                 self.expected = getattr(image, "n_frames", 1)
-                yield from self._shown(image)
+                yield from self._between(self._shown(image))
         except JobError:
             raise
         except Exception as error:  # Pillow's readers raise nearly anything on broken files
@@ -48,10 +41,7 @@ class Animation:
             except (OSError, EOFError, SyntaxError, ValueError) as error:
                 self.broken.append(str(error))
                 return
-            if self._end is not None and time >= self._end:
-                return
-            if time >= self._start:
-                opaque = picture.getchannel("A").getextrema()[0] == 255
-                pixels = np.asarray(picture.convert("RGB") if opaque else picture)
-                yield Shown(time, av.VideoFrame.from_ndarray(pixels, "rgb24" if opaque else "rgba"), image.size)
+            opaque = picture.getchannel("A").getextrema()[0] == 255
+            pixels = np.asarray(picture.convert("RGB") if opaque else picture)
+            yield Shown(time, av.VideoFrame.from_ndarray(pixels, "rgb24" if opaque else "rgba"), image.size)
             time += (image.info.get("duration") or 1000 * USUAL) / 1000

@@ -27,6 +27,9 @@ KR, KB = 0.2627, 0.0593
 TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
 """From linear BT.2020 to linear BT.709 (BT.2087, annex 2)."""
 BT2020 = 9
+"""Colour primaries of ITU-T H.273, table 2."""
+FULL = 2
+"""The colour range that uses all numbers (PyAV's ColorRange.JPEG)."""
 
 
 def orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
@@ -110,8 +113,8 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
     """Return the signal of a frame as RGB, float32 (h, w, 3), 0 to 1 in all its depth (BT.2020, table 4)."""
     if frame.format.is_rgb:
         return frame.to_ndarray(format="rgb48le").astype(np.float32) / 65535
-    planes = frame.reformat(format="yuv444p16le").to_ndarray().astype(np.float32) / 65535
-    y, cb, cr = planes if planes.shape[0] == 3 else np.moveaxis(planes, -1, 0)
+    values = frame.reformat(format="yuv444p16le").to_ndarray().astype(np.float32) / 65535
+    y, cb, cr = np.moveaxis(values, -1, 0)
     if frame.color_range == FULL:
         cb, cr = cb - 0.5, cr - 0.5
     else:
@@ -121,7 +124,3 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
     red, blue = y + 2 * (1 - KR) * cr, y + 2 * (1 - KB) * cb
     green = (y - KR * red - KB * blue) / (1 - KR - KB)
     return np.stack([red, green, blue], axis=-1)
-
-
-FULL = 2
-"""The colour range that uses all numbers (PyAV's ColorRange.JPEG)."""

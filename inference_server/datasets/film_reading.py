@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -60,8 +61,8 @@ class Shown:
     shape: tuple[int, int]
 
 
-class Reader:
-    """Reads a film.
+class FilmReader(ABC):
+    """Reads the frames of a film between two times.
 
     Args:
         path: the file.
@@ -79,27 +80,37 @@ class Reader:
         self.track = ""
         self.broken: list[str] = []
 
+    @abstractmethod
     def frames(self) -> Iterator[Shown]:
         """Yield the frames. Raises JobError if the file cannot be read, or is no film."""
+
+    def _between(self, frames: Iterator[Shown]) -> Iterator[Shown]:
+        for shown in frames:
+            if self._end is not None and shown.time >= self._end - TINY:
+                return
+            if shown.time >= self._start - TINY:
+                yield shown
+
+
+class Reader(FilmReader):
+    """Reads a film with PyAV."""
+
+    def frames(self) -> Iterator[Shown]:
+        """See ``FilmReader``."""
         self.broken.clear()
-        begin = self._begin() if self._start > 0 else None
-        if self._start > SEEK_BEFORE and self._is_indexed():
+        begin, is_indexed = self._first() if self._start > 0 else (None, False)
+        if is_indexed and self._start > SEEK_BEFORE:
             found = self._after_seek(begin or 0.0)
             if found is not None:
                 yield from found
                 return
         yield from self._between(self._all(begin))
 
-    def _begin(self) -> float | None:
-        """Return the time that the container gives to the first frame; None if it gives none."""
+    def _first(self) -> tuple[float | None, bool]:
+        """Return the container's time of the first frame, None if it gives none, and whether it has an index."""
         with self._opened() as (container, stream):
-            for frame in _decoded(container.demux(stream), _decoder(stream), []):
-                return frame.time
-        return None
-
-    def _is_indexed(self) -> bool:
-        with self._opened() as (container, _):
-            return any(name in INDEXED for name in container.format.name.split(","))
+            frame = next(_decoded(container.demux(stream), _decoder(stream), []), None)
+            return None if frame is None else frame.time, _is_one_of(container, INDEXED)
 
     def _after_seek(self, begin: float) -> Iterator[Shown] | None:
         """Return the frames after a seek; None if it did not lead to a key frame before the start."""
@@ -123,13 +134,12 @@ class Reader:
         """Yield all frames from the key frame before the last key frame before the start."""
         with self._opened() as (container, stream):
             packets: Iterator[Packet] = container.demux(stream)
-            names = container.format.name.split(",")
-            gone = 0.0
-            if self._start > 0 and begin is not None and not any(name in UNORDERED for name in names):
+            unordered, gone = _is_one_of(container, UNORDERED), 0.0
+            if begin is not None and not unordered:
                 packets, gone = _near(packets, begin, self._start, _rate(stream))
             frames = _decoded(packets, _decoder(stream), self.broken)
             shown = self._timed(stream, frames, begin, gone)
-            yield from _in_order(shown) if any(name in UNORDERED for name in names) else shown
+            yield from _in_order(shown) if unordered else shown
 
     def _timed(
         self, stream: av.VideoStream, frames: Iterator[av.VideoFrame], begin: float | None, gone: float
@@ -153,13 +163,6 @@ class Reader:
             last = time
             pixel = stream.sample_aspect_ratio or Fraction(1)
             yield Shown(time, frame, (max(1, round(frame.width * float(pixel))), frame.height))
-
-    def _between(self, frames: Iterator[Shown]) -> Iterator[Shown]:
-        for shown in frames:
-            if self._end is not None and shown.time >= self._end - TINY:
-                return
-            if shown.time >= self._start - TINY:
-                yield shown
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, av.VideoStream]]:
@@ -210,6 +213,10 @@ class Reader:
             round(container.duration / av.time_base * _rate(stream)) if container.duration else 0
         )
         return stream
+
+
+def _is_one_of(container: InputContainer, formats: tuple[str, ...]) -> bool:
+    return not set(formats).isdisjoint(container.format.name.split(","))
 
 
 def reason_of(error: Exception) -> str:

@@ -16,7 +16,7 @@ from ..terminal.jobs import JobError
 from .animations import Animation
 from .cropping import best_position, detail
 from .film_frames import orientation, picture_of, upright
-from .film_reading import Reader
+from .film_reading import FilmReader, Reader
 from .kinds import Kind, kind_of
 from .scenes import THUMB_HEIGHT, THUMB_WIDTH, find_scenes
 from .settings import Settings
@@ -120,8 +120,8 @@ class Film:
             ]
         }
 
-    def _reader(self) -> Reader | Animation:
-        kind: type[Reader | Animation] = Reader
+    def _reader(self) -> FilmReader:
+        kind: type[FilmReader] = Reader
         with contextlib.suppress(OSError):  # the reader says why
             kind = Animation if kind_of(self.path)[0] is Kind.PICTURE else Reader
         return kind(self.path, self._settings.start, self._settings.end)

@@ -6,7 +6,6 @@ This module needs only the standard library.
 from __future__ import annotations
 
 import re
-import struct
 import zipfile
 from enum import Enum
 from pathlib import Path
@@ -123,8 +122,8 @@ def is_animated(file: File) -> bool:
     if head.startswith(b"RIFF"):
         return head[12:16] == b"VP8X" and len(head) > 20 and bool(head[20] & 2)
     if head.startswith(b"\x89PNG"):
-        place = head.find(b"acTL")
-        return 0 < place < (head.find(b"IDAT") % (1 << 32)) and struct.unpack(">I", head[place + 4 : place + 8])[0] > 1
+        _, found, after = head.partition(b"IDAT")[0].partition(b"acTL")
+        return bool(found) and int.from_bytes(after[:4], "big") > 1
     return head.startswith(b"GIF8")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, ImageSequence
 
 from .cropping import smart_position, window
 from .cut_out import bounds, cut_out
@@ -71,17 +71,26 @@ def open_picture(
     return _read(file, page, read)
 
 
-def levels_of(file: File, page: int = 0) -> np.ndarray | None:
-    """Return the numbers of a grey picture of more than 8 bits, (h, w); None of all others. Raises BadPicture."""
-    return _read(file, page, lambda image: np.asarray(image) if is_deep(image.mode) else None)
+def levels_of(file: File, page: int = 0) -> np.ndarray:
+    """Return the numbers of a picture (h, w), in all their depth. Raises BadPicture."""
+    return _read(file, page, np.asarray)
 
 
-def pages_of(file: File) -> int:
-    """Return how many pages a TIFF has; 1 of all other pictures and of what cannot be read."""
+def glance(file: File) -> list[bool]:
+    """Return for each page of a picture whether it is grey of more than 8 bits; only a TIFF has several pages.
+
+    The pixels are not decoded. What cannot be read has one page, which is not deep.
+    """
+
+    def look(image: Image.Image) -> list[bool]:
+        if image.format != "TIFF":
+            return [is_deep(image.mode)]
+        return [is_deep(page.mode) for page in ImageSequence.Iterator(image)]
+
     try:
-        return _read(file, 0, lambda image: getattr(image, "n_frames", 1) if image.format == "TIFF" else 1)
+        return _read(file, 0, look)
     except BadPicture:
-        return 1
+        return [False]
 
 
 def _read(file: File, page: int, read: Callable[[Image.Image], T]) -> T:

@@ -19,7 +19,7 @@ from ..terminal.jobs import JobError
 from .depth import Depth, depth_of
 from .kinds import PICTURE_SUFFIXES, File, Kind, is_animated, kind_of
 from .lists import listed
-from .pictures import BadPicture, levels_of, open_picture, pages_of
+from .pictures import BadPicture, glance, levels_of, open_picture
 from .reading import FORMAT, read_json
 from .settings import Settings
 
@@ -104,8 +104,10 @@ class PictureFiles:
         self.name, self.latents, self.labels = name, latents, labels or {}
         self.total = len(files)
         self._files, self._film, self.depth = files, film, depth
-        self._films: dict[str, Source | str] = {}
+        self._films: dict[str, Source] = {}
         self._pages: dict[str, int] = {}
+        self._reasons: dict[str, str] = {}
+        """Why files cannot be used, as far as that is known before they are read."""
         side = 2 * max(settings.size)
         self._draft = None if settings.trim else (side, side)
 
@@ -117,23 +119,25 @@ class PictureFiles:
                 return False
             report(number, len(self._files))
             try:
-                kind, _ = kind_of(file)
-                animated = kind is Kind.PICTURE and isinstance(file, Path) and is_animated(file)
-            except OSError:
+                kind = _usable_kind(file)
+                # A row of the latents belongs to a picture, so that an animation with latents is only its first frame.
+                animated = (
+                    kind is Kind.PICTURE and self.latents is None and isinstance(file, Path) and is_animated(file)
+                )
+            except BadPicture as error:
+                self._reasons[key] = str(error)
                 continue
-            if self.latents is not None:
-                animated = False  # a row of the latents is a picture
             if kind is Kind.FILM or (animated and self._film is not None):
                 if not self._look_at_film(key, file, stop):
                     return False
-            elif kind is Kind.PICTURE:
-                self._pages[key] = pages_of(file) if self.latents is None else 1
-                deep += [(file, page) for page in range(self._pages[key])]
+            else:
+                pages = glance(file) if self.latents is None else glance(file)[:1]
+                self._pages[key] = len(pages)
+                deep += [(file, page) for page, is_deep in enumerate(pages) if is_deep]
         if self.depth is None:
             depth = depth_of(_levels(deep, stop))
             self.depth = depth if depth != Depth() else None
-        films = [film for film in self._films.values() if not isinstance(film, str)]
-        more = sum(pages - 1 for pages in self._pages.values()) + sum(film.total - 1 for film in films)
+        more = sum(pages - 1 for pages in self._pages.values()) + sum(film.total - 1 for film in self._films.values())
         self.total = len(self._files) + more
         return not stop()
 
@@ -142,7 +146,7 @@ class PictureFiles:
         for key, file in self._files.items():
             film = self._films.get(key)
             pages = self._pages.get(key, 1)
-            if film is not None and not isinstance(film, str):
+            if film is not None:
                 prefix = f"{key} "
                 inner = _Within(done, prefix)
                 for item in film.items(inner):
@@ -161,11 +165,11 @@ class PictureFiles:
 
     def _look_at_film(self, key: str, file: File, stop: Callable[[], bool]) -> bool:
         if not isinstance(file, Path):
-            self._films[key] = "films in a zip are not read; unpack it"
+            self._reasons[key] = "films in a zip are not read; unpack it"
         elif self.latents is not None:
-            self._films[key] = f"it is a film, and {LATENTS} has a row for each picture"
+            self._reasons[key] = f"it is a film, and {LATENTS} has a row for each picture"
         elif self._film is None:
-            self._films[key] = "it is a film, and the server's Python has no PyAV to read it"
+            self._reasons[key] = "it is a film, and the server's Python has no PyAV to read it"
         else:
             plan = Path(f"film-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}.json")
             try:
@@ -174,26 +178,30 @@ class PictureFiles:
                     return False
                 self._films[key] = film
             except JobError as error:
-                self._films[key] = str(error).replace(f"{file} ", "it ", 1).rstrip(".")
+                self._reasons[key] = str(error).replace(f"{file} ", "it ", 1).rstrip(".")
         return True
 
     def _open(self, key: str, file: File) -> Image.Image:
-        trouble = self._films.get(key)
-        if isinstance(trouble, str):
-            raise BadPicture(trouble)
-        try:
-            if isinstance(file, Path) and file.is_dir():
-                raise BadPicture("it is a folder")
-            if isinstance(file, zipfile.Path) and file.root.getinfo(file.at).file_size > LARGEST_IN_ZIP:
-                raise BadPicture("it is far too large")
-            kind, words = kind_of(file)
-        except OSError as error:
-            raise BadPicture(f"it cannot be read: {error.strerror or error}") from error
-        except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:  # encrypted, or damaged
-            raise BadPicture(f"it cannot be unpacked: {error}") from error
-        if kind is Kind.OTHER:
-            raise BadPicture(f"it is {words}")
+        if key in self._reasons:
+            raise BadPicture(self._reasons[key])
         return open_picture(file, self._draft, depth=self.depth)
+
+
+def _usable_kind(file: File) -> Kind:
+    """Return whether a file is a picture or a film. Raises BadPicture if it is neither, or cannot be opened."""
+    try:
+        if isinstance(file, Path) and file.is_dir():
+            raise BadPicture("it is a folder")
+        if isinstance(file, zipfile.Path) and file.root.getinfo(file.at).file_size > LARGEST_IN_ZIP:
+            raise BadPicture("it is far too large")
+        kind, words = kind_of(file)
+    except OSError as error:
+        raise BadPicture(f"it cannot be read: {error.strerror or error}") from error
+    except (RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:  # encrypted, or damaged
+        raise BadPicture(f"it cannot be unpacked: {error}") from error
+    if kind is Kind.OTHER:
+        raise BadPicture(f"it is {words}")
+    return kind
 
 
 class _Within:
@@ -207,16 +215,14 @@ class _Within:
 
 
 def _levels(files: list[tuple[File, int]], stop: Callable[[], bool]) -> Iterator[np.ndarray]:
-    """Yield the numbers of those pictures that are deep."""
+    """Yield the numbers of deep pictures, of those that can be read."""
     for file, page in files:
         if stop():
             return
         try:
-            levels = levels_of(file, page)
+            yield levels_of(file, page)
         except BadPicture:
             continue
-        if levels is not None:
-            yield levels
 
 
 def is_dataset(path: Path) -> bool:
@@ -240,7 +246,7 @@ def picture_files(source: Path, out: Path, settings: Settings, film: FilmMaker |
         if source.suffix.lower() == ".zip":
             files, labels = _zipped(source)
             return PictureFiles(source.name, files, settings, labels=labels, depth=depth)
-        if pages_of(source) > 1:
+        if len(glance(source)) > 1:
             return PictureFiles(source.name, {source.name: source}, settings, depth=depth)
         raise JobError(f"{source} is a single picture. Give the folder that it is in.")
     folder = source / "pictures" if is_dataset(source) else source

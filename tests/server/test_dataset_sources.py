@@ -126,6 +126,21 @@ def test_a_zip_of_a_data_set_tool_is_read_with_its_classes(tmp_path: Path) -> No
     assert (first(out, 3) == first(tmp_path / "again", 3)).all()
 
 
+def test_a_file_in_a_zip_that_cannot_be_unpacked_is_listed(tmp_path: Path) -> None:
+    """One is encrypted; the others are used."""
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", png(drawn(number)))
+    data = bytearray(path.read_bytes())
+    place = data.find(b"PK\x01\x02")  # the first entry of the central directory, whose flags come 8 bytes later
+    data[place + 8] |= 1
+    path.write_bytes(data)
+    assert make(path, tmp_path / "made", "--size", 64) == 0
+    assert used(tmp_path / "made") == ["1.png", "2.png"]
+    assert "it cannot be unpacked" in reasons(tmp_path / "made")["0.png"]
+
+
 def test_a_zip_that_is_none_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.zip").write_bytes(b"PK\3\4 nothing")
     assert make(tmp_path / "bad.zip", tmp_path / "set", "--size", 64) == 1

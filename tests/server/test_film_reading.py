@@ -357,7 +357,6 @@ SCHEMES = [
 ]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows forbids such names")
 def test_a_name_is_never_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files whose names are addresses, for every scheme that FFmpeg knows, are read as the films that they are."""
     monkeypatch.chdir(tmp_path)
