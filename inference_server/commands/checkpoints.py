@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,17 @@ def add_parser(commands: Any, on_device: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     add_settings(parser)
     parser.set_defaults(run=convert)
+
+
+@contextlib.contextmanager
+def unreadable_is_an_answer() -> Iterator[None]:
+    """Turn the error of a checkpoint into the one that commands print."""
+    from ..checkpoints import CheckpointError
+
+    try:
+        yield
+    except CheckpointError as error:
+        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -82,14 +95,12 @@ def info(options: argparse.Namespace) -> int:
 
 def _info_with(options: argparse.Namespace) -> int:
     """Print what a file holds if the given settings are true of it. Return 0. Raises UsageError."""
-    from ..checkpoints import CheckpointError, load_generator
+    from ..checkpoints import load_generator
 
     if options.file is None or options.file.is_dir():
         raise UsageError("--set needs one checkpoint file.")
-    try:
+    with unreadable_is_an_answer():
         info = load_generator(options.file, settings_of(options)).info
-    except CheckpointError as error:
-        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
     if options.json:
         print_json(info.to_dict())
     else:
@@ -99,17 +110,14 @@ def _info_with(options: argparse.Namespace) -> int:
 
 def convert(options: argparse.Namespace) -> int:
     """Write checkpoints of any kind in Latent Lantern's format; for a folder, write each snapshot to a folder."""
-    from ..checkpoints import CheckpointError
     from ..checkpoints.snapshots import find_snapshots
     from ..pixels.encoding import prepare_folder
 
     if not options.file.is_dir():
         _convert_one(options.file, options.out, options)
         return 0
-    try:
+    with unreadable_is_an_answer():
         paths = find_snapshots(options.file)
-    except CheckpointError as error:
-        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
     outs = [options.out / f"{path.stem}.safetensors" for path in paths]
     for path, out in zip(paths, outs, strict=True):
         _check_free(path, out, options.overwrite)
@@ -122,18 +130,16 @@ def convert(options: argparse.Namespace) -> int:
 def _convert_one(file: Path, out: Path, options: argparse.Namespace) -> None:
     import torch
 
-    from ..checkpoints import CheckpointError, load_generator, save_generator
+    from ..checkpoints import load_generator, save_generator
 
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors.")
     _check_free(file, out, options.overwrite)
-    try:
+    words = {"name": options.name, "licence": options.licence}
+    words = {key: text for key, text in words.items() if text is not None}
+    with unreadable_is_an_answer():
         generator = load_generator(file, settings_of(options))
-        words = {"name": options.name, "licence": options.licence}
-        words = {key: text for key, text in words.items() if text is not None}
         save_generator(generator, out, words, getattr(torch, options.dtype))
-    except CheckpointError as error:
-        raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
     info = replace(generator.info, **words)
     print(f"{file.name}: {info.origin or info.kind}, {info.width} x {info.height}, z {info.z_dim}, w {info.w_dim}")
     print(f"{out}: {info.name}, {options.dtype}, {out.stat().st_size / 1e6:.1f} MB")

@@ -14,7 +14,6 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from lantern_protocol.errors import CHECKPOINT_UNREADABLE, ProtocolError
 from lantern_protocol.orders import RenderSettings
 from lantern_protocol.part_files import remove_stale_parts
 
@@ -27,7 +26,7 @@ from ..rendering.renderer import Renderer
 from ..rendering.residents import Loaded
 from ..rendering.seeds import sample_seeds
 from ..terminal.console import OWN, UsageError, load_array, open_renderer, show_progress
-from .checkpoints import settings_of
+from .checkpoints import settings_of, unreadable_is_an_answer
 
 LARGEST_STATISTICS = 256
 """The most pictures whose batch statistics are taken together, even if --batch asks for more."""
@@ -71,10 +70,8 @@ def _told(options: argparse.Namespace) -> Iterator[str | None]:
         raise UsageError("--set needs --checkpoint, and cannot be used with --toward.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{options.checkpoint.stem}.safetensors"
-        try:
+        with unreadable_is_an_answer():
             save_generator(load_generator(options.checkpoint, given), path, {}, torch.float32)
-        except CheckpointError as error:
-            raise ProtocolError(CHECKPOINT_UNREADABLE, str(error)) from None
         yield str(path)
 
 

@@ -100,7 +100,8 @@ class Trainer:
         self.path_mean = torch.zeros((), device=device)
         self.course = Course()
         self._dataset = dataset
-        self._measure: Measure | None = None
+        self._measures: dict[int, Measure] = {}
+        """By level: below 16 pixels, pictures of different levels have different sizes."""
         self.batches = Batches(
             dataset, settings.batch // group.size, settings.seed, group.rank, group.size, memory // group.size
         )
@@ -157,11 +158,10 @@ class Trainer:
     @torch.no_grad()
     def take_course(self) -> tuple[float, float]:
         """Return the distance and the variety of the averaged generator's pictures; see ``course``."""
-        if self._measure is None:
+        if self.level not in self._measures:
             chosen = np.arange(PICTURES) * len(self._dataset) // PICTURES
             pictures = np.stack([self._dataset.picture(int(index)) for index in chosen])
-            images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-            self._measure = Measure(reduced(images))
+            self._measures[self.level] = Measure(reduced(self._at_level(torch.from_numpy(pictures))))
         random = seeded(self.device, self.settings.seed)
         small = []
         for _ in range(0, PICTURES, COURSE_BATCH):
@@ -169,7 +169,7 @@ class Trainer:
             ws = training_latents(self.average, z, 0.0, random)
             images = training_pictures(self.average, ws, self.level, self._dtype, random)
             small.append(reduced(images.clamp(-1, 1).float().cpu()))
-        return self._measure.of(np.concatenate(small))
+        return self._measures[self.level].of(np.concatenate(small))
 
     def is_sound(self) -> bool:
         """Return whether all weights are finite numbers that half precision can hold."""
@@ -199,9 +199,7 @@ class Trainer:
         images = torch.from_numpy(pictures)
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
-        images = images.permute(0, 3, 1, 2).float()
-        shrink = 1 << (self.top - self.level)
-        images = F.avg_pool2d(images, shrink) / 127.5 - 1 if shrink > 1 else images / 127.5 - 1
+        images = self._at_level(images)
         if (share := self._faded_in()) < 1:
             smooth = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2.0, mode="bilinear")
             images = torch.lerp(smooth, images, share)
@@ -209,6 +207,12 @@ class Trainer:
             flip = torch.rand(len(images), 1, 1, 1, generator=random, device=self.device) < 0.5
             images = torch.where(flip, images.flip(3), images)
         return images
+
+    def _at_level(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return pictures uint8 (n, h, w, c) as float32 (n, c, h, w) in -1..1, in the level's size."""
+        images = pictures.permute(0, 3, 1, 2).float()
+        shrink = 1 << (self.top - self.level)
+        return (F.avg_pool2d(images, shrink) if shrink > 1 else images) / 127.5 - 1
 
     def _faded_in(self) -> float:
         """Return the share of the real pictures' finest detail that is shown: 0 right after growing, later 1.

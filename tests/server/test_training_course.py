@@ -95,3 +95,11 @@ def test_gives_up_when_going_back_does_not_help(data, tmp_path, monkeypatch, cap
     assert read_status(run).state == "failed"
     assert sorted(path.name for path in run.glob("left-*")) == [f"left-{number}" for number in range(1, 5)]
     assert PATIENCE == 3 and (run / "good.state").exists()
+
+
+def test_pictures_that_grow_from_less_than_sixteen_pixels_are_compared(tmp_path) -> None:
+    data = write_dataset(tmp_path / "data", discs(24, (32, 32)))
+    options = ("--channels", "8,8,8,8", "--z-dim", "8", "--w-dim", "8", "--batch", "8", "--tick", "8", "--seed", "1")
+    assert train(data, "--out", tmp_path / "run", "--images", 32, "--grow", "8:16,16:24", *options) == 0
+    assert all(np.isfinite([line["distance"], line["variety"]]).all() for line in log_of(tmp_path / "run"))
+    assert len(log_of(tmp_path / "run")) == 4
