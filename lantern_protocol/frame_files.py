@@ -1,9 +1,12 @@
 """Write a frame's name into its PNG file, and check that a file is the whole frame of that name. Standard library only.
 
-The server writes the name, both sides check it. After the PNG header there is a text chunk, `Latent Lantern:
-c_<hash>.png`. So the first bytes, the size and the last bytes of a file are enough to tell a finished frame from a file
-that was cut off, emptied by a power failure, or renamed. A picture that is damaged in the middle has the right size;
-only the checksum of its pixels shows the damage.
+The server writes the name, both sides check it. After the PNG header there is a chunk of our own with the name. So the
+first bytes, the size and the last bytes of a file are enough to tell a finished frame from a file that was cut off,
+emptied by a power failure, or renamed. A picture that is damaged in the middle has the right size; only the checksum of
+its pixels shows the damage.
+
+The chunk is not a text chunk, because Blender writes every text of a picture over the picture in its previews. Frames
+of the first releases have a text chunk with the same contents, and are as good.
 """
 
 from __future__ import annotations
@@ -18,6 +21,13 @@ Stamp = tuple[int, int]
 
 _HEADER = 33
 """How many bytes the signature and the first chunk, IHDR, take in every PNG file."""
+
+_KIND = b"laMP"
+"""The kind of the chunk. By the rules of PNG, its small and capital letters mean: not needed to show the picture, not a
+public kind, and not to be copied by a program that changes the picture."""
+
+_TEXT = b"tEXt"
+"""The kind of the chunk in frames of the first releases."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -67,10 +77,10 @@ def is_frame(path: str | os.PathLike[str], name: str, thoroughly: bool = False) 
 
 
 def _is_frame(file: int, size: int, name: str, thoroughly: bool) -> bool:
-    expected = _name_chunk(name)
-    start = _HEADER + len(expected)  # where the chunk of the pixels begins: length, kind, data, checksum
+    named = (_name_chunk(name), _name_chunk(name, _TEXT))  # both have the same length
+    start = _HEADER + len(named[0])  # where the chunk of the pixels begins: length, kind, data, checksum
     head = os.read(file, start + 8)
-    if not head.startswith(_SIGNATURE) or head[_HEADER:start] != expected or head[start + 4 :] != b"IDAT":
+    if not head.startswith(_SIGNATURE) or head[_HEADER:start] not in named or head[start + 4 :] != b"IDAT":
         return False
     (length,) = struct.unpack(">I", head[start : start + 4])
     if size != start + 12 + length + len(_END):
@@ -87,6 +97,6 @@ def _is_frame(file: int, size: int, name: str, thoroughly: bool) -> bool:
     return os.read(file, len(_END)) == _END
 
 
-def _name_chunk(name: str) -> bytes:
-    data = b"tEXtLatent Lantern\0" + name.encode("latin-1", "backslashreplace")
+def _name_chunk(name: str, kind: bytes = _KIND) -> bytes:
+    data = kind + b"Latent Lantern\0" + name.encode("latin-1", "backslashreplace")
     return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -36,7 +38,31 @@ def test_a_signed_picture_is_the_same_picture() -> None:
     with Image.open(BytesIO(sign(png.encode_png(pixels), NAME))) as picture:
         picture.load()
         assert (np.asarray(picture) == pixels).all()
-        assert picture.text == {"Latent Lantern": NAME}
+        assert picture.text == {}  # Blender writes every text over the picture in its previews
+
+
+def test_the_name_is_in_a_chunk_that_every_reader_of_png_skips() -> None:
+    file, chunks, place = sign(png.encode_png(np.zeros((4, 4, 3), np.uint8)), NAME), [], 8
+    while place < len(file):
+        (length,), kind = struct.unpack(">I", file[place : place + 4]), file[place + 4 : place + 8]
+        content, end = file[place + 8 : place + 8 + length], place + 12 + length
+        assert struct.unpack(">I", file[end - 4 : end]) == (zlib.crc32(kind + content),)
+        chunks.append((kind, content if kind not in (b"IHDR", b"IDAT") else b""))
+        place = end
+    # Small first letter: not needed to show the picture; small second: private; capital fourth: not to be copied.
+    assert chunks == [(b"IHDR", b""), (b"laMP", b"Latent Lantern\0" + NAME.encode()), (b"IDAT", b""), (b"IEND", b"")]
+
+
+def test_a_frame_of_the_first_releases_is_still_a_frame(tmp_path: Path) -> None:
+    plain, path = png.encode_png(np.zeros((4, 4, 3), np.uint8)), tmp_path / NAME
+    text = b"tEXtLatent Lantern\0" + NAME.encode()
+    old = plain[:33] + struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text)) + plain[33:]
+    path.write_bytes(old)
+    assert is_frame(path, NAME, thoroughly=True)
+    assert not is_frame(path, OTHER)
+    for length in range(len(old)):
+        path.write_bytes(old[:length])
+        assert not is_frame(path, NAME), length
 
 
 def test_a_frame_cut_off_anywhere_is_none(tmp_path: Path) -> None:
