@@ -344,10 +344,10 @@ def test_two_renders_at_once_make_each_frame_right_and_most_frames_once(
     assert lines.total() < 1.5 * FRAMES, "most frames are made once"
     made = 0
     for render in both:
-        to_make, elsewhere = re.findall(r"(\d+) (?:frames to make|of these frames were made by another)", render.said)
-        assert render.said.count(f"\r{to_make} of {to_make} frames\n") == 1, render.said[-300:]
-        assert 0 < int(elsewhere) < int(to_make), "each makes some"  # how many is up to the machine
-        made += int(to_make) - int(elsewhere)
+        # How many each makes is up to the machine: one may be done before the other begins.
+        to_make, *elsewhere = re.findall(r"(\d+) (?:frames to make|of these frames were made by another)", render.said)
+        assert int(to_make) == 0 or render.said.count(f"\r{to_make} of {to_make} frames\n") == 1, render.said[-300:]
+        made += int(to_make) - sum(map(int, elsewhere))
     assert made == lines.total()
     assert not list(out.glob(".part-*"))
     assert rendered(sequence, out, capsys) == (0, f"0 frames to make, {FRAMES} there already.\n")
