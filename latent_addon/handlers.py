@@ -100,9 +100,15 @@ def on_save_post(*_: Any) -> None:
 
 
 @persistent
-def on_render_begin(*_: Any) -> None:
+def on_render_begin(scene: bpy.types.Scene, *_: Any) -> None:
     """Strips must not change under a render."""
-    session.begin_render()
+    session.begin_render(scene)
+
+
+@persistent
+def on_frame_render(scene: bpy.types.Scene, *_: Any) -> None:
+    """A frame that a strip lacks is made, or noted."""
+    session.renders.frame_begins(scene)
 
 
 @persistent
@@ -122,6 +128,7 @@ _HANDLERS = (
     ("save_post", on_save_post),
     ("save_post_fail", on_save_post),
     ("render_init", on_render_begin),
+    ("render_pre", on_frame_render),
     ("render_complete", on_render_end),
     ("render_cancel", on_render_end),
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import groupby
+from typing import Any
 
 import bpy
 from bpy.props import StringProperty
-from bpy.types import Context, Event
+from bpy.types import Context, Event, Scene
 from bpy_extras.io_utils import ExportHelper
 
 from ..scene import drawing, output, strip
@@ -15,6 +14,8 @@ from ..scene.context import the_strip, working_scene
 from ..scene.properties import settings_of
 from ..session.session import session
 from ..ui.context import StripOperator
+from . import composite
+from .composite import Preparation
 
 
 class LANTERN_OT_set_up_drawing(StripOperator):
@@ -49,39 +50,99 @@ class LANTERN_OT_make_output_scene(StripOperator):
 
 
 class LANTERN_OT_render_composite(StripOperator, ExportHelper):
-    """Render shadows and drawing into one movie, with the timeline's sound. Missing frames are made first"""
+    """Render shadows and drawing into one movie, with the timeline's sound. Frames that are missing in the scene's
+    frame range are made first; then the render starts by itself. Esc stops either
+    """
 
     bl_idname = "lantern.render_composite"
     bl_label = "Render Composite"
+    bl_description = " ".join(__doc__.split())
 
     filename_ext = ".mp4"
     filter_glob: StringProperty(default="*.mp4", options={"HIDDEN"})
 
-    def execute(self, context: Context) -> set[str]:
-        scene = working_scene(context)
-        if bpy.app.background:
-            session.fill(scene)
-        else:  # with a window, nothing waits: frames are made, and the next click renders
-            session.make_missing()
-            session.tick()
-        lacking = session.plans.missing(scene)
-        if lacking:
-            self.report({"ERROR"}, refusal(lacking, session.problem(lacking[0][0])))
-            return {"CANCELLED"}
-        return self._render(context) if bpy.app.background else self._start(context)
+    _timer: Any = None
 
-    def _start(self, context: Context) -> set[str]:
-        try:
-            output.start_render(working_scene(context), self.filepath)
-        except (ValueError, OSError) as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        if composite.preparing is not None:
+            cls.poll_message_set("A composite waits for its frames already. Esc stops it")
+            return False
+        return super().poll(context)
 
     def invoke(self, context: Context, event: Event) -> set[str]:
         if not self.filepath and not bpy.data.filepath:
             self.filepath = "composite.mp4"
         return ExportHelper.invoke(self, context, event)
+
+    def execute(self, context: Context) -> set[str]:
+        scene = working_scene(context)
+        try:
+            output.check_movie_size(scene)
+        except ValueError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if bpy.app.background:
+            session.fill_for_render(scene)
+            lacking, _total = session.plans.missing_in_render(scene)
+            if lacking:
+                why = session.problem(lacking[0][0]) or "They were not made in time. Try again."
+                self.report({"ERROR"}, composite.refusal(lacking, why))
+                return {"CANCELLED"}
+            return self._render(context)
+        composite.preparing = Preparation(scene, self.filepath)
+        ended = self._look(context)
+        if ended is None:
+            self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
+            context.window_manager.modal_handler_add(self)
+            return {"RUNNING_MODAL"}
+        return ended
+
+    def modal(self, context: Context, event: Event) -> set[str]:
+        if event.type == "ESC" and event.value == "PRESS":
+            self.cancel(context)
+            session.halt("Stopped. Press Make Frames to continue.")
+            return {"CANCELLED"}
+        return (self._look(context) if event.type == "TIMER" else None) or {"PASS_THROUGH"}
+
+    def _look(self, context: Context) -> set[str] | None:
+        """Go on if the frames are there, give up if they never will be; return None while they are made."""
+        waiting = composite.preparing
+        assert waiting is not None
+        try:
+            outcome = waiting.look()
+        except LookupError:
+            outcome = "Not rendered: its scene was deleted."
+        if outcome is None:
+            context.workspace.status_text_set(f"{waiting.text}. The render follows by itself; Esc stops")
+            session.redraw()
+            return None
+        scene = waiting.scene
+        self.cancel(context)
+        if outcome or scene is None:
+            self.report({"ERROR"}, outcome)
+            return {"CANCELLED"}
+        return self._start(scene)
+
+    def cancel(self, context: Context) -> None:
+        """Wait for frames no longer. Blender calls this when it ends the operator itself, for a new file."""
+        waiting, composite.preparing = composite.preparing, None
+        if waiting is not None:
+            waiting.end()
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+        if context.workspace is not None:
+            context.workspace.status_text_set(None)
+        session.redraw()
+
+    def _start(self, scene: Scene) -> set[str]:
+        try:
+            output.start_render(scene, self.filepath)
+        except (ValueError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
 
     def _render(self, context: Context) -> set[str]:
         scene = working_scene(context)
@@ -98,18 +159,6 @@ class LANTERN_OT_render_composite(StripOperator, ExportHelper):
             window.progress_end()
         self.report({"INFO"}, f"The composite is in {made}")
         return {"FINISHED"}
-
-
-def refusal(lacking: Iterable[tuple[bpy.types.ImageStrip, list[int]]], why: str) -> str:
-    """Return why the composite is not rendered: which frames of which strip are missing."""
-    parts = [f"frames {ranges(frames)} of strip '{image_strip.name}'" for image_strip, frames in lacking]
-    return f"Not rendered: {' and '.join(parts)} are missing. {why or 'They are being made; render again afterwards.'}"
-
-
-def ranges(frames: list[int]) -> str:
-    """Return ascending frame numbers as ranges in words: 1-3, 7, 9-12."""
-    runs = [[frame for _, frame in run] for _, run in groupby(enumerate(frames), lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
 
 
 BLENDER_CLASSES = (LANTERN_OT_set_up_drawing, LANTERN_OT_make_output_scene, LANTERN_OT_render_composite)

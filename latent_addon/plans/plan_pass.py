@@ -16,7 +16,7 @@ from bpy.types import ImageStrip, Scene
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import StoreError
 from ..core.ranges import Ranges
-from ..scene import changes, curves, evaluation, latent_keys, strip, versions
+from ..scene import changes, curves, evaluation, latent_keys, strip, timing, versions
 from ..scene.properties import settings_of
 from . import planning
 from .planning import Changed, PlanError, StripKey
@@ -77,7 +77,9 @@ class PlanPass:
         if found.loose:
             latent_keys.group_loose_curves(bpy.data.scenes[scene], [key.find()[1] for key in keys])
             found = yield from planning.survey(scene)  # grouping has changed the order of the curves
+        under_speed = timing.under_speed(bpy.data.scenes[scene])
         for key in keys:
+            self._plans.state(key).under_speed = key.strip in under_speed
             strips[key] = self._strip(key, found)
 
     def _nearest_first(self, keys: Iterable[StripKey]) -> list[StripKey]:
@@ -123,7 +125,9 @@ class PlanPass:
             if self._plans.playing():
                 self._plans.postponed = True  # stepping through frames would disturb playback, so it is done afterwards
                 return
-        recipe = yield from planning.read_recipe(key, found.places.get(curves.path_prefix(image_strip), {}))
+        recipe = yield from planning.read_recipe(
+            key, found.places.get(curves.path_prefix(image_strip), {}), state.under_speed
+        )
         known = state.plan is not None or bool(state.problem)
         changed = state.adopt(recipe)
         if changed:

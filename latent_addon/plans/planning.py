@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import bpy
 from bpy.types import ImageStrip, Scene
@@ -15,7 +15,7 @@ from ..core.animatable import CLASSES, LATENT, SETTINGS, SWITCH
 from ..core.frame_plan import FramePlan
 from ..core.recipe import Look, Recipe
 from ..core.whole_keys import whole_keys
-from ..scene import curves, evaluation, versions
+from ..scene import curves, evaluation, timing, versions
 from ..scene.curves import Places
 from ..scene.evaluation import CurveReading, StripValues
 from ..scene.properties import LatentStripSettings, settings_of
@@ -64,21 +64,21 @@ class StripKey(NamedTuple):
         return scene, strip
 
 
-def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
+def read_recipe(key: StripKey, places: Places, under_speed: bool) -> Generator[None, None, Recipe]:
     """Read a strip's recipe, a little at a time; at each `yield` Blender may continue.
 
-    places: where its curves are, from `survey`. Raises PlanError if the strip cannot be planned, and Changed if the
-    strip or its curves have changed meanwhile.
+    places: where its curves are, from `survey`. under_speed: whether it is under a Speed effect. Raises PlanError if
+    the strip cannot be planned, and Changed if the strip or its curves have changed meanwhile.
     """
     scene, strip = key.find()
     check_sizes(strip)
-    shown = extent(strip)
+    shown = extent(strip, under_speed)
     start, end, _origin = shown
     swept = (yield from _sweep(key, start, end)) if evaluation.needs_sweep(scene, strip) else None
     heeded = swept is None or settings_of(key.find()[1]).interpolation != "FCURVE"
     readings = (yield from _read_curves(key, places, start, end)) if heeded else {}
     scene, strip = key.find()
-    if shown != extent(strip):
+    if shown != extent(strip, under_speed):
         raise Changed
     group = settings_of(strip)
     stored = evaluation.read_values(strip) if swept is None else swept[0]
@@ -88,9 +88,9 @@ def read_recipe(key: StripKey, places: Places) -> Generator[None, None, Recipe]:
     return Recipe(*shown, _look(group), tracks, whole)
 
 
-def extent(strip: ImageStrip) -> tuple[int, int, int]:
-    """Return the first frame that the strip shows, the frame after its last one, and the frame of its first element."""
-    return versions.strip_start(strip), versions.strip_end(strip), versions.content_start(strip)
+def extent(strip: ImageStrip, under_speed: bool = False) -> tuple[int, int, int]:
+    """Return the first frame whose picture is planned, the frame after the last one, and that of the first element."""
+    return *timing.shown_range(strip, under_speed), timing.origin(strip)
 
 
 def _read_curves(
@@ -105,7 +105,7 @@ def _read_curves(
         for (named, _place), curve in zip(part, curves.curves_at(scene, prefix, part), strict=True):
             if curve is None:
                 raise Changed
-            readings[named] = evaluation.read_curve(curve, start, end)
+            readings[named] = evaluation.read_curve(curve, start, end, timing.stretch(scene))
         yield
     return readings
 
@@ -151,9 +151,10 @@ def survey(name: str) -> Generator[None, None, curves.Survey]:
 
 def plan_of(strip: ImageStrip) -> FramePlan:
     """Return the strip's whole plan, made at once. Raises PlanError."""
-    scene = strip.id_data
+    scene = cast(Scene, strip.id_data)
     places = finish(survey(scene.name)).places.get(curves.path_prefix(strip), {})
-    plan = FramePlan(finish(read_recipe(StripKey(scene.name, strip.name), places)))
+    under_speed = strip.name in timing.under_speed(scene)
+    plan = FramePlan(finish(read_recipe(StripKey(scene.name, strip.name), places, under_speed)))
     plan.complete(())
     return plan
 

@@ -12,9 +12,10 @@ from bpy.types import ImageStrip, Scene
 
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import FrameStore
-from ..scene import changes, drawing, strip, versions
+from ..scene import changes, drawing, strip, strip_pictures, timing, versions
 from ..scene.frame_folder import FrameFolder
 from ..scene.properties import settings_of
+from ..scene.rendered import shown_in_render
 from .plan_pass import PlanPass
 from .planning import StripKey
 from .strip_state import StripState
@@ -108,8 +109,7 @@ class Plans:
         keep = self._number_at_playhead(scene, image_strip, state) if self._making() else None
         strip.show(image_strip, state.first + first, names, present, placeholder, keep)
         state.kept.difference_update(range(state.first + first, state.first + end))
-        i = scene.frame_current - state.plan.start
-        if keep is not None and first <= i < end and names[i - first] not in present:
+        if keep is not None and first <= keep - state.first < end and names[keep - state.first - first] not in present:
             state.kept.add(keep)
 
     def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
@@ -144,7 +144,7 @@ class Plans:
             made = {n: name for name, numbers in state.plan.places(names).items() for n in numbers}
             if len(made) > _MANY:  # one picture is used by many frames: show the rest in later passes
                 changes.mark()
-                at = scene.frame_current - state.plan.start
+                at = timing.shown_frame(image_strip, scene.frame_current) - state.plan.start
                 made = dict(heapq.nsmallest(_MANY, made.items(), key=lambda item: abs(item[0] - at)))
             if made:
                 strip.show_made(image_strip, state.first, made)
@@ -156,7 +156,7 @@ class Plans:
         state = self.state_of(image_strip)
         number = self._number_at_playhead(scene, image_strip, state) if state else None
         if number is not None and scene.frame_current == frame and not state.plan.places([name]):
-            planned = state.plan.name_at(frame)
+            planned = state.plan.name_at(timing.shown_frame(image_strip, frame))
             if planned is not None and planned not in self.store.names():
                 image_strip.elements[number].filename = name
                 state.kept.add(number)
@@ -173,9 +173,10 @@ class Plans:
 
     def _number_at_playhead(self, scene: Scene, image_strip: ImageStrip, state: StripState) -> int | None:
         """Return the number of the element under the playhead, None if it does not show a frame."""
-        if state.plan is None or not 0 <= scene.frame_current - state.plan.start < len(state.plan):
+        at = timing.shown_frame(image_strip, scene.frame_current)
+        if state.plan is None or not 0 <= at - state.plan.start < len(state.plan):
             return None
-        number = state.first + scene.frame_current - state.plan.start
+        number = state.first + at - state.plan.start
         elements = image_strip.elements
         return number if number < len(elements) and elements[number].filename in self.store.names() else None
 
@@ -195,7 +196,8 @@ class Plans:
     def looked_at(self) -> Iterator[tuple[Scene, ImageStrip, str]]:
         """Yield the planned file under the playhead of every strip that has one there."""
         for scene, image_strip, state in self.strips():
-            name = state.plan.name_at(scene.frame_current) if state.plan else None
+            at = timing.shown_frame(image_strip, scene.frame_current)
+            name = state.plan.name_at(at) if state.plan else None
             if name is not None:
                 yield scene, image_strip, name
 
@@ -211,7 +213,8 @@ class Plans:
         """Return the picture of the scene's latent strip at its playhead, None if either is missing."""
         current = strip.active_latent_strip(scene)
         state = self.state_of(current) if current else None
-        name = state.plan.name_at(scene.frame_current) if state and state.plan else None
+        at = timing.shown_frame(current, scene.frame_current) if current else scene.frame_current
+        name = state.plan.name_at(at) if state and state.plan else None
         return self.store.folder / name if name and name in self.store.names() else None
 
     def missing(self, scene: Scene) -> list[tuple[ImageStrip, list[int]]]:
@@ -230,6 +233,39 @@ class Plans:
             if frames:
                 lacking.append((image_strip, frames))
         return lacking
+
+    def missing_in_render(
+        self, scene: Scene, frames: range | None = None
+    ) -> tuple[list[tuple[ImageStrip, list[int]]], int]:
+        """Return the strips of which a render of the scene would show placeholders, with the frames of these.
+
+        frames: the scene's frames that are rendered, if they are not all of its range. Frames that are not planned yet
+        are among what is missing, and all frames of a strip with a problem. The number is how many frames of latent
+        strips the render shows.
+        """
+        lacking, total = [], 0
+        for image_strip, shown in shown_in_render(scene, frames or range(scene.frame_start, scene.frame_end + 1)):
+            state = self.state_of(image_strip)
+            missing = shown.intersection(state.plan.missing()) if state and state.plan else shown
+            total += len(shown)
+            if missing:
+                lacking.append((image_strip, sorted(missing)))
+        return lacking, total
+
+    def unfinished_in_render(self, scene: Scene, frames: range) -> list[tuple[ImageStrip, set[int]]]:
+        """Return the strips that show no picture of their own in a render of these frames, with the frames of these.
+
+        They show a placeholder, or a picture from before an edit. It is looked at what strips show, not at plans.
+        """
+        found = []
+        for image_strip, shown in shown_in_render(scene, frames):
+            state, elements, first = self.state_of(image_strip), image_strip.elements, timing.origin(image_strip)
+            kept = state.kept if state else ()
+            numbers = {max(0, min(frame - first, len(elements) - 1)) for frame in shown}
+            lacking = {n for n in numbers if n in kept or strip_pictures.is_placeholder(elements[n].filename)}
+            if lacking:
+                found.append((image_strip, {first + n for n in lacking}))
+        return found
 
     def progress(self, image_strip: ImageStrip) -> tuple[int, int]:
         """Return (frames that are there, frames shown) of a strip."""

@@ -24,6 +24,8 @@ class StripState:
     problem: str = ""
     """Why it cannot be planned, as a text for the user."""
     placeholder: str = ""
+    under_speed: bool = False
+    """Whether it is under a Speed effect, which may show any of its elements."""
     partial_keys: int = 0
     """Frames with keys of some components only, which the great circle skips."""
     kept: set[int] = field(default_factory=set)
@@ -54,7 +56,11 @@ class StripState:
     def fits(self, image_strip: ImageStrip) -> bool:
         """Whether the strip still shows the frames that are planned."""
         recipe = self.recipe
-        return recipe is not None and planning.extent(image_strip) == (recipe.start, recipe.end, recipe.origin)
+        return recipe is not None and planning.extent(image_strip, self.under_speed) == (
+            recipe.start,
+            recipe.end,
+            recipe.origin,
+        )
 
 
 class StripPlans(Protocol):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from bpy.types import Scene
+
 from ...lantern_protocol.params import GeneratorFile
 from ..core.frame_plan import FramePlan
-from ..scene import changes
+from ..scene import changes, timing
 from ..scene.properties import settings_of
 from .plans import Plans
 
@@ -22,6 +24,9 @@ class Strips:
         self._plans = plans
         self._making = making
         self._failed = failed
+        self.before_render: tuple[str, int] | None = None
+        """A scene that waits to be rendered, by its name, and the middle of what is rendered: frames near that are
+        ordered first, not those that are looked at."""
 
     @property
     def priority(self) -> int:
@@ -37,11 +42,23 @@ class Strips:
         """Return the plans of all strips, each with its scene's playhead; [] while no frames of strips are made."""
         if not self._making():
             return []
-        return [(state.plan, scene.frame_current) for scene, _, state in self._plans.strips() if state.plan]
+        return [
+            (state.plan, timing.shown_frame(image_strip, self._at(scene)))
+            for scene, image_strip, state in self._plans.strips()
+            if state.plan
+        ]
+
+    def _at(self, scene: Scene) -> int:
+        """Return the frame from which frames are ordered outward: the playhead, or the middle of what is rendered."""
+        if self.before_render is not None and scene.name == self.before_render[0]:
+            return self.before_render[1]
+        return scene.frame_current
 
     def looked_at(self) -> set[str]:
-        """Return the names of the files at playheads; {} while no frames of strips are made."""
-        return {name for _, _, name in self._plans.looked_at()} if self._making() else set()
+        """Return the names of the files at playheads; {} while no frames of strips are made, or a render waits."""
+        if self.before_render is not None or not self._making():
+            return set()
+        return {name for _, _, name in self._plans.looked_at()}
 
     def generator(self, sha256: str) -> GeneratorFile | None:
         """Return a generator of the open file, as requests name it; None if no strip has it any more."""

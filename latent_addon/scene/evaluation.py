@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..core import fcurves
 from ..core.animatable import CLASSES, LATENT, SETTINGS, Kind
 from ..core.recipe import Track
-from . import versions
+from . import timing
 from .animatable import WHOLE_NUMBER_PATHS
 from .curves import path_prefix
 from .properties import settings_of
@@ -115,7 +115,7 @@ def tracks_of(
     for (name, index), reading in readings.items():
         if index < len(values[name]):
             own[name][index] = reading
-    origin = versions.content_start(strip)
+    origin = timing.origin(strip)
     return {name: _track(now, own[name], origin) for name, now in values.items()}
 
 
@@ -137,12 +137,17 @@ class CurveReading:
     samples: NDArray[np.float64] | None = None
 
 
-def read_curve(curve: FCurve, first: int, end: int) -> CurveReading:
-    """Read a curve for the frames first .. end - 1. Blender evaluates modifiers, baked samples and whole numbers."""
+def read_curve(curve: FCurve, first: int, end: int, stretch: float) -> CurveReading:
+    """Read a curve for the frames first .. end - 1. Blender evaluates modifiers, baked samples and whole numbers.
+
+    stretch: the scene's time stretching (`timing.stretch`). The keys that are returned lie at timeline frames.
+    """
     keys = read_keys(curve)
+    keys.places[:, :, 0] *= stretch
     if keys.is_simple() and not len(curve.modifiers) and not curve.data_path.endswith(WHOLE_NUMBER_PATHS):
         return CurveReading(keys)
-    return CurveReading(keys, np.fromiter(map(curve.evaluate, range(first, end)), np.float64, end - first))
+    times = np.arange(first, end) / stretch
+    return CurveReading(keys, np.fromiter(map(curve.evaluate, times.tolist()), np.float64, end - first))
 
 
 def read_keys(curve: FCurve) -> fcurves.CurveKeys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 from bpy.types import FCurve, ImageStrip, Scene
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ..core import fcurves
 from ..core.animatable import LATENT
 from ..core.whole_keys import WholeKeys, whole_keys
-from . import changes, versions
+from . import changes, timing, versions
 from .animatable import PATHS
 from .curves import StripCurves, curves_of_scene, path_prefix
 from .evaluation import read_keys, stored_array
@@ -22,27 +23,29 @@ GROUP = "Latent"
 
 
 def insert_latent_key(strip: ImageStrip, frame: int) -> None:
-    """Key the whole latent as it is now, in one group of curves."""
-    strip.keyframe_insert(PATHS[LATENT], index=-1, frame=frame, group=_group_name(strip))
+    """Key the whole latent as it is now for a timeline frame, in one group of curves."""
+    time = timing.key_time(cast(Scene, strip.id_data), frame)
+    strip.keyframe_insert(PATHS[LATENT], index=-1, frame=time, group=_group_name(strip))
     changes.mark()
 
 
 def delete_latent_key(scene: Scene, strip: ImageStrip, frame: int) -> bool:
-    """Delete the latent's keys at `frame`; return whether there were any."""
-    curves = _latent_curves(scene, strip)
-    if not any(frame in _key_frames(curve) for curve in curves):
+    """Delete the latent's keys for a timeline frame; return whether there were any."""
+    time = timing.key_time(scene, frame)
+    if not any(np.float32(time) in _key_frames(curve) for curve in _latent_curves(scene, strip)):
         return False
-    strip.keyframe_delete(PATHS[LATENT], index=-1, frame=frame)
+    strip.keyframe_delete(PATHS[LATENT], index=-1, frame=time)
     changes.mark()
     return True
 
 
 def latent_key_frames(scene: Scene, strip: ImageStrip) -> list[float]:
-    """Return the frames at which any component of the latent has a key, ascending, from muted curves too."""
+    """Return the timeline frames at which any component of the latent has a key, ascending, from muted curves too."""
     frames: set[float] = set()
     for curve in _latent_curves(scene, strip):
         frames.update(_key_frames(curve).tolist())
-    return sorted(frames)
+    ratio = timing.stretch(scene)
+    return sorted(frames if ratio == 1 else {round(frame * ratio, 3) for frame in frames})
 
 
 def remove_latent_curves(scene: Scene, strip: ImageStrip) -> None:

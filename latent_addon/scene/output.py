@@ -70,9 +70,25 @@ def refresh_output(scene: Scene) -> Scene:
     for layer in scene.view_layers:
         layer.update()
     for owner in (scene, output):
-        for strip in owner.sequence_editor.strips_all if owner.sequence_editor else ():
-            strip.invalidate_cache("RAW")
+        drop_kept_pictures(owner)
     return output
+
+
+def drop_kept_pictures(scene: Scene) -> None:
+    """Let the next render of the scene read the pictures of its strips again."""
+    for strip in scene.sequence_editor.strips_all if scene.sequence_editor else ():
+        strip.invalidate_cache("RAW")
+
+
+def check_movie_size(scene: Scene) -> None:
+    """Raise ValueError if an H.264 movie cannot have the scene's size, because the width or the height is odd."""
+    render = scene.render
+    if render.resolution_x % 2 or render.resolution_y % 2:
+        size = f"{render.resolution_x} x {render.resolution_y}"
+        raise ValueError(
+            f"An H.264 movie needs an even width and height, and this one is {size} pixels. Change the resolution in "
+            "the Output properties."
+        )
 
 
 def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
@@ -80,13 +96,8 @@ def render_settings_for_movie(output: Scene, filepath: str | Path) -> None:
 
     Raises ValueError if the width or the height is odd.
     """
+    check_movie_size(output)
     render = output.render
-    if render.resolution_x % 2 or render.resolution_y % 2:
-        size = f"{render.resolution_x} x {render.resolution_y}"
-        raise ValueError(
-            f"An H.264 movie needs an even width and height, and this one is {size} pixels. Change the resolution in "
-            "the Output properties."
-        )
     render.filepath = str(filepath)
     _set_movie_format(output)
     render.ffmpeg.audio_codec = "AAC" if _has_sound(output) else "NONE"

@@ -9,21 +9,24 @@ from bpy.types import ImageStrip, Scene
 
 from ...lantern_protocol.sequence_file import SequenceFile, SequenceFrame, SequenceGenerator
 from ..core.frame_plan import FramePlan
+from . import timing, versions
 from .properties import settings_of
 
 
 def sequence_of(scene: Scene, strip: ImageStrip, plan: FramePlan, folder: Path) -> SequenceFile:
     """Return the shown frames of `strip`. Paths of checkpoints are relative to `folder`, where the file will be."""
     sources = settings_of(strip).sources()
-    requests = [planned.request for planned in plan.frames]
+    shown = range(versions.strip_start(strip), versions.strip_end(strip))
+    numbers = [timing.shown_frame(strip, frame) - plan.start for frame in shown]
+    requests = [planned.request for planned in plan.frames_of(numbers)]
     used = dict.fromkeys(sha256 for r in requests for sha256 in (r.checkpoint, r.toward) if sha256)
     places = {sha256: place for place, sha256 in enumerate(used)}
     rows = {latent: row for row, latent in enumerate(dict.fromkeys(request.latent for request in requests))}
     frames = []
-    for i, request in enumerate(requests):
+    for frame, request in zip(shown, requests, strict=True):
         frames.append(
             SequenceFrame(
-                frame=plan.start + i,
+                frame=frame,
                 row=rows[request.latent],
                 settings=request.settings,
                 generator=places[request.checkpoint],

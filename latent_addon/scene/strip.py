@@ -9,7 +9,7 @@ from bpy.types import ImageStrip, Scene
 
 from ..core.animatable import ALL_ROWS, CLASSES, LATENT
 from ..core.frame_request import GeneratorFacts
-from . import changes, versions
+from . import changes, timing, versions
 from .latent_keys import keys_kept
 from .properties import is_latent, settings_of
 
@@ -108,17 +108,21 @@ def fit_content(scene: Scene, strip: ImageStrip, placeholder: str) -> bool:
     """Add elements until the strip has as many as its handles show; return whether any were added.
 
     Beyond the elements Blender would repeat the first and the last picture; a latent strip has frames there instead.
-    Keys stay at their frames. Elements that the handles hide are kept.
+    Keys stay at their frames. Elements that the handles hide are kept, and those that a hard split cut off come back.
     """
-    start, end = versions.strip_start(strip), versions.strip_end(strip)
-    before = max(0, versions.content_start(strip) - start)
-    after = max(0, end - versions.content_start(strip) - len(strip.elements))
-    if not before and not after:
+    if versions.is_retimed(strip):  # its retiming keys say which frames it has, and how long it shows them
         return False
-    if before:
+    start, end, first = versions.strip_start(strip), versions.strip_end(strip), timing.origin(strip)
+    trimmed = any(versions.hard_trims(strip))
+    before = max(0, first - start)
+    after = max(0, end - first - len(strip.elements))
+    if not before and not after and not trimmed:
+        return False
+    if before or trimmed:
         with keys_kept(scene, strip):
+            versions.clear_hard_trims(strip)
             _add_elements(scene, strip, before, after, placeholder)
-            versions.set_content_start(strip, versions.content_start(strip) - before)
+            versions.set_content_start(strip, first - before)
     else:
         _add_elements(scene, strip, 0, after, placeholder)
     versions.set_handles(strip, start, end)

@@ -13,6 +13,11 @@ from .properties import is_latent
 _PLACEHOLDER = "placeholder_"
 
 
+def is_placeholder(name: str) -> bool:
+    """Return whether the file of this name stands for a frame that is not made yet."""
+    return name.startswith(_PLACEHOLDER)
+
+
 def has_pictures(strip: Strip | None) -> bool:
     """Return whether a strip shows pictures from files: an image strip or a movie strip."""
     return strip is not None and strip.type in {"IMAGE", "MOVIE"}
@@ -34,5 +39,5 @@ def pictures_of(strip: ImageStrip) -> list[str]:
     end = max(first + 1, versions.strip_end(strip) - versions.content_start(strip))
     names = [element.filename for element in strip.elements][first:end]
     if is_latent(strip):
-        names = [name for name in names if not name.startswith(_PLACEHOLDER)]
+        names = [name for name in names if not is_placeholder(name)]
     return [os.path.abspath(os.path.join(folder, name)) for name in names]

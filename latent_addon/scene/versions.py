@@ -34,6 +34,26 @@ def set_content_start(strip: Strip, frame: int) -> None:
     setattr(strip, "content_start" if _has("content_start") else "frame_start", frame)
 
 
+def hard_trims(strip: ImageStrip) -> tuple[int, int]:
+    """Return how many elements are cut off at the start and at the end, as by a hard split: no handle reaches them."""
+    start, end = _HARD_TRIMS[_has("content_trim_start")]
+    return getattr(strip, start), getattr(strip, end)
+
+
+def clear_hard_trims(strip: ImageStrip) -> None:
+    """Give the strip back the elements that were cut off. Its frames move."""
+    for name in _HARD_TRIMS[_has("content_trim_start")]:
+        setattr(strip, name, 0)
+
+
+_HARD_TRIMS = (("animation_offset_start", "animation_offset_end"), ("content_trim_start", "content_trim_end"))
+
+
+def is_retimed(strip: ImageStrip) -> bool:
+    """Return whether the strip has retiming keys."""
+    return len(getattr(strip, "retiming_keys", ())) > 0
+
+
 def set_handles(strip: Strip, start: int, end: int) -> None:
     """Set the handles so that the strip shows the frames start .. end - 1."""
     left, right = ("left_handle", "right_handle") if _has("left_handle") else ("frame_final_start", "frame_final_end")

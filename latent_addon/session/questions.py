@@ -11,7 +11,7 @@ from ...lantern_protocol import methods, vectors
 from ...lantern_protocol.answers import Latents
 from ...lantern_protocol.params import MapParams
 from ..core.latents import sample_z
-from ..scene import keying
+from ..scene import keying, timing
 from ..scene.properties import settings_of
 from .describing import generator_of
 from .session import session
@@ -34,7 +34,7 @@ def ask_latent(
         return
     repeats = settings.num_ws if space == "W+" else 1
     scene = cast(Scene, image_strip.id_data)
-    classes = keying.classes_at(scene, image_strip, [scene.frame_current])
+    classes = keying.classes_at(scene, image_strip, [timing.key_time(scene, scene.frame_current)])
     ask_mapping(image_strip, np.array([z]), classes, lambda w: answered(w[0].tolist() * repeats), failed)
 
 

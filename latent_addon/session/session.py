@@ -27,6 +27,7 @@ from ..scene.frame_folder import frame_folder
 from ..server.client import OnProgress, ServerState
 from .keeper import ServerKeeper
 from .ordering import Ordering
+from .rendering import RenderWatch
 from .showing import Showing
 from .states import SessionState, States
 
@@ -54,6 +55,7 @@ class Session:
         self.showing = Showing(self.plans, self.redraw)
         self.ordering = Ordering(self, self.keeper, self.plans, self.strips, self.showing)
         self.feeder = self.ordering.feeder
+        self.renders = RenderWatch(self)
         self.turn = 0.015
         """Seconds of each tick in which plans are brought up to date. Blender works between the ticks."""
         self._looked = 0.0
@@ -64,6 +66,8 @@ class Session:
         """Whether changes that the pass under way finds came after the user last asked for frames or stopped."""
         self._asked = False
         """Whether the user asked for the missing frames by hand."""
+        self._asked_before = False
+        """The same, before frames were made for a render."""
 
     @property
     def state(self) -> SessionState:
@@ -94,6 +98,8 @@ class Session:
         """Take in what has arrived, plan again what has changed, ask for what is missing. Never waits."""
         self.client.drain()
         if self.state is SessionState.RENDERING:
+            if self.renders.look():
+                self.redraw()
             return
         self.keeper.watch()
         self.showing.show_arrived(at_once=not self.feeder.busy_for(self.strips))
@@ -146,6 +152,23 @@ class Session:
         self.ordering.moved()
         self.ordering.feed()  # replaces orders from before an edit, whose errors then no longer count
 
+    def make_for_render(self, scene: Scene, frames: range | None = None) -> None:
+        """Make what is missing, first of all what a render of the scene shows.
+
+        frames: the scene's frames that are rendered, if they are not all of its range.
+        """
+        self._asked_before = self._asked
+        frames = frames or range(scene.frame_start, scene.frame_end + 1)
+        self.strips.before_render = scene.name, (frames.start + frames.stop - 1) // 2
+        self.make_missing()
+
+    def made_for_render(self) -> None:
+        """The render may begin, or is not wanted any more: order frames as before, and none that only it wanted."""
+        self.strips.before_render = None
+        self._asked = self._asked_before
+        self.feeder.cancel()
+        self.ordering.moved()
+
     def halt(self, reason: str) -> None:
         """Make no more frames until something changes or the user asks again."""
         self.feeder.cancel()
@@ -156,19 +179,22 @@ class Session:
             self.plans.settle()
         self.redraw()
 
-    def begin_render(self) -> None:
+    def begin_render(self, scene: Scene) -> None:
         """A render begins: strips must not change under it."""
         self._states.begin_render()
+        self.renders.begin(scene)
 
     def end_render(self) -> None:
         """The render is over: return to the state before it."""
         self._states.end_render()
+        self.renders.end()
 
     def forget_file(self) -> None:
         """Another file is being opened: drop every plan and job, and touch nothing until the user asks."""
         self.ordering.forget_file()
         self.plans.forget()
         self.showing.forget_file()
+        self.renders.forget()
         self._states.forget_file()
         changes.mark()
 
@@ -276,7 +302,28 @@ class Session:
 
     def fill(self, scene: Scene | None = None, timeout: float = 3600.0) -> bool:
         """Make every missing frame of the scene (of all scenes) and wait for them; False when something stopped it."""
+        scenes = [scene] if scene else list(bpy.data.scenes)
         self.make_missing()
+        return self._fill(lambda: [strip for each in scenes for strip, _ in self.plans.missing(each)], timeout)
+
+    def fill_for_render(self, scene: Scene, frames: range | None = None, timeout: float = 3600.0) -> bool:
+        """Make what a render of the scene would lack and wait for it; False when something stopped it.
+
+        frames: the scene's frames that are rendered, if they are not all of its range.
+        """
+        rendering = self.state is SessionState.RENDERING
+        if rendering:  # without a window, nothing else happens meanwhile
+            self._states.end_render()
+        self.make_for_render(scene, frames)
+        lacking = lambda: [strip for strip, _ in self.plans.missing_in_render(scene, frames)[0]]  # noqa: E731
+        filled = self._fill(lacking, timeout, part=True)
+        self.made_for_render()
+        if rendering:
+            self._states.begin_render()
+        return filled
+
+    def _fill(self, lacking: Callable[[], list[ImageStrip]], timeout: float, part: bool = False) -> bool:
+        """Wait until no strip is `lacking` any more. part: frames that others lack may still be on order then."""
         self.tick()
 
         def ended() -> bool:
@@ -284,12 +331,9 @@ class Session:
                 return False
             # A file may be seen in the folder before the server's word of it arrives. A strip with a problem of its own
             # will lack frames for ever.
-            busy = self.feeder.busy_for(self.strips)
-            return not self.making or not (busy or any(not self.problem(each) for each in lacking()))
-
-        def lacking() -> list[ImageStrip]:
-            scenes = [scene] if scene else list(bpy.data.scenes)
-            return [image_strip for each in scenes for image_strip, _ in self.plans.missing(each)]
+            left = lacking()
+            busy = self.feeder.busy_for(self.strips) and (bool(left) or not part)
+            return not self.making or not (busy or any(not self.problem(each) for each in left))
 
         in_time = self.wait(ended, timeout)
         self.showing.show_arrived(at_once=True)

@@ -97,11 +97,12 @@ class LANTERN_OT_export_sequence(StripOperator, ExportHelper):
             return {"CANCELLED"}
         target = Path(bpy.path.abspath(self.filepath))  # pyright: ignore[reportAttributeAccessIssue]
         try:
-            sequence_of(working_scene(context), image_strip, state.plan, target.parent).write(target)
+            sequence = sequence_of(working_scene(context), image_strip, state.plan, target.parent)
+            sequence.write(target)
         except (OSError, SequenceFileError) as error:
             self.report({"ERROR"}, f"The sequence could not be written to {target}: {error}")
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{len(state.plan)} frames written to {target.name}")
+        self.report({"INFO"}, f"{len(sequence.frames)} frames written to {target.name}")
         return {"FINISHED"}
 
 

@@ -10,7 +10,7 @@ from bpy.types import Context, Event, ImageStrip
 
 from ..core.animatable import LATENT
 from ..core.latents import sample_z
-from ..scene import evaluation, keying, latent_keys, strip
+from ..scene import evaluation, keying, latent_keys, strip, timing
 from ..scene.context import the_strip, working_scene
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import settings_of
@@ -103,7 +103,7 @@ class LANTERN_OT_set_space(AskingStripOperator):
         elif SPACES.index(self.space) > SPACES.index(settings.space):
             self._keys = latent_keys.whole_latent_keys(scene, image_strip)
             latents = np.vstack([self._keys.values, evaluation.stored_array(image_strip, LATENT)])
-            frames = [*self._keys.frames.tolist(), scene.frame_current]
+            frames = [*self._keys.frames.tolist(), timing.key_time(scene, scene.frame_current)]
             if settings.space == "Z":
                 classes = keying.classes_at(scene, image_strip, frames)
                 ask_mapping(image_strip, latents, classes, lambda w: answered(self._moved(image_strip, w)), failed)

@@ -8,9 +8,9 @@ import bpy
 import numpy as np
 import pytest
 
-from latent_lantern.latent_addon.drawing.operators import ranges
 from latent_lantern.latent_addon.scene import drawing, output
 from latent_lantern.latent_addon.scene.properties import settings_of
+from latent_lantern.latent_addon.scene.rendered import ranges
 from latent_lantern.latent_addon.session.session import session
 from pictures import read_picture
 from stage import planned, shown, to_shadow
@@ -106,7 +106,7 @@ def test_the_composite_is_refused_with_the_missing_frames_numbers(stage, tmp_pat
     bpy.ops.lantern.set_up_drawing()
     for number in (4, 5, 6, 20):
         (session.plans.store.folder / planned(strip)[number - 1]).unlink()
-    with pytest.raises(RuntimeError, match=r"frames 4-6, 20 of strip 'Latent' are missing"):
+    with pytest.raises(RuntimeError, match=r"Not rendered: frames 4-6, 20 of strip 'Latent' could not be made. "):
         bpy.ops.lantern.render_composite(filepath=str(tmp_path / "film.mp4"))
     assert not (tmp_path / "film.mp4").exists()
 
