@@ -14,7 +14,7 @@ from .session.session import session
 from .setup import operators as setup_operators
 from .setup import server_operators
 from .setup.preferences_panel import LanternPreferences
-from .shot import adding, classes, dropping, frames, generators, importing, keys, latents
+from .shot import adding, classes, dropping, frames, generators, importing, keys, latents, linking
 from .training import operators as training_operators
 from .training import properties as training_properties
 from .training import training
@@ -33,6 +33,7 @@ BLENDER_CLASSES = (
     *adding.BLENDER_CLASSES,
     *generators.BLENDER_CLASSES,
     *latents.BLENDER_CLASSES,
+    *linking.BLENDER_CLASSES,
     *importing.BLENDER_CLASSES,
     *classes.BLENDER_CLASSES,
     *dropping.BLENDER_CLASSES,

@@ -173,6 +173,11 @@ class FramePlan:
         data = self._colours.tobytes()
         return shown | {file_name(data[i : i + DIGEST], shadow=False) for i in range(0, len(data), DIGEST)}
 
+    def lacking(self, first: int, end: int) -> set[str]:
+        """Return the files that the frames first .. end - 1 lack, and the colour frames behind shadows among them."""
+        numbers = [i for i in range(first, end) if not self._there[i] and i not in self.unknown]
+        return {name for i in numbers for name in (self.names(i, i + 1)[0], self._colour(i))}
+
     @property
     def done(self) -> int:
         """How many frames are there, as far as is known."""

@@ -25,6 +25,14 @@ class LANTERN_OT_set_up_drawing(StripOperator):
     bl_label = "Set Up Drawing"
     bl_options = {"REGISTER", "UNDO"}
 
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        scene = working_scene(context)
+        linked = [each for each in (drawing.camera_of(scene), drawing.pencil_of(scene)) if each and each.library]
+        if linked:
+            cls.poll_message_set(f"'{linked[0].name}' is linked from another file. Make it local: Object > Relations")
+        return not linked and super().poll(context)
+
     def execute(self, context: Context) -> set[str]:
         scene, image_strip = working_scene(context), the_strip(context)
         size = settings_of(image_strip).picture_size()

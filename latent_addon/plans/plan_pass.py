@@ -114,6 +114,7 @@ class PlanPass:
         settings_of(image_strip).forget_unreadable()
         planning.check_sizes(image_strip)
         swept = evaluation.needs_sweep(scene, image_strip)
+        self._plans.note_origin(image_strip, state)
         if self._plans.writing:
             state.placeholder = self._plans.placeholder_of(image_strip)
         else:
@@ -147,6 +148,7 @@ class PlanPass:
             assert taken is not None
             first, end = taken
             self._fill_in(image_strip, plan, first, end)
+            self._plans.bring(state, first, end)
             self._plans.point(scene, image_strip, state, first, end)
             yield
             if edited and len(plan.unknown) > size:

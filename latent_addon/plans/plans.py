@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import os
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -102,7 +103,8 @@ class Plans:
         """Point a strip at frames of its plan, numbers first .. end - 1, and at the placeholder for missing ones."""
         names = state.plan.names(first, end)
         present = self.store.names()
-        if not self.writing and not any(name in present for name in names):
+        known = present.intersection(names)
+        if not self.writing and (not known or (state.came_from is not None and len(known) < len(set(names)))):
             return  # leave the strip as the file has it
         self._name_folder(image_strip)
         placeholder = state.placeholder if self.writing else None
@@ -111,6 +113,24 @@ class Plans:
         state.kept.difference_update(range(state.first + first, state.first + end))
         if keep is not None and first <= keep - state.first < end and names[keep - state.first - first] not in present:
             state.kept.add(keep)
+
+    def note_origin(self, image_strip: ImageStrip, state: StripState) -> None:
+        """Remember the folder that the strip names, if it is not that of the open file's frames.
+
+        A strip that was appended, or made local, names the folder of the file that it came from.
+        """
+        directory = bpy.path.abspath(image_strip.directory)
+        if os.path.isabs(directory) and Path(os.path.normpath(directory)) != self.store.folder:
+            state.came_from = Path(directory)
+
+    def bring(self, state: StripState, first: int, end: int) -> None:
+        """Take what frames first .. end - 1 of a plan lack from the folder that its strip came from. Raises StoreError.
+
+        The files there stay.
+        """
+        lacking = state.plan.lacking(first, end) if state.came_from is not None and self.writing else ()
+        if lacking and self.store.adopt(state.came_from, lacking):
+            state.plan.note(self.store.note_made(lacking))
 
     def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
         """Point a strip at the placeholder where frames first .. end - 1 of its plan are not planned again yet."""

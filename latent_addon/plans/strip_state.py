@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from bpy.types import ImageStrip, Scene
@@ -24,6 +25,8 @@ class StripState:
     problem: str = ""
     """Why it cannot be planned, as a text for the user."""
     placeholder: str = ""
+    came_from: Path | None = None
+    """The folder of frames that the strip named when it came into this file; None if that is the file's own."""
     under_speed: bool = False
     """Whether it is under a Speed effect, which may show any of its elements."""
     partial_keys: int = 0
@@ -97,6 +100,14 @@ class StripPlans(Protocol):
 
     def point(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:
         """Point a strip at frames of its plan, numbers first .. end - 1."""
+        ...
+
+    def note_origin(self, image_strip: ImageStrip, state: StripState) -> None:
+        """Remember the folder that the strip names, if it is not that of the open file's frames."""
+        ...
+
+    def bring(self, state: StripState, first: int, end: int) -> None:
+        """Take what frames of a plan lack from the folder that its strip came from."""
         ...
 
     def cover(self, scene: Scene, image_strip: ImageStrip, state: StripState, first: int, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bpy
 from bpy.types import Context, ImageStrip, Scene
 
 from . import strip, versions
@@ -13,6 +14,16 @@ def working_scene(context: Context) -> Scene:
     if area is not None and area.type == "SEQUENCE_EDITOR":
         return versions.sequencer_scene(context)
     return context.scene
+
+
+def why_not_editable(scene: Scene) -> str:
+    """Return why nothing of the scene can be changed, or its keys cannot; "" if all can. Blender loses such changes."""
+    data = scene.animation_data
+    action = data.action if data is not None else None
+    for owner, named in ((scene, f"Scene '{scene.name}' is"), (action, f"The keys of scene '{scene.name}' are")):
+        if owner is not None and owner.library is not None:
+            return f"{named} linked from {bpy.path.basename(owner.library.filepath)}. Press Make Local, or edit that file"
+    return ""
 
 
 def current_strip(context: Context) -> ImageStrip | None:

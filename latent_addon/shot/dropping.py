@@ -8,7 +8,7 @@ from bpy.types import Context, FileHandler
 
 from ..core.frame_request import GeneratorFacts
 from ..scene.choosing import choose_generator
-from ..scene.context import current_strip, working_scene
+from ..scene.context import current_strip, why_not_editable, working_scene
 from ..session.adding import add_strip
 from ..session.session import session
 from ..ui.asking import AskingOperator
@@ -40,7 +40,9 @@ class LANTERN_OT_drop_generator(AskingOperator):
 
 
 def _in_our_editors(context: Context) -> bool:
-    return context.area is not None and context.area.type in {"SEQUENCE_EDITOR", "VIEW_3D"}
+    if context.area is None or context.area.type not in {"SEQUENCE_EDITOR", "VIEW_3D"}:
+        return False
+    return not why_not_editable(working_scene(context))
 
 
 class LANTERN_FH_generator(FileHandler):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bpy.types import Context, ImageStrip
 
-from ..scene.context import current_strip
+from ..scene.context import current_strip, why_not_editable, working_scene
 from ..scene.properties import LatentStripSettings, settings_of
 from ..server.client import ServerState
 from ..session.session import session
 from ..setup.panels import draw_inference_in_tab
-from ..ui.parts import Content, draw_problem, wrapped
+from ..ui.parts import Content, draw_message, draw_problem, wrapped
 
 
 class StripPanel(Content):
@@ -21,6 +21,10 @@ class StripPanel(Content):
         layout = self.layout
         strip = current_strip(context)
         explained = draw_inference_in_tab(layout, context) and session.without_python
+        hindrance = why_not_editable(working_scene(context))
+        if hindrance:
+            draw_message(layout, context, hindrance, icon="LINKED")
+            layout.operator("lantern.make_local", icon="UNLINKED")
         if strip is None:
             self._draw_adding()
             if session.client.state is ServerState.STARTING:

@@ -263,12 +263,12 @@ class LANTERN_OT_use_training(AskingOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     @classmethod
-    def poll(cls, _context: Context) -> bool:
+    def poll(cls, context: Context) -> bool:
         run = chosen_run()
         if run is None or not run.snapshots:
             cls.poll_message_set("The training has no snapshot yet")
             return False
-        return True
+        return super().poll(context)
 
     def ask(self, _context: Context, answered: Callable[[Any], None], failed: Callable[[str], None]) -> None:
         self._folder = str(chosen_run().folder)

@@ -10,7 +10,7 @@ from bpy.types import Context, Event, Operator
 
 from ..scene.context import current_strip
 from ..session.session import session
-from .context import poll_strip
+from .context import poll_scene, poll_strip
 
 TIMEOUT = 300.0
 """Seconds that `execute` waits for an answer; importing torch from a cold disk takes a while."""
@@ -27,6 +27,10 @@ class AskingOperator(Operator):
     With a window, a modal timer checks for the answer. Without a window, and when Blender repeats the operator (Adjust
     Last Operation, Repeat Last), `execute` waits.
     """
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return poll_scene(cls, context)
 
     _failed = ""
     _answer: Any = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bpy.types import Context, Operator
 
-from ..scene.context import current_strip
+from ..scene.context import current_strip, why_not_editable, working_scene
 from ..scene.properties import settings_of
 
 
@@ -21,11 +21,22 @@ class StripOperator(Operator):
         return poll_strip(cls, context, cls.any_generator)
 
 
+def poll_scene(operator: type[Operator], context: Context) -> bool:
+    """Return whether the working scene can be edited; if not, set the message that the disabled button shows."""
+    hindrance = why_not_editable(working_scene(context))
+    if hindrance:
+        operator.poll_message_set(hindrance)
+    return not hindrance
+
+
 def poll_strip(operator: type[Operator], context: Context, any_generator: bool) -> bool:
     """Return whether there is a strip to work on; if not, set the message that the disabled button shows."""
     found = current_strip(context)
-    doubt = "" if found is None or any_generator else settings_of(found).doubt()
-    if found is None or doubt:
-        operator.poll_message_set(doubt or "Select a latent strip in the Sequencer, or add one")
+    if found is None:
+        operator.poll_message_set("Select a latent strip in the Sequencer, or add one")
         return False
-    return True
+    doubt = "" if any_generator else settings_of(found).doubt()
+    if doubt:
+        operator.poll_message_set(doubt)
+        return False
+    return poll_scene(operator, context)
