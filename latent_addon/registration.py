@@ -14,11 +14,11 @@ from .session.session import session
 from .setup import operators as setup_operators
 from .setup import server_operators
 from .setup.preferences_panel import LanternPreferences
-from .shot import adding, classes, dropping, frames, generators, importing, keys, latents, linking
+from .shot import adding, classes, dropping, frames, generators, importing, keys, latents, scenes
 from .training import operators as training_operators
 from .training import properties as training_properties
 from .training import training
-from .ui import pictures
+from .ui import pictures, status
 
 BLENDER_CLASSES = (
     LibraryFolder,
@@ -33,7 +33,7 @@ BLENDER_CLASSES = (
     *adding.BLENDER_CLASSES,
     *generators.BLENDER_CLASSES,
     *latents.BLENDER_CLASSES,
-    *linking.BLENDER_CLASSES,
+    *scenes.BLENDER_CLASSES,
     *importing.BLENDER_CLASSES,
     *classes.BLENDER_CLASSES,
     *dropping.BLENDER_CLASSES,
@@ -44,6 +44,7 @@ BLENDER_CLASSES = (
     *keys.BLENDER_CLASSES,
     *frames.BLENDER_CLASSES,
     *drawing_operators.BLENDER_CLASSES,
+    *status.BLENDER_CLASSES,
     *panels.BLENDER_CLASSES,
 )
 

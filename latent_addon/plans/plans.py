@@ -128,7 +128,9 @@ class Plans:
 
         The files there stay.
         """
-        lacking = state.plan.lacking(first, end) if state.came_from is not None and self.writing else ()
+        if state.came_from is None or not self.writing:
+            return
+        lacking = state.plan.lacking(first, end)
         if lacking and self.store.adopt(state.came_from, lacking):
             state.plan.note(self.store.note_made(lacking))
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bpy.types import ImageStrip, Scene
 
+from ..core.animatable import LATENT
 from ..core.frame_plan import FramePlan
 from ..core.frame_store import FrameStore
 from ..core.recipe import Recipe
@@ -29,6 +30,8 @@ class StripState:
     """The folder of frames that the strip named when it came into this file; None if that is the file's own."""
     under_speed: bool = False
     """Whether it is under a Speed effect, which may show any of its elements."""
+    key_frames: frozenset[float] = frozenset()
+    """Timeline frames at which any component of the latent has a key; without curves that only Blender can evaluate."""
     partial_keys: int = 0
     """Frames with keys of some components only, which the great circle skips."""
     kept: set[int] = field(default_factory=set)
@@ -37,6 +40,8 @@ class StripState:
     def adopt(self, recipe: Recipe) -> bool:
         """Plan with this recipe; return whether the plan has changed. What has not changed is kept."""
         self.partial_keys = recipe.whole.partial if recipe.whole is not None else 0
+        groups = recipe.tracks[LATENT].groups
+        self.key_frames = frozenset(recipe.origin + time for group in groups for time in group.times.tolist())
         old, before = self.plan, self.recipe
         if old is None or before is None:
             self.plan, self.recipe = FramePlan(recipe), recipe

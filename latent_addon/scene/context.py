@@ -22,7 +22,9 @@ def why_not_editable(scene: Scene) -> str:
     action = data.action if data is not None else None
     for owner, named in ((scene, f"Scene '{scene.name}' is"), (action, f"The keys of scene '{scene.name}' are")):
         if owner is not None and owner.library is not None:
-            return f"{named} linked from {bpy.path.basename(owner.library.filepath)}. Press Make Local, or edit that file"
+            return (
+                f"{named} linked from {bpy.path.basename(owner.library.filepath)}. Press Make Local, or edit that file"
+            )
     return ""
 
 

@@ -17,7 +17,7 @@ import bpy
 import numpy as np
 from bpy.types import Camera, CameraBackgroundImage, Context, GreasePencil, Image, ImageStrip, Material, Object, Scene
 
-from . import versions
+from . import versions, view
 
 PIXEL = 0.01
 """Length of a pixel of the composite in Blender units."""
@@ -203,11 +203,7 @@ def _set_render(scene: Scene, width: int, height: int) -> None:
     render.pixel_aspect_x = render.pixel_aspect_y = 1.0
     render.film_transparent = True
     render.dither_intensity = 0.0  # flat ink on flat shadows stays flat
-    # Any other view transform changes the generated pixels on their way to the screen.
-    view = scene.view_settings
-    view.view_transform = "Standard"  # pyright: ignore[reportAttributeAccessIssue]
-    view.look = "None"  # pyright: ignore[reportAttributeAccessIssue]
-    view.exposure, view.gamma = 0.0, 1.0
+    view.use_standard(scene)
 
 
 def _camera(scene: Scene) -> Object:

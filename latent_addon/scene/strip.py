@@ -9,7 +9,7 @@ from bpy.types import ImageStrip, Scene
 
 from ..core.animatable import ALL_ROWS, CLASSES, LATENT
 from ..core.frame_request import GeneratorFacts
-from . import changes, timing, versions
+from . import changes, timing, versions, view
 from .latent_keys import keys_kept
 from .properties import is_latent, settings_of
 
@@ -60,8 +60,7 @@ def add_latent_strip(
     """
     editor = scene.sequence_editor_create()
     if not editor.strips:
-        # Any other view transform changes the generated pixels. A scene that has strips already stays as it is.
-        scene.view_settings.view_transform = "Standard"  # pyright: ignore[reportAttributeAccessIssue]
+        view.use_standard(scene)  # a scene that has strips already stays as it is
     # With this on, Blender may crash at an element whose file is gone before Blender read its size.
     editor.show_missing_media = False
     made = editor.strips.new_image(

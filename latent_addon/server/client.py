@@ -96,6 +96,8 @@ class InferenceClient:
         self._rubbish = 0
         self._heard = self._pinged = self._drained = clock()
         self._gone_since: float | None = None
+        self._again: Callable[[], None] | None = None
+        """Starts the server once more."""
 
     @property
     def pid(self) -> int | None:
@@ -110,10 +112,15 @@ class InferenceClient:
     def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Start the server and greet it; returns at once. Does nothing while one is starting or ready.
 
-        `environment` is the whole environment of the process, None for Blender's own. See `launch.server_command`.
+        `environment` is the whole environment of the process, None for Blender's own. See `launch.server_command`. A
+        server that the system kills while it starts is started again once, and gets what was asked meanwhile.
         """
         if self._server is not None:
             return
+        self._again = lambda: self._begin(command, environment)
+        self._begin(command, environment)
+
+    def _begin(self, command: Sequence[str], environment: Mapping[str, str] | None) -> None:
         self._heard = self._pinged = self._drained = self._clock()
         self._rubbish = 0
         self._gone_since = None
@@ -400,6 +407,18 @@ class InferenceClient:
 
     def _ended(self, server: ServerProcess) -> None:
         starting = self.state is ServerState.STARTING
+        again, self._again = self._again, None
+        if starting and again is not None and server.returncode == sentences.KILLED:
+            logger.info("Process %d was killed while starting; it is started again.", server.pid)
+            server.kill()
+            self._collect_log(server)
+            self._server = None
+            self._requests = {number: request for number, request in self._requests.items() if not request.ours}
+            self._ahead.clear()
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            again()
+            return
         message = sentences.ended(starting, server.returncode, server.last_line)
         self._finish(ServerState.FAILED, message, unfit=starting and (server.returncode or 0) > 0)
 

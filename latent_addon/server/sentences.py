@@ -10,7 +10,7 @@ NOT_RUNNING = "The inference server is not running."
 STOPPED = "The inference server was stopped."
 _NEXT_CLICK = "The next click starts it again."
 _OTHER_PYTHON = "Repair inference, or choose another Python, in the preferences."
-_KILLED = -9
+KILLED = -9
 """SIGKILL, as Popen has it."""
 _MISSING_PART = 3
 """The server's exit code when its last line on stderr is already a sentence for the user, e.g. if torch is missing."""
@@ -68,7 +68,7 @@ def ended(starting: bool, code: int | None, last_line: str) -> str:
         return f"{last_line}."
     words = f": {last_line}" if last_line and code > 0 else ""
     if starting:
-        if code == _KILLED:
+        if code == KILLED:
             return (
                 "The inference server was killed while starting. The system ends programs like this when memory runs "
                 "out. Close other programs, then try again."

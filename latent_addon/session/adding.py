@@ -1,6 +1,7 @@
 """Adds a new latent strip, with its first latent and a folder for its frames."""
 
-from bpy.types import Context, ImageStrip
+import bpy
+from bpy.types import Context, ImageStrip, SpaceSequenceEditor
 
 from ..core.frame_request import GeneratorFacts
 from ..core.latents import sample_z
@@ -28,5 +29,15 @@ def add_strip(context: Context, path: str, facts: GeneratorFacts, length: int = 
         length=length,
     )
     settings_of(added).seed = seed
+    if len(strip.latent_strips(scene)) == 1:
+        _hide_texts()
     versions.show_in_sequencer(context, scene)
     return added
+
+
+def _hide_texts() -> None:
+    """Let previews show pictures without the texts of their files, which Blender writes over them in small print."""
+    for screen in bpy.data.screens:
+        for space in (space for area in screen.areas for space in area.spaces):
+            if isinstance(space, SpaceSequenceEditor):
+                space.preview_overlay.show_metadata = False

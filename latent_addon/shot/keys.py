@@ -18,7 +18,10 @@ class LANTERN_OT_insert_latent_key(StripOperator):
 
     def execute(self, context: Context) -> set[str]:
         session.arm()
-        latent_keys.insert_latent_key(the_strip(context), working_scene(context).frame_current)
+        scene, image_strip = working_scene(context), the_strip(context)
+        latent_keys.insert_latent_key(image_strip, scene.frame_current)
+        count = len(latent_keys.latent_key_frames(scene, image_strip))
+        self.report({"INFO"}, f"Latent keyed at frame {scene.frame_current}: {count} key{'s' if count > 1 else ''}")
         return {"FINISHED"}
 
 

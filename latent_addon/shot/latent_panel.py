@@ -9,8 +9,7 @@ from bpy.types import Context, ImageStrip, UILayout
 from ..scene import keying
 from ..scene.context import current_strip, the_strip
 from ..scene.properties import LatentStripSettings, settings_of
-from ..session.session import session
-from ..ui.parts import Content, draw_message, heading
+from ..ui.parts import Content, heading
 
 if TYPE_CHECKING:
     from bpy.stub_internal.rna_enums import IconItems
@@ -32,7 +31,6 @@ class LatentPanel(Content):
         settings = settings_of(strip)
         layout.use_property_split = True
         layout.prop(settings, "interpolation")
-        self._draw_hints(context, strip, settings)
         if settings.has_w:
             row = heading(layout, "Space")
             for space in ("Z", "W", "W+"):
@@ -50,16 +48,6 @@ class LatentPanel(Content):
             layout.prop(settings, "noise")
             if settings.noise == "SEED":
                 layout.prop(settings, "noise_seed")
-
-    def _draw_hints(self, context: Context, strip: ImageStrip, settings: LatentStripSettings) -> None:
-        state = session.plans.state_of(strip)
-        if state is not None and state.partial_keys and settings.interpolation == "GREAT_CIRCLE":
-            frames = state.partial_keys
-            text = f"{frames} frames have keys of some components only; great circles skip them."
-            draw_message(self.layout, context, text, icon="INFO")
-        if not settings.normalises_z and settings.space == "Z" and settings.interpolation == "FCURVE":
-            text = "Pictures of this generator turn pale between F-curve keys, but not with Great Circle."
-            draw_message(self.layout, context, text, icon="INFO")
 
 
 def _draw_classes(layout: UILayout, strip: ImageStrip, settings: LatentStripSettings) -> None:

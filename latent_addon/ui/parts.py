@@ -26,8 +26,14 @@ class Content:
 _EDGES = 72
 """Pixels, at an interface scale of 1, that the tabs, a panel and a box in it take from a sidebar's width."""
 
+ICON_WIDTH = 24
+"""Pixels that an icon takes."""
+
 _BOX_AND_ICON = 36
 """Pixels that one more box and an icon take."""
+
+_SEPARATORS = "/\\_-.:,"
+"""Characters behind which a long word may be broken."""
 
 _NARROWEST = 60
 _UI_FONT = 0
@@ -40,14 +46,22 @@ def wrapped(context: Context, text: str, share: float = 1.0, less: int = 0) -> l
     """
     scale = context.preferences.system.ui_scale
     width = context.region.width if context.region else 300 * scale
-    room = max(_NARROWEST * scale, (width - (_EDGES + less) * scale) * share)
+    return wrapped_to(context, text, max(_NARROWEST, (width / scale - _EDGES - less) * share))
+
+
+def wrapped_to(context: Context, text: str, width: float) -> list[str]:
+    """Return a text as lines of at most `width` pixels at an interface scale of 1."""
+    scale = context.preferences.system.ui_scale
     text = text.encode("utf-8", "replace").decode()  # a path may be in no valid encoding, and Blender cannot show it
-    return list(_lines(text, room, context.preferences.ui_styles[0].widget.points * scale))
+    return list(_lines(text, width * scale, context.preferences.ui_styles[0].widget.points * scale))
 
 
 @functools.lru_cache(maxsize=512)
 def _lines(text: str, room: float, size: float) -> tuple[str, ...]:
-    """Break a text into lines of at most `room` pixels in the interface's font; longer words are broken."""
+    """Break a text into lines of at most `room` pixels in the interface's font.
+
+    Longer words are broken, if possible behind a character that separates the parts of a path.
+    """
     blf.size(_UI_FONT, size)
     lines: list[str] = []
     line = ""
@@ -60,6 +74,8 @@ def _lines(text: str, room: float, size: float) -> tuple[str, ...]:
             lines.append(line)
         while _width(word) > room and len(word) > 1:
             fitting = next(end for end in range(len(word) - 1, 0, -1) if _width(word[:end]) <= room or end == 1)
+            parts = [end for end in range(fitting, fitting // 2, -1) if word[end - 1] in _SEPARATORS]
+            fitting = parts[0] if parts else fitting
             lines.append(word[:fitting])
             word = word[fitting:]
         line = word

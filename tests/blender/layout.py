@@ -63,7 +63,7 @@ class Layout:
             self.texts.append(placeholder)
 
     def operator(
-        self, idname: str, text: str | None = None, icon: str = "NONE", depress: bool = False
+        self, idname: str, text: str | None = None, icon: str = "NONE", depress: bool = False, emboss: bool = True
     ) -> OperatorProperties:
         assert icon in icons()
         properties = OperatorProperties(idname)

@@ -57,7 +57,7 @@ def test_a_key_of_each_setting_is_found_by_its_path(stage, setting: Setting):
     assert owner_of(path) == (curves.path_prefix(strip), setting.name)
     own = curves.curves_of_scene(stage.scene)[curves.path_prefix(strip)].settings
     assert set(own) == {(setting.name, component) for component in range(setting.kind.components)}
-    whole = evaluation.read_curve(own[setting.name, 0], 1, 4).samples is not None
+    whole = evaluation.read_curve(own[setting.name, 0], 1, 4, 1.0).samples is not None
     assert whole == setting.kind.whole_number == path.endswith(WHOLE_NUMBER_PATHS)
 
 

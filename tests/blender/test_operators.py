@@ -11,6 +11,7 @@ from latent_lantern.latent_addon.registration import BLENDER_CLASSES
 from latent_lantern.latent_addon.session.runtime import runtime
 from latent_lantern.latent_addon.setup import operators as inference_operators
 from latent_lantern.latent_addon.training.properties import training_form
+from latent_lantern.latent_addon.ui import context as ui_context
 
 OPERATORS = [cls for cls in BLENDER_CLASSES if issubclass(cls, bpy.types.Operator)]
 CHOOSY = [cls for cls in OPERATORS if any("poll" in vars(base) for base in cls.__mro__[:-2])]
@@ -68,5 +69,8 @@ def test_every_refusal_gives_its_reason(stage, preferences, monkeypatch):
     stage.use_fake_server()
     stage.add_strip(3)
     refused |= check_all(monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(ui_context, "why_not_editable", lambda _scene: "It is linked")
+        refused |= check_all(monkeypatch)
     assert {"lantern.set_class", "lantern.set_canvas"} <= refused
     assert {operator.bl_idname for operator in CHOOSY} - refused == set()

@@ -12,6 +12,7 @@ from latent_lantern.latent_addon.scene.properties import settings_of
 from latent_lantern.latent_addon.session.session import session
 from latent_lantern.latent_addon.shot.latent_panel import LatentPanel, TransformPanel
 from latent_lantern.latent_addon.shot.strip_panel import StripPanel
+from latent_lantern.latent_addon.ui import parts
 from layout import Layout, drawn, drawn_preferences
 
 
@@ -46,9 +47,11 @@ def test_a_generator_without_mapping_shows_less_and_a_hint(stage):
     latent = drawn(LatentPanel)
     assert latent.props == ["interpolation"]
     assert "lantern.set_canvas" in {name for name, _ in latent.operators} and "W" not in latent.texts
-    assert "turn pale" not in " ".join(latent.texts)
+    stage.settle()
+    assert "turn pale" not in " ".join(drawn(StripPanel).texts)
     settings_of(strip).interpolation = "FCURVE"
-    assert "turn pale" in " ".join(drawn(LatentPanel).texts)
+    stage.settle()
+    assert "turn pale" in " ".join(drawn(StripPanel).texts)
 
 
 def test_classes_and_transform_are_shown_where_they_are(stage):
@@ -100,3 +103,15 @@ def test_the_preferences_draw(preferences, tmp_path):
     ours = {"server_python", "frame_folder", "budget", "make_automatically", "training_folder", "keep_training"}
     assert {*ours, "path"} == set(layout.props)
     assert ("lantern.remove_library_folder", {"index": 0}) in layout.operators
+
+
+def test_a_path_is_broken_behind_its_separators(monkeypatch):
+    monkeypatch.setattr(parts, "_width", lambda text: 6 * len(text))  # without a window there is no font
+    parts._lines.cache_clear()
+    path = "/home/paloma/films/the-dinner/latent_lantern/frames/c_06b80477a7608b3396fda631c3a3e58cbd645811.png"
+    lines = parts._lines(f"Frames cannot be written to {path}", 200, 11)
+    assert "".join(lines).replace(" ", "") == f"Framescannotbewrittento{path}"
+    assert len(lines) > 4 and all(len(line) > 3 for line in lines)
+    broken = [line for line in lines[:-1] if "/" in line]
+    assert broken and all(line[-1] in "/-_" for line in broken)  # the hash at the end is one long word
+    parts._lines.cache_clear()

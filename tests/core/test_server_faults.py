@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -72,6 +73,37 @@ def test_a_server_killed_while_starting_lacked_memory_perhaps() -> None:
         "Close other programs, then try again."
     )
     assert "choose another Python" in sentences.ended(True, -11, "")
+
+
+def killed_at_start(tmp_path: Path, times: int) -> list[str]:
+    """A command whose first starts are killed, and whose later ones are a fake server."""
+    count = tmp_path / "starts"
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\necho start >> {count}\n"
+        f"if [ $(wc -l < {count}) -le {times} ]; then kill -9 $$; fi\nexec {shlex.join(fake_command())}\n"
+    )
+    python.chmod(0o755)
+    return [str(python)]
+
+
+def test_a_server_that_is_killed_while_starting_is_started_again_once(tmp_path: Path) -> None:
+    with Conversation(command=killed_at_start(tmp_path, 1)) as talk:
+        ping = talk.send("ping")
+        talk.until_ready()
+        assert talk.settled(ping) and talk.results[ping] == {} and not talk.errors
+        assert (tmp_path / "starts").read_text().count("start") == 2
+        assert not [state for state in talk.states if state is ServerState.FAILED]
+
+
+def test_and_not_twice(tmp_path: Path) -> None:
+    with Conversation(command=killed_at_start(tmp_path, 2)) as talk:
+        ping = talk.send("ping")
+        assert talk.until_failed().startswith("The inference server was killed while starting.")
+        assert talk.settled(ping) and talk.errors[ping].code == errors.SERVER_GONE
+        talk.start()  # a click
+        talk.until_ready()
+        assert (tmp_path / "starts").read_text().count("start") == 3
 
 
 @pytest.mark.parametrize("what", ["protocol", "pixels", "refuse"])
@@ -326,6 +358,7 @@ def test_writing_to_a_dead_server_does_not_raise_sigpipe(root: Path) -> None:
     then = """
 assert client.wait(lambda: client.state is ServerState.READY, 60), client.message
 import os
+import shlex
 os.kill(client.pid, signal.SIGSTOP)
 for _ in range(20):
     client.request("ping", {"padding": "x" * 100_000}, lambda _: None, lambda _: None)

@@ -100,6 +100,8 @@ def test_from_the_zip_to_the_film(story: Story) -> None:
     person.press("lantern.insert_latent_key")
     assert story.key_frames() == [1]
 
+    assert not blender.look("place_of('SEQUENCE_EDITOR')[1].spaces.active.preview_overlay.show_metadata")
+
     go_to(story, 24)
     person.press("lantern.randomise(", across=0.25)
     blender.until("not waiting_operators()")

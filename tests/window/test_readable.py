@@ -47,9 +47,13 @@ def test_no_text_is_cut(story: Story, scale: float, theme: str) -> None:
         full = story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")
         assert full["cut"] == [] and full["drawn"] > empty["drawn"]
         show_each_panel(story, f"panels_{scale}_{theme}".lower())
+        story.person.see()
+        places = story.person.panels()
         story.blender.run(f"addon('session.session').session.halt({LONG!r})")
         halted = story.blender.look("cut_in_panels('SEQUENCE_EDITOR')")
         assert halted["cut"] == [] and halted["drawn"] > full["drawn"]
+        story.person.see()
+        assert story.person.panels() == places  # no message moves anything under the pointer
         story.picture(f"halted_{scale}_{theme}".lower())
     finally:
         set_look(story, 1.0, "Dark")

@@ -1,4 +1,4 @@
-"""Operator that makes a linked scene one's own."""
+"""Operators on the scene that a strip is in: make a linked one local, show pictures in their own colours."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from bpy.types import Context, Operator
 
-from ..scene import changes, drawing
+from ..scene import changes, drawing, view
 from ..scene.context import why_not_editable, working_scene
+from ..ui.context import poll_scene
 
 
 class LANTERN_OT_make_local(Operator):
@@ -40,8 +41,27 @@ class LANTERN_OT_make_local(Operator):
         return {"FINISHED"}
 
 
+class LANTERN_OT_use_standard_view(Operator):
+    """Set the scene's view transform to Standard, without look, exposure and gamma, which shows generated pictures in
+    their own colours
+    """
+
+    bl_idname = "lantern.use_standard_view"
+    bl_label = "Use Standard View"
+    bl_description = " ".join(__doc__.split())
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: Context) -> bool:
+        return poll_scene(cls, context)
+
+    def execute(self, context: Context) -> set[str]:
+        view.use_standard(working_scene(context))
+        return {"FINISHED"}
+
+
 def _made_local(data: Any) -> Any:
     return data if data is None or data.library is None else data.make_local()
 
 
-BLENDER_CLASSES = (LANTERN_OT_make_local,)
+BLENDER_CLASSES = (LANTERN_OT_make_local, LANTERN_OT_use_standard_view)
