@@ -8,6 +8,7 @@ from ..core.animatable import LATENT
 from ..core.frame_request import GeneratorFacts
 from ..core.latents import sample_z
 from . import evaluation, latent_keys, strip
+from .fitting import size_kept
 from .properties import settings_of
 
 
@@ -15,10 +16,11 @@ def choose_generator(scene: Scene, image_strip: ImageStrip, path: str, facts: Ge
     """Let the file or run at `path` make the strip's pictures. facts: how the server has described it.
 
     A latent without keys that does not fit is drawn again from the strip's seed. A latent with keys stays, even if its
-    length is wrong: the panel says what can be done.
+    length is wrong: the panel says what can be done. Pictures of another size take the place of the old ones.
     """
     settings = settings_of(image_strip)
-    settings.choose(path, facts)
+    with size_kept(image_strip):
+        settings.choose(path, facts)
     strip.fit_classes(image_strip)
     fits = (settings.space == "Z" or facts.has_w) and (
         len(evaluation.stored_array(image_strip, LATENT)) == math.prod(settings.latent_shape(settings.space))

@@ -18,6 +18,7 @@ import numpy as np
 from bpy.types import Camera, CameraBackgroundImage, Context, GreasePencil, Image, ImageStrip, Material, Object, Scene
 
 from . import versions, view
+from .fitting import fit_strip
 
 PIXEL = 0.01
 """Length of a pixel of the composite in Blender units."""
@@ -108,15 +109,6 @@ def set_up_drawing(
     for strip in strips:
         fit_strip(strip, width, height)
     return Drawing(camera, pencil, width, height, factor)
-
-
-def fit_strip(strip: ImageStrip, width: int, height: int) -> None:
-    """Scale a strip of width x height pictures to fill its scene's frame, keeping the pictures' proportions."""
-    render = cast(Scene, strip.id_data).render
-    scale = min(render.resolution_x / width, render.resolution_y / height)
-    strip.transform.scale_x = strip.transform.scale_y = scale
-    # A spline through the pixels makes neither steps nor the dark rims that sharper filters draw along a shadow.
-    strip.transform.filter = "NEAREST" if scale == 1 else "CUBIC_BSPLINE"
 
 
 def camera_of(scene: Scene) -> Object | None:

@@ -118,11 +118,8 @@ def _draw_installing(column: UILayout, context: Context, status: SetupStatus) ->
 
 def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, in_tab: bool) -> None:
     _title(column, "this will be installed", "INFO")
-    if in_tab:
-        get = f"{size_text(plan.download)} to download, " if plan.needs_network else ""
-        _draw_text(column, context, f"PyTorch for {plan.build.name}: about {get}{size_text(plan.disk)} on disk.")
-    else:
-        draw_facts(column, context, _facts_of(plan), _FACTS)
+    get = f"{size_text(plan.download)} to download, " if plan.needs_network else ""
+    _draw_text(column, context, f"PyTorch for {plan.build.name}: about {get}{size_text(plan.disk)} on disk.")
     if runtime.hindrance:
         draw_message(column, context, runtime.hindrance)
         if not plan.problem:
@@ -132,6 +129,8 @@ def _draw_plan(column: UILayout, context: Context, plan: SetupPlan, in_tab: bool
     words = "Download and Install" if plan.needs_network else "Install"
     pair.operator("lantern.install_inference", text=words, icon="IMPORT")
     pair.operator("lantern.cancel_set_up", text="Not Now", icon="X")
+    if not in_tab:  # below the buttons, which would else be out of sight in Blender's small preferences
+        draw_facts(column, context, _facts_of(plan), _FACTS)
 
 
 def _facts_of(plan: SetupPlan) -> list[tuple[str, str]]:

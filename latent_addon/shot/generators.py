@@ -13,6 +13,7 @@ from ..core.frame_request import GeneratorFacts
 from ..scene import keying
 from ..scene.choosing import choose_generator
 from ..scene.context import current_strip, the_strip, working_scene
+from ..scene.fitting import size_kept
 from ..scene.properties import settings_of
 from ..session.session import session
 from ..ui.asking import AskingStripOperator
@@ -83,7 +84,9 @@ class LANTERN_OT_reload_generator(AskingStripOperator):
         session.describe(settings_of(the_strip(context)).generator, answered, failed)
 
     def act(self, context: Context, answer: GeneratorFacts) -> set[str]:
-        settings_of(the_strip(context)).set_facts(answer)
+        image_strip = the_strip(context)
+        with size_kept(image_strip):
+            settings_of(image_strip).set_facts(answer)
         return {"FINISHED"}
 
 

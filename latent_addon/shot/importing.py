@@ -13,6 +13,7 @@ from ...lantern_protocol.answers import ImportedLatents
 from ...lantern_protocol.params import ImportParams
 from ..scene import latent_keys, strip
 from ..scene.context import the_strip, working_scene
+from ..scene.fitting import size_kept
 from ..scene.properties import settings_of
 from ..session.describing import generator_of
 from ..session.questions import Floats, array_of
@@ -76,7 +77,8 @@ class LANTERN_OT_import_latents(AskingStripOperator, ImportHelper):
         scene, image_strip = working_scene(context), the_strip(context)
         settings = settings_of(image_strip)
         if space == "Z":
-            settings.columns = settings.rows = 1
+            with size_kept(image_strip):
+                settings.columns = settings.rows = 1
         flat = latents.reshape(len(latents), -1)
         if space != settings.space or len(image_strip["latent"]) != flat.shape[1]:
             latent_keys.remove_latent_curves(scene, image_strip)  # keys of one space mean nothing in another

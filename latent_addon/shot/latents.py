@@ -12,6 +12,7 @@ from ..core.animatable import LATENT
 from ..core.latents import sample_z
 from ..scene import evaluation, keying, latent_keys, strip, timing
 from ..scene.context import the_strip, working_scene
+from ..scene.fitting import size_kept
 from ..scene.generator_properties import LARGEST_CANVAS
 from ..scene.properties import settings_of
 from ..session.questions import Floats, ask_latent, ask_mapping
@@ -165,7 +166,8 @@ class LANTERN_OT_set_canvas(StripOperator):
         if (self.columns, self.rows) == (settings.columns, settings.rows):
             return {"CANCELLED"}
         latent_keys.remove_latent_curves(working_scene(context), image_strip)
-        settings.columns, settings.rows, settings.space = self.columns, self.rows, "Z"
+        with size_kept(image_strip):
+            settings.columns, settings.rows, settings.space = self.columns, self.rows, "Z"
         strip.set_latent(image_strip, sample_z(settings.seed, settings.latent_shape("Z")))
         return {"FINISHED"}
 

@@ -13,11 +13,11 @@ from latent_lantern.latent_addon.scene.drawing import (
     camera_of,
     drawing_factor,
     enter_draw_mode,
-    fit_strip,
     pencil_of,
     set_up_drawing,
     show_background,
 )
+from latent_lantern.latent_addon.scene.fitting import fit_strip
 from pictures import fill_box, image_strip, noise_picture, read_picture, write_picture
 
 
