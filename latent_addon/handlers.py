@@ -17,6 +17,7 @@ from .training.training import training
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE = 0.005
 _SOON = 0.04
 _LATER = 0.1
 
@@ -36,7 +37,7 @@ def timer() -> float:
             # Blender removes a timer that raises, and the Lantern would stand still until a restart.
             logger.exception("the work of the timer failed")
             say(_WENT_WRONG)
-    return _SOON if session.working else _LATER
+    return _AT_ONCE if session.plans.behind else _SOON if session.working else _LATER
 
 
 def _tick_runtime() -> None:

@@ -83,8 +83,12 @@ class PlanPass:
             strips[key] = self._strip(key, found)
 
     def _nearest_first(self, keys: Iterable[StripKey]) -> list[StripKey]:
-        """Return the strips of the shown scene before others; in each scene, by distance from the playhead."""
+        """Return the strips of the shown scene before others; in each scene, by distance from the playhead.
+
+        The active one comes before all others at the playhead, because it is the one that is being edited.
+        """
         shown, _frame = _looking()
+        edited = strip.active_latent_strip(bpy.data.scenes[shown]) if shown else None
 
         def rank(key: StripKey) -> tuple[bool, int]:
             try:
@@ -92,7 +96,8 @@ class PlanPass:
             except Changed:
                 return False, 0  # planning it raises this again, and handles it
             at, start, end = scene.frame_current, versions.strip_start(image_strip), versions.strip_end(image_strip)
-            return key.scene != shown, max(start - at, at - end + 1, 0)
+            distance = max(start - at, at - end + 1, 0)
+            return key.scene != shown, -1 if image_strip == edited and not distance else distance
 
         return sorted(keys, key=rank)
 

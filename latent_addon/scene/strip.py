@@ -17,6 +17,14 @@ FEW = 32
 """The most elements that are added one by one, because Blender copies all existing elements each time."""
 
 
+MOST_CHANNELS = 128
+"""Blender's own limit."""
+
+
+class NoRoomError(Exception):
+    """There is no place for another strip. The text says what to do."""
+
+
 def latent_strips(scene: Scene) -> list[ImageStrip]:
     """Return the scene's latent strips, also those inside meta strips."""
     editor = scene.sequence_editor
@@ -56,9 +64,10 @@ def add_latent_strip(
 
     path: the checkpoint or the folder of a run, empty for the built-in generator. latent: as long as the generator's z.
     directory: the folder of frames, in the form that the strip stores. placeholder: the name of a picture in it. The
-    new strip becomes the active one, and is returned.
+    new strip becomes the active one, and is returned. Raises NoRoomError, before anything is changed.
     """
     editor = scene.sequence_editor_create()
+    channel = _free_channel(scene, start, start + length)
     if not editor.strips:
         view.use_standard(scene)  # a scene that has strips already stays as it is
     # With this on, Blender may crash at an element whose file is gone before Blender read its size.
@@ -66,7 +75,7 @@ def add_latent_strip(
     made = editor.strips.new_image(
         name="Latent",
         filepath=directory + placeholder,
-        channel=_free_channel(scene, start, start + length),
+        channel=channel,
         frame_start=start,
         fit_method="FIT",
     )
@@ -174,4 +183,10 @@ def _free_channel(scene: Scene, start: int, end: int) -> int:
         for strip in scene.sequence_editor.strips
         if versions.strip_start(strip) < end and start < versions.strip_end(strip)
     }
-    return next(channel for channel in range(1, len(taken) + 2) if channel not in taken)
+    free = next(channel for channel in range(1, len(taken) + 2) if channel not in taken)
+    if free > MOST_CHANNELS:
+        raise NoRoomError(
+            f"All {MOST_CHANNELS} channels of the Sequencer are taken at frame {start}. Move the playhead, or remove a "
+            "strip there."
+        )
+    return free

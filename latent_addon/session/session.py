@@ -39,6 +39,13 @@ _PLAN_AGAIN = 0.25
 _PLAN_SHARE = 10
 """Such plans take at most one part in so many of the time, because thousands of curves (W+) take long to read."""
 
+_TURN_SHARE = 0.25
+"""If Blender takes long between the ticks, because it draws many strips, a turn is that share of the time: shorter turns
+would make nothing smoother."""
+
+_REDRAW_AGAIN = 0.25
+"""Seconds between drawing the tab again while a pass is under way. With many strips this takes longer than a turn."""
+
 _LOOK_AGAIN = 1.0
 """Seconds between looks at the frame folder, for files that others add or delete."""
 
@@ -57,9 +64,10 @@ class Session:
         self.feeder = self.ordering.feeder
         self.renders = RenderWatch(self)
         self.turn = 0.015
-        """Seconds of each tick in which plans are brought up to date. Blender works between the ticks."""
+        self.longest_turn = 0.1
+        """Seconds of each tick in which plans are brought up to date: at least, and at most. Blender works between."""
         self._looked = 0.0
-        self._planned = 0.0
+        self._planned = self._redrawn = self._ticked = 0.0
         self._plan_again = _PLAN_AGAIN
         self._pass_took = 0.0
         self._news = True
@@ -106,6 +114,7 @@ class Session:
         if not self.plans.held_up():
             self._follow_changes()
         self.ordering.feed()
+        self._ticked = time.monotonic()
 
     def _follow_changes(self) -> None:
         behind = self.plans.behind
@@ -120,7 +129,8 @@ class Session:
             self._begin_pass(news=True)
         elif not behind and time.monotonic() - self._looked > _LOOK_AGAIN:
             self._look_at_folder()
-        self._plan(self.turn)
+        pause = time.monotonic() - self._ticked
+        self._plan(max(self.turn, min(self.longest_turn, pause * _TURN_SHARE)))
 
     @property
     def working(self) -> bool:
@@ -221,7 +231,9 @@ class Session:
         if not self.plans.behind:
             self._planned = time.monotonic()
             self._plan_again = max(_PLAN_AGAIN, _PLAN_SHARE * self._pass_took)
-        self.redraw()
+        if not self.plans.behind or time.monotonic() - self._redrawn > _REDRAW_AGAIN:
+            self._redrawn = time.monotonic()
+            self.redraw()
 
     def _plan_changed(self) -> None:
         """Note that a plan has changed. After an edit, a halt ends, and an earlier `make_missing` no longer counts."""

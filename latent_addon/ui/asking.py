@@ -9,6 +9,7 @@ import bpy
 from bpy.types import Context, Event, Operator
 
 from ..scene.context import current_strip
+from ..scene.strip import NoRoomError
 from ..session.session import session
 from .context import poll_scene, poll_strip
 
@@ -94,7 +95,11 @@ class AskingOperator(Operator):
             session.halt(self._failed)
             self.report({"ERROR"}, self._failed)
             return {"CANCELLED"}
-        return self.act(context, self._answer)
+        try:
+            return self.act(context, self._answer)
+        except NoRoomError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
 
 
 class AskingStripOperator(AskingOperator):

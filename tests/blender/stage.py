@@ -35,7 +35,7 @@ class Stage:
         # Frames of an unsaved file outlive the file; a later test would find them and not make them.
         shutil.rmtree(Path(bpy.app.tempdir, "latent_lantern"), ignore_errors=True)
         library.forget()
-        session.turn = 60.0  # one tick is enough for all plans, even on a busy machine
+        session.turn, session.longest_turn = 60.0, 0.1  # one tick is enough for all plans, even on a busy machine
         self.use_fake_server()
 
     @property

@@ -31,7 +31,7 @@ def state_of(strip):
 def begin(strip):
     """Tick until the strip's new plan knows its first frames; return how many ticks this took."""
     before = state_of(strip).plan
-    session.turn = 0.0
+    session.turn = session.longest_turn = 0.0
     for ticks in range(1000):
         session.tick()
         if state_of(strip).plan is not before and len(state_of(strip).plan.unknown) < len(state_of(strip).plan):
@@ -98,7 +98,7 @@ def test_a_frame_that_is_looked_at_need_not_wait_for_those_that_filled_the_queue
     stage.key(40, 7)  # of the other strip, the active one
     settings_of(strip).psi = 0.33
     stage.settle()
-    session.turn = 0.0
+    session.turn = session.longest_turn = 0.0
     for step in range(4):
         settings_of(other).psi = 0.2 + step / 64
         before = state_of(other).plan
@@ -191,7 +191,7 @@ def test_whatever_goes_between_two_slices_is_survived(stage, deed, steps):
     bpy.ops.ed.undo_push(message="two strips")
     settings_of(strip).psi = settings_of(other).psi = 0.33
     bpy.ops.ed.undo_push(message="paler")
-    session.turn = 0.0
+    session.turn = session.longest_turn = 0.0
     session.tick()
     for _ in range(steps):
         session.tick()
@@ -231,7 +231,7 @@ def test_a_strip_that_is_looked_at_is_planned_before_the_others(stage):
         settings_of(strip).psi = 0.33
     stage.scene.frame_set(110)
     done = []
-    session.turn = 0.0
+    session.turn = session.longest_turn = 0.0
     session.tick()
     while session.plans.behind:
         session.tick()
@@ -252,7 +252,7 @@ def test_stepping_through_frames_is_sliced_too_and_the_playhead_stays(stage):
     seen = []
     note = lambda scene, *_: seen.append(scene.frame_current)  # noqa: E731 - a handler to take off again
     bpy.app.handlers.frame_change_post.append(note)
-    session.turn = 0.0
+    session.turn = session.longest_turn = 0.0
     changes.mark()
     session.tick()
     per_tick = []
@@ -292,8 +292,8 @@ def test_the_timer_comes_back_soon_while_plans_are_made(stage):
     assert session.wait(lambda: not session.working, 30)  # frames may be seen before the server reports them
     assert handlers.timer() == handlers._LATER
     settings_of(strip).psi = 0.33
-    session.turn = 0.0
-    assert handlers.timer() == handlers._SOON and session.plans.behind
+    session.turn = session.longest_turn = 0.0
+    assert handlers.timer() == handlers._AT_ONCE and session.plans.behind
 
 
 def test_elements_are_added_at_once_and_keys_handles_and_folder_stay(stage):
@@ -311,3 +311,27 @@ def test_elements_are_added_at_once_and_keys_handles_and_folder_stay(stage):
     assert stage.scene.sequence_editor.active_strip == strip
     stage.fill()
     assert shown(strip) == planned(strip)
+
+
+def test_the_strip_that_is_edited_is_planned_before_others_at_the_playhead(stage):
+    """Of many strips under the playhead, whichever is active."""
+    strips = [stage.add_strip(3) for _ in range(6)]
+    stage.fill()
+    for edited in (strips[4], strips[1]):
+        stage.scene.sequence_editor.active_strip = edited
+        keys = [planning.StripKey(stage.scene.name, strip.name) for strip in strips]
+        ranked = plan_pass.PlanPass(session.plans, keys)._nearest_first(keys)
+        assert ranked[0].strip == edited.name and sorted(ranked) == sorted(keys)
+
+
+def test_no_strip_is_added_where_all_channels_are_taken(stage):
+    stage.add_strip(3)
+    editor = stage.scene.sequence_editor
+    while len(editor.strips) < 128:
+        strip = editor.strips.new_image("Full", "//none.png", len(editor.strips) + 1, 1)
+    assert strip.channel == 128
+    with pytest.raises(RuntimeError, match="All 128 channels of the Sequencer are taken at frame 1"):
+        bpy.ops.lantern.add_latent_strip()
+    assert len(editor.strips) == 128
+    stage.scene.frame_set(20)
+    assert bpy.ops.lantern.add_latent_strip() == {"FINISHED"}
