@@ -40,8 +40,8 @@ _PLAN_SHARE = 10
 """Such plans take at most one part in so many of the time, because thousands of curves (W+) take long to read."""
 
 _TURN_SHARE = 0.25
-"""If Blender takes long between the ticks, because it draws many strips, a turn is that share of the time: shorter turns
-would make nothing smoother."""
+"""If Blender takes long between the ticks, because it draws many strips, a turn is that share of the time. Shorter
+turns would make nothing smoother."""
 
 _REDRAW_AGAIN = 0.25
 """Seconds between drawing the tab again while a pass is under way. With many strips this takes longer than a turn."""
