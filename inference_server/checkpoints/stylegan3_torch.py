@@ -120,16 +120,22 @@ def _layer(layer: Inert, path: str, tensors: Mapping[str, torch.Tensor]) -> Laye
 
 def _from_tensors(tensors: Mapping[str, torch.Tensor], unsaid: Unsaid) -> Network:
     named = sorted((int(match[2]), match[1], int(match[3])) for match in map(LAYER_NAME.fullmatch, tensors) if match)
-    if [index for index, _, _ in named] != list(range(len(named))) or not 1 <= len(named) <= MAX_LAYERS:
+    stem = next((place for place, (index, _, _) in enumerate(named) if index != place), len(named))
+    numbers = [*range(stem), *range(stem + 1, len(named) + 1)]
+    if [index for index, _, _ in named] != numbers or not 1 <= len(named) <= MAX_LAYERS:
         raise ValueError("its layers are not numbered as they should be")
+    if stem < len(named) and not _is_stem(tensors, stem, [size for _, _, size in named]):
+        raise ValueError(f"its layer {stem} is missing")
     names = [name for _, name, _ in named]
     size = input_size = named[0][2]
     picture = named[-1][2]
+    # The last layer of StyleGAN-XL's stem works at the size of the pictures that the stem alone has made.
+    stem_picture = picture if stem == len(named) else named[stem - 1][2] - 2 * MARGIN
     layers = []
     clamp = unsaid.number_or_none("conv_clamp", 256.0, 1, 60000)
-    for index, name, out in named:
+    for place, (_, name, out) in enumerate(named):
         shapes = _shapes(f"synthesis.{name}", tensors)
-        is_colour = index == len(named) - 1
+        is_colour = place == len(named) - 1
         for direction in ("up", "down"):
             taps = shapes[f"{direction}_taps"]
             if is_colour:
@@ -143,8 +149,8 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor], unsaid: Unsaid) -> Networ
         total = (out - 1) * down + 1 - (size + shapes["kernel"] - 1) * up + shapes["up_taps"] + shapes["down_taps"] - 2
         before = (total + up) // 2
         pads = (0, 0, 0, 0) if is_colour else (before, total - before) * 2
-        rate = min(out - 2 * MARGIN, picture) if index < len(named) - 2 else picture
-        half = rate * 16 > picture
+        rate = min(out - 2 * MARGIN, picture) if place < len(named) - 2 else picture
+        half = rate * 16 > (picture if place >= stem else stem_picture)
         layers.append(
             LayerConfig(
                 in_size=(size, size),
@@ -170,6 +176,18 @@ def _from_tensors(tensors: Mapping[str, torch.Tensor], unsaid: Unsaid) -> Networ
         mapping_lr=unsaid.number("mapping_lr", 0.01, 1e-6, 10),
         output_scale=unsaid.number("output_scale", 0.25, 1e-6, 1000),
     )
+
+
+def _is_stem(tensors: Mapping[str, torch.Tensor], count: int, sizes: list[int]) -> bool:
+    """Return whether the first `count` layers are the stem of a StyleGAN-XL that makes larger pictures.
+
+    It has new layers on a smaller network, the stem, and leaves out a number between the two. sizes: of all layers.
+    """
+    if count < 1 or any(key.startswith(f"synthesis.L{count}_") for key in tensors):
+        return False
+    return sizes[count] == sizes[count - 1] and sizes[-1] in [
+        (sizes[count - 1] - 2 * MARGIN) * by for by in (2, 4, 8, 16)
+    ]
 
 
 def _shapes(path: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def retime_faster(strip: ImageStrip) -> None:
 
 OF_THE_STRIP = [reverse, reverse_a_part, reverse_more, strobe_a_part, strobe_in_reverse, split]
 CHANGES: list[Callable[[ImageStrip], None]] = [*OF_THE_STRIP, speed_up, slow_down]
-if bpy.app.version >= (5, 0):  # before, a script cannot add retiming keys without a window
+if bpy.app.version >= (5, 1):  # before, Blender crashes when a script adds retiming keys without a window
     CHANGES += [retime_slower, retime_faster]
 
 

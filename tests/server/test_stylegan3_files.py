@@ -1,5 +1,6 @@
 """Files of StyleGAN3 and StyleGAN-XL: the original code's pictures, every layout, and damaged files."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -187,3 +188,32 @@ def test_other_things_are_not_recognised(value):
 
 def test_stylegan2_is_not_recognised():
     assert not reader.recognises(read("ada_skip"))
+
+
+@pytest.mark.parametrize("name", ["sg3t", "sg3r"])
+def test_a_state_dict_of_xl_leaves_out_the_number_between_stem_and_new_layers(name):
+    """Its stem has the layers 0 .. k - 1, and the layers that double its pictures begin at k + 1."""
+    plain = state_dict(read(name)["G_ema"])
+    found = sorted((int(match[2]), int(match[3])) for match in map(reader.LAYER_NAME.fullmatch, plain) if match)
+    sizes = [size for _, size in found]
+
+    def renumbered(first: int, by: int) -> dict[str, torch.Tensor]:
+        def name_of(match: re.Match[str]) -> str:
+            return f"synthesis.L{int(match[1]) + by * (int(match[1]) >= first)}_"
+
+        return {re.sub(r"^synthesis\.L(\d+)_", name_of, key): value for key, value in plain.items()}
+
+    right = reader.convert(plain, "a.pt").build("a.pt")
+    ws = right.broadcast(right.map(torch.randn(2, right.info.z_dim, generator=torch.Generator().manual_seed(0))))
+    stems = [
+        k
+        for k in range(1, len(sizes))
+        if sizes[k] == sizes[k - 1] and sizes[-1] in [(sizes[k - 1] - 20) * by for by in (2, 4, 8, 16)]
+    ]
+    assert stems
+    for stem in stems:
+        made = reader.convert(renumbered(stem, 1), "a.pt").build("a.pt")
+        assert torch.equal(made.synthesize(ws, "const"), right.synthesize(ws, "const"))
+    for wrong in (renumbered(0, 1), renumbered(2, 2), renumbered(len(sizes) - 1, 1)):
+        with pytest.raises(CheckpointError, match=r"not numbered as they should be|its layer \d+ is missing"):
+            reader.convert(wrong, "a.pt")

@@ -15,6 +15,7 @@ BLENDERS_OWN = re.compile(
     r"\d\d:\d\d\.\d{3}  (blend|render) +\| "  # files read and written, pictures rendered
     r"|\d\d:\d\d\.\d{3}  bpy\.rna +\| WARNING current value .* 'language'"  # Debian's Blender has no translations
     r"|\d\d:\d\d\.\d{3}  reports +\| (Preferences saved|Saved )"
+    r"|\d\d:\d\d\.\d{3}  operator +\| Latent keyed at frame"  # what Key reports
     r"|Info: Saved |Info: Preferences saved|Blender quit|Repository data: .* sync required!"
     # The Output scene's strips are scenes; Blender prints this for a scene that has strips but no sound.
     r'|-+$|Failed to add relation "Sequence Scene Audio -> Sequencer"'
