@@ -16,8 +16,7 @@ def fit_strip(strip: ImageStrip, width: int, height: int) -> None:
     """Scale a strip of width x height pictures to fill its scene's frame, keeping the pictures' proportions."""
     scale = _filling(strip, width, height)
     strip.transform.scale_x = strip.transform.scale_y = scale
-    # A spline through the pixels makes neither steps nor the dark rims that sharper filters draw along a shadow.
-    strip.transform.filter = "NEAREST" if scale == 1 else "CUBIC_BSPLINE"
+    _choose_filter(strip)
 
 
 @contextmanager
@@ -41,7 +40,12 @@ def size_kept(strip: ImageStrip) -> Iterator[None]:
         transform.scale_x *= factor
         transform.scale_y *= factor
     if transform.filter in ("NEAREST", "CUBIC_BSPLINE"):
-        transform.filter = "NEAREST" if transform.scale_x == 1 else "CUBIC_BSPLINE"
+        _choose_filter(strip)
+
+
+def _choose_filter(strip: ImageStrip) -> None:
+    # A spline through the pixels makes neither steps nor the dark rims that sharper filters draw along a shadow.
+    strip.transform.filter = "NEAREST" if strip.transform.scale_x == 1 else "CUBIC_BSPLINE"
 
 
 def _filling(strip: ImageStrip, width: int, height: int) -> float:

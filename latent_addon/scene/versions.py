@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ from bpy.types import ImageStrip, Material, Scene, Strip
 
 
 # Blender 5.1 renamed the properties of a strip's frames and deprecated the old names.
+@functools.cache
 def _has(name: str) -> bool:
     return name in ImageStrip.bl_rna.properties
 

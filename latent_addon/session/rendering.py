@@ -59,7 +59,9 @@ class RenderWatch:
 
     def _fill(self, scene: Scene, frames: range) -> None:
         lacking, _total = self._user.plans.missing_in_render(scene, frames)
-        if lacking and not self._user.fill_for_render(scene, frames):
+        if not lacking:
+            return
+        if not self._user.fill_for_render(scene, frames):
             # Another attempt at each of the following frames would take as long, and fail.
             self._reason = self._user.problem(lacking[0][0]) or "They were not made in time."
         drop_kept_pictures(scene)
@@ -82,7 +84,7 @@ class RenderWatch:
             print(f"Latent Lantern: {self.notice}", file=sys.stderr)
 
     def forget(self) -> None:
-        """Another file is opened, or the person has read the notice."""
+        """Another file is opened: its renders have shown nothing yet."""
         self._lacking = {}
 
     @property

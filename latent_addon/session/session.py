@@ -323,11 +323,14 @@ class Session:
 
         frames: the scene's frames that are rendered, if they are not all of its range.
         """
+
+        def lacking() -> list[ImageStrip]:
+            return [strip for strip, _ in self.plans.missing_in_render(scene, frames)[0]]
+
         rendering = self.state is SessionState.RENDERING
         if rendering:  # without a window, nothing else happens meanwhile
             self._states.end_render()
         self.make_for_render(scene, frames)
-        lacking = lambda: [strip for strip, _ in self.plans.missing_in_render(scene, frames)[0]]  # noqa: E731
         filled = self._fill(lacking, timeout, part=True)
         self.made_for_render()
         if rendering:
